@@ -1,0 +1,66 @@
+"""What the rules look at: one window of one series, judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["ok", "drifted", "breached", "insufficient"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One statistic of one subject, judged.
+
+    Attributes:
+        subject: ``feature:age``, ``prediction``, ``score``, …
+        statistic: ``psi``, ``ks``, ``missing``, …
+        value: the plain estimate; NaN when it cannot be computed.
+        lower, upper: confidence bounds, NaN when the statistic has none.
+        threshold: what the lower bound is held against, NaN when the statistic is shown but not judged.
+        status: the judgement; a statistic without a threshold is ``ok``, or ``insufficient`` on too few rows.
+        detail: one plain sentence for a reader; empty unless there is something to say.
+    """
+
+    subject: str
+    statistic: str
+    value: float
+    lower: float
+    upper: float
+    threshold: float
+    status: Status
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetRange:
+    """The messages of one partition that fed a window: offsets first to last, both included."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All findings of one window [start, end) of one series; times are epoch milliseconds of event time.
+
+    Attributes:
+        version: model version, ``-`` when records carry none.
+        segment: ``all``, or ``column=value``.
+        window: the configured length, ``1h``.
+        at: when it was judged, in event time (the watermark had passed ``end``).
+    """
+
+    model: str
+    version: str
+    segment: str
+    window: str
+    start: int
+    end: int
+    at: int
+    rows: int
+    labelled_rows: int
+    findings: tuple[Finding, ...]
+    offsets: tuple[OffsetRange, ...] = ()

@@ -1,0 +1,1 @@
+"""What changed?  Pure functions on arrays: no clock, no I/O, no logging, no configuration."""

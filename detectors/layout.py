@@ -1,0 +1,78 @@
+"""The shape of the state: one row of counts a subject, the same columns for all of them.
+
+A *subject* is anything that is compared with the reference: a feature, the prediction, a score. All subjects of
+a model share one matrix so that every statistic is a few numpy calls over all of them.
+
+``counts[..., S, B]`` is int64 with ``B = BINS + 4``:
+
+======================  ==============================================  =======================================
+column                  numeric subject                                 categorical subject
+======================  ==============================================  =======================================
+``0 .. BINS - 1``       quantile bins of the reference                  the reference's most frequent categories
+``MISSING``             null, absent or NaN                             null or absent
+``INVALID``             ±inf, or not a number                           not a scalar
+``LOW``                 below the reference's least value               known to the reference, but not frequent
+``HIGH``                above the reference's greatest value            never seen in the reference
+======================  ==============================================  =======================================
+
+``moments[..., S, 2]`` is float64: Σz and Σz² with z = (x − reference mean) / reference standard deviation, over the
+finite values of numeric subjects (zero for categorical ones). ``extremes[..., S, 2]`` is float64: least and greatest
+z (+inf, −inf while there is none).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BINS = 64
+MISSING = BINS
+INVALID = BINS + 1
+LOW = BINS + 2
+HIGH = BINS + 3
+COLUMNS = BINS + 4
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the columns of each subject mean; fixed by the reference.
+
+    Attributes:
+        subjects: names such as ``feature:age``, ``prediction``, ``score``; length S.
+        numeric: bool[S].
+        width: int64[S], how many of the regular bins are in use (0 to BINS).
+        edges: float64[S, BINS + 1], bin i of a numeric subject is ``[edges[i], edges[i+1])`` in z units, the last one
+            closed; NaN beyond ``width`` and for categorical subjects.
+        centers: float64[S, BINS], mean z of the reference's values in each bin; NaN where there is none.
+        location: float64[S], reference mean (0 for categorical subjects).
+        scale: float64[S], reference standard deviation, 1 where that is 0 or the subject is categorical.
+    """
+
+    subjects: tuple[str, ...]
+    numeric: NDArray[np.bool_]
+    width: NDArray[np.int64]
+    edges: NDArray[np.float64]
+    centers: NDArray[np.float64]
+    location: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Mergeable counts of some rows: the sum of two is the counts of their union.
+
+    Attributes:
+        rows: int64[...], rows counted.
+        bins: int64[..., S, COLUMNS].
+        moments: float64[..., S, 2].
+        extremes: float64[..., S, 2].
+    """
+
+    rows: NDArray[np.int64]
+    bins: NDArray[np.int64]
+    moments: NDArray[np.float64]
+    extremes: NDArray[np.float64]

@@ -1,0 +1,1 @@
+"""The daemon: configuration, sources, decoding, windows, state, evaluation, telemetry and command line."""

@@ -1,0 +1,262 @@
+"""The configuration: what may stand in the TOML file, what it means and what it defaults to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from monitor.durations import DAY, format_duration, parse_duration
+
+
+def _milliseconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _window_name(value: str) -> str:
+    parse_duration(value)
+    return value
+
+
+Duration = Annotated[
+    int, BeforeValidator(_milliseconds, json_schema_input_type=str), Field(ge=0, description="such as 90s, 15m, 1h")
+]
+"""Milliseconds, written as ``15m``."""
+WindowName = Annotated[str, AfterValidator(_window_name)]
+Name = Annotated[str, Field(min_length=1, max_length=120)]
+Severity = Literal["info", "warning", "error", "critical"]
+
+
+class Section(BaseModel):
+    """Every section refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class StateSection(Section):
+    """Where the state is kept and how often it is saved."""
+
+    dir: Path = Path("./state")
+    checkpoint: Duration = 5_000
+    backup: Duration = 900_000
+
+
+class HttpSection(Section):
+    """The server of /metrics, /healthz and /readyz."""
+
+    listen: str = "127.0.0.1:9464"
+    max_connections: int = Field(64, ge=4, le=4096)
+    header_timeout: Duration = 5_000
+    max_metric_series: int = Field(20_000, ge=100)
+
+    @model_validator(mode="after")
+    def _address(self) -> HttpSection:
+        host, _, port = self.listen.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"listen = {self.listen!r} is not host:port")
+        return self
+
+
+class IngestSection(Section):
+    """Limits on what is read."""
+
+    max_message_bytes: int = Field(1_048_576, ge=1024)
+    max_rows_per_message: int = Field(10_000, ge=1)
+    max_poll_messages: int = Field(5_000, ge=1)
+    max_future_skew: Duration = 300_000
+    idle_partition_timeout: Duration = 60_000
+
+
+class KafkaSection(Section):
+    """The broker and its topics."""
+
+    bootstrap_servers: list[str] = Field(min_length=1)
+    predictions: list[str] = Field(min_length=1)
+    labels: list[str] = []
+    group_id: str = "leewayd"
+    start: Literal["earliest", "latest"] = "earliest"
+    refresh: Duration = 30_000
+    dead_letter: str | None = None
+    client: dict[str, str | int | bool] = {}
+
+
+class FileSection(Section):
+    """Files instead of a broker: each is one partition."""
+
+    predictions: list[Path] = Field(min_length=1)
+    follow: bool = False
+
+
+class ColumnsSection(Section):
+    """Names in the reference; dotted paths in a record."""
+
+    timestamp: str
+    prediction: str
+    id: str | None = None
+    version: str | None = None
+    model: str | None = None
+    score: str | dict[str, str] | None = None
+    label: str | None = None
+    features: list[str] | None = None
+    features_at: str = ""
+    exclude: list[str] = []
+    types: dict[str, Literal["numeric", "categorical"]] = {}
+
+    def scores(self) -> dict[str, str]:
+        """Subject name → column: ``score``, or ``score:CLASS`` for each class of a table."""
+        if self.score is None:
+            return {}
+        if isinstance(self.score, str):
+            return {"score": self.score}
+        return {f"score:{name}": column for name, column in self.score.items()}
+
+
+class DriftSection(Section):
+    """When a change counts as drift."""
+
+    min_effect: float = Field(0.02, ge=0)
+    min_missing: float = Field(0.01, ge=0, le=1)
+    min_rows: int = Field(100, ge=1)
+    false_alarms_per_30d: float = Field(1.0, gt=0)
+
+
+class ModelSection(Section):
+    """One model to watch."""
+
+    name: Name
+    task: Literal["binary", "multiclass", "regression"]
+    reference: Path
+    topics: list[str] = []
+    pane: Duration = 60_000
+    windows: list[WindowName] = Field(["15m", "1h", "24h"], min_length=1, max_length=8)
+    lateness: Duration = 120_000
+    segments: list[str] = []
+    max_series: int = Field(200, ge=1)
+    columns: ColumnsSection
+    drift: DriftSection = DriftSection()
+
+    @model_validator(mode="after")
+    def _whole_panes(self) -> ModelSection:
+        if self.pane <= 0 or (DAY % self.pane and self.pane % DAY):
+            raise ValueError(f"pane = {format_duration(self.pane)!r} must divide a day, or be whole days")
+        for window in self.windows:
+            if parse_duration(window) % self.pane or parse_duration(window) == 0:
+                raise ValueError(f"window {window!r} is not a whole number of panes of {format_duration(self.pane)}")
+        if len({parse_duration(window) for window in self.windows}) != len(self.windows):
+            raise ValueError("two windows have the same length")
+        return self
+
+
+class RuleSection(Section):
+    """When a finding becomes an alert."""
+
+    name: Name
+    when: Literal["drifted", "breached", "insufficient"] | None = None
+    metric: str | None = None
+    above: float | None = None
+    below: float | None = None
+    recover: float | None = None
+    subject: str = "*"
+    models: list[str] = []
+    windows: list[WindowName] = []
+    segment: str = "*"
+    hold: Duration = Field(0, alias="for")
+    resolve_after: Duration | None = None
+    severity: Severity = "warning"
+    notify: list[str] = []
+    runbook: str | None = None
+
+    @model_validator(mode="after")
+    def _one_condition(self) -> RuleSection:
+        if (self.when is None) == (self.metric is None):
+            raise ValueError('give either when = "drifted", or metric = "..." with above or below')
+        if self.metric is None and not (self.above is self.below is self.recover is None):
+            raise ValueError("above, below and recover go with metric")
+        if self.metric is not None and (self.above is None) == (self.below is None):
+            raise ValueError("a metric rule needs exactly one of above and below")
+        if self.recover is not None:
+            if self.above is not None and self.recover > self.above:
+                raise ValueError("recover must not lie above the threshold `above`")
+            if self.below is not None and self.recover < self.below:
+                raise ValueError("recover must not lie below the threshold `below`")
+        return self
+
+
+class ReceiverBase(Section):
+    """What all receivers share."""
+
+    name: Name
+    timeout: Duration = 10_000
+    send_resolved: bool = True
+
+
+class SlackReceiver(ReceiverBase):
+    """A Slack incoming webhook; its URL is a secret."""
+
+    type: Literal["slack"]
+    url_file: Path | None = None
+    url_env: str | None = None
+
+
+class PagerDutyReceiver(ReceiverBase):
+    """PagerDuty Events API v2."""
+
+    type: Literal["pagerduty"]
+    routing_key_file: Path | None = None
+    routing_key_env: str | None = None
+    url: str = "https://events.pagerduty.com/v2/enqueue"
+
+
+class WebhookReceiver(ReceiverBase):
+    """A JSON POST; with ``purpose = "retrain"`` a retraining trigger with a cooldown."""
+
+    type: Literal["webhook"]
+    url: str | None = None
+    url_file: Path | None = None
+    url_env: str | None = None
+    token_file: Path | None = None
+    token_env: str | None = None
+    headers: dict[str, str] = {}
+    purpose: Literal["notify", "retrain"] = "notify"
+    cooldown: Duration = DAY
+
+
+class LogReceiver(ReceiverBase):
+    """The daemon's own log."""
+
+    type: Literal["log"]
+
+
+Receiver = Annotated[
+    SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogReceiver, Field(discriminator="type")
+]
+
+
+class AlertsSection(Section):
+    """What alert texts link to. ``{model}``, ``{version}``, ``{segment}`` and ``{window}`` are filled in."""
+
+    dashboard_url: str | None = None
+    source_name: str = "leewayd"
+
+
+class LogSection(Section):
+    """The daemon's own log."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class Config(Section):
+    """The whole file."""
+
+    state: StateSection = StateSection()
+    http: HttpSection = HttpSection()
+    log: LogSection = LogSection()
+    ingest: IngestSection = IngestSection()
+    kafka: KafkaSection | None = None
+    file: FileSection | None = None
+    alerts: AlertsSection = AlertsSection()
+    models: list[ModelSection] = Field(min_length=1)
+    rules: list[RuleSection] = []
+    receivers: list[Receiver] = []

@@ -1,0 +1,162 @@
+"""JSON messages → columns of raw values. A message is one record or an array of them.
+
+Two passes: a typed one in C, and, for what it refuses (``NaN``, ``1e999``, text in a numeric field, one bad record in an
+array), a tolerant one that looks at each record by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from monitor.records import Messages
+
+Kind = str  # "number", "time" or "any"
+
+
+@dataclass(frozen=True, slots=True)
+class RawColumns:
+    """Columns of raw values, a row a record.
+
+    Attributes:
+        columns: for each path its values; rejected rows hold None.
+        offsets, within: where each row came from (`monitor.records.Decoded`).
+        rejects: row → reason.
+    """
+
+    columns: dict[str, Sequence[object]]
+    offsets: NDArray[np.int64]
+    within: NDArray[np.int64]
+    rejects: dict[int, str]
+
+
+class JsonDecoder:
+    """Reads the fields at some dotted paths out of JSON records.
+
+    Args:
+        paths: dotted path → kind of value: ``number`` and ``time`` take the fast path when they are what they should be.
+        max_bytes: larger messages are rejected unread.
+        max_rows: messages with more records are rejected whole.
+    """
+
+    def __init__(self, paths: dict[str, Kind], max_bytes: int, max_rows: int) -> None:
+        self._paths = [tuple(path.split(".")) for path in paths]
+        self._names = list(paths)
+        self._max_bytes, self._max_rows = max_bytes, max_rows
+        record, self._flatten = _record_type("Record", list(zip(self._paths, paths.values(), strict=True)))
+        self._decode = msgspec.json.Decoder(record | list[record]).decode  # type: ignore[valid-type]  # made at run time
+
+    def decode(self, messages: Messages) -> RawColumns:
+        """Every record of ``messages``, in order; what cannot be read is a reject with its reason, never an error."""
+        rows: list[tuple[object, ...]] = []
+        owners: list[int] = []
+        within: list[int] = []
+        rejects: dict[int, str] = {}
+        blank = (None,) * len(self._paths)
+        decode, flatten = self._decode, self._flatten
+        for owner, raw in enumerate(messages.values):
+            records: Iterable[tuple[object, ...] | str]
+            if raw is None:
+                records = ("empty",)
+            elif len(raw) > self._max_bytes:
+                records = ("too_large",)
+            else:
+                try:
+                    decoded = decode(raw)
+                except (msgspec.DecodeError, RecursionError, UnicodeError):
+                    records = self._tolerant(raw)
+                else:
+                    if type(decoded) is not list:
+                        owners.append(owner)
+                        within.append(0)
+                        rows.append(flatten(decoded))
+                        continue
+                    records = map(flatten, decoded) if len(decoded) <= self._max_rows else ("too_large",)
+            for place, record in enumerate(records):
+                owners.append(owner)
+                within.append(place)
+                if isinstance(record, str):
+                    rejects[len(rows)] = record
+                    rows.append(blank)
+                else:
+                    rows.append(record)
+        columns = dict(zip(self._names, zip(*rows, strict=True), strict=True)) if rows else {}
+        return RawColumns(
+            columns,
+            messages.offsets[np.array(owners, dtype=np.int64)],
+            np.array(within, dtype=np.int64),
+            rejects,
+        )
+
+    def _tolerant(self, raw: bytes) -> list[tuple[object, ...] | str]:
+        try:
+            document = json.loads(raw)
+        except (ValueError, RecursionError):
+            return ["malformed"]
+        records = document if isinstance(document, list) else [document]
+        if len(records) > self._max_rows:
+            return ["too_large"]
+        return [
+            tuple(_at(record, path) for path in self._paths) if isinstance(record, dict) else "malformed"
+            for record in records
+        ]
+
+
+def _at(record: Any, path: tuple[str, ...]) -> object:
+    for key in path:
+        record = record.get(key) if isinstance(record, dict) else None
+    return record
+
+
+_TYPES: dict[Kind, Any] = {"number": float | None, "time": datetime | int | float | None, "any": Any}
+
+
+def _record_type(
+    name: str, leaves: list[tuple[tuple[str, ...], Kind]]
+) -> tuple[type[msgspec.Struct], Callable[[Any], tuple[object, ...]]]:
+    """A struct type that holds just these fields, and a function that lays its values out in the order given."""
+    groups: dict[str, list[int]] = {}
+    for place, (path, _) in enumerate(leaves):
+        groups.setdefault(path[0], []).append(place)
+    fields: list[tuple[str, Any, Any]] = []
+    inner: list[tuple[int, Callable[[Any], tuple[object, ...]], int]] = []
+    order: list[int] = []
+    for number, places in enumerate(groups.values()):
+        if len(places) == 1 and len(leaves[places[0]][0]) == 1:
+            fields.append((f"f{number}", _TYPES[leaves[places[0]][1]], None))
+        else:
+            below, flatten = _record_type(
+                f"{name}{number}", [(leaves[place][0][1:], leaves[place][1]) for place in places]
+            )
+            fields.append((f"f{number}", below | None, None))
+            inner.append((number, flatten, len(places)))
+        order += places
+    rename = {f"f{number}": key for number, key in enumerate(groups)}
+    struct = msgspec.defstruct(name, fields, rename=rename, gc=False)
+    astuple = msgspec.structs.astuple
+    if not inner and order == sorted(order):
+        return struct, astuple
+    nested = {number: (flatten, size) for number, flatten, size in inner}
+    rank = np.argsort(order).tolist()
+
+    def flattened(record: Any) -> tuple[object, ...]:
+        values: list[object] = []
+        for number, value in enumerate(astuple(record)):
+            if number in nested:
+                flatten, size = nested[number]
+                values.extend((None,) * size if value is None else flatten(value))
+            else:
+                values.append(value)
+        return tuple(values[place] for place in rank)
+
+    return struct, flattened

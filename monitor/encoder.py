@@ -1,0 +1,144 @@
+"""Raw values → columns of the counts matrix, by the bins and categories that the reference fixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectors.binning import bin_numbers
+from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING
+from monitor.categories import canonical, lookup_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from monitor.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class NumericSubject:
+    """How one numeric subject is binned."""
+
+    edges: NDArray[np.float64]
+    location: float
+    scale: float
+
+    def encode(self, values: Sequence[object]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Columns int64[n] and z float64[n] (NaN where the value is not a finite number)."""
+        numbers, invalid = to_numbers(values)
+        return self.encode_numbers(numbers, invalid)
+
+    def encode_numbers(
+        self, numbers: NDArray[np.float64], invalid: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The same for values that are float64 already."""
+        codes = bin_numbers(numbers, invalid, self.edges)
+        z = (numbers - self.location) / self.scale
+        return codes, np.where(np.isfinite(z), z, np.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class CategoricalSubject:
+    """How one categorical subject is coded: each raw form of a known category → its column."""
+
+    table: dict[object, int]
+    unknown: int
+
+    def encode(self, values: Sequence[object]) -> tuple[NDArray[np.int64], None]:
+        """Columns int64[n]."""
+        get, unknown = self.table.get, self.unknown
+        try:
+            codes = [get(value, unknown) for value in values]
+        except TypeError:
+            codes = [self.encode_one(value) for value in values]
+        else:
+            # NaN equals nothing, so the table cannot know it; only tolerant JSON and Parquet can bring one.
+            if unknown in codes:
+                codes = [
+                    MISSING if code == unknown and value != value else code  # noqa: PLR0124 - the test for NaN
+                    for code, value in zip(codes, values, strict=True)
+                ]
+        return np.array(codes, dtype=np.int64), None
+
+    def encode_one(self, value: object) -> int:
+        """The column of one value of any kind."""
+        try:
+            text = canonical(value)
+        except TypeError:
+            return INVALID
+        return self.table.get(text, self.unknown)
+
+
+def to_numbers(values: Sequence[object]) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+    """float64[n] with NaN for null, and bool[n] of the values that are no numbers (None when all are).
+
+    Text is never taken for a number, even when it looks like one: a producer that turned to text has changed.
+    """
+    if not any(isinstance(value, str) for value in values):
+        try:
+            return np.array(values, dtype=np.float64), None
+        except (TypeError, ValueError, OverflowError):
+            pass
+    numbers = np.full(len(values), np.nan)
+    invalid = np.zeros(len(values), dtype=bool)
+    for place, value in enumerate(values):
+        if value is None:
+            continue
+        if isinstance(value, bool | int | float):
+            try:
+                numbers[place] = float(value)
+            except OverflowError:
+                invalid[place] = True
+        else:
+            invalid[place] = True
+    return numbers, invalid
+
+
+class Encoder:
+    """Encodes all subjects of a model."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.columns = profile.columns
+        self.subjects: list[NumericSubject | CategoricalSubject] = []
+        layout = profile.layout
+        for place, subject in enumerate(layout.subjects):
+            if layout.numeric[place]:
+                self.subjects.append(
+                    NumericSubject(
+                        np.array(profile.edges[subject]), float(layout.location[place]), float(layout.scale[place])
+                    )
+                )
+            else:
+                self.subjects.append(
+                    category_coder(profile.top[subject], profile.others[subject], profile.open_vocabulary[subject])
+                )
+
+    def encode(self, columns: Sequence[Sequence[object]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Columns int64[n, S] and z float64[n, S] of raw values, one sequence a subject in layout order."""
+        rows = len(columns[0])
+        codes = np.empty((rows, len(self.subjects)), dtype=np.int64)
+        z = np.full((rows, len(self.subjects)), np.nan)
+        # One pass a feature: each has edges or a table of its own, and the work inside is vectorised.
+        for place, (subject, values) in enumerate(zip(self.subjects, columns, strict=True)):
+            codes[:, place], numbers = subject.encode(values)
+            if numbers is not None:
+                z[:, place] = numbers
+        return codes, z
+
+
+def category_coder(top: Sequence[str], others: Sequence[str], open_vocabulary: bool) -> CategoricalSubject:
+    """The coder of a categorical subject.
+
+    Args:
+        top: categories that have a bin of their own, in bin order.
+        others: further categories that the reference holds.
+        open_vocabulary: the reference held more categories than are listed, so an unlisted one may not be new.
+    """
+    if len(top) > BINS:
+        raise ValueError(f"at most {BINS} categories can have a bin")
+    codes = dict.fromkeys(others, LOW) | {text: place for place, text in enumerate(top)}
+    return CategoricalSubject(lookup_table(codes, MISSING), LOW if open_vocabulary else HIGH)

@@ -1,0 +1,27 @@
+"""The errors that leewayd raises on purpose. Bad data is not among them: it is counted, never raised."""
+
+from __future__ import annotations
+
+
+class LeewayError(Exception):
+    """Something an operator must mend; the message says what."""
+
+
+class ConfigError(LeewayError):
+    """The configuration cannot be used. ``problems`` lists every fault found, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ReferenceDataError(LeewayError):
+    """A reference cannot be read, or does not hold what the configuration names."""
+
+
+class StateError(LeewayError):
+    """The state directory cannot be used."""
+
+
+class SourceError(LeewayError):
+    """A source cannot be opened."""

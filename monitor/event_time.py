@@ -1,0 +1,49 @@
+"""Event times as records write them: epoch s, ms, µs or ns, RFC 3339 text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 - subtracted only from times that carry no zone: taken as UTC
+_MILLISECOND = timedelta(milliseconds=1)
+# A count of seconds, milliseconds, … since 1970 is told by its size; the limits lie in the year 5138 for each.
+_SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 1e11, 1e14, 1e17
+
+
+def to_milliseconds(value: object) -> int:
+    """Epoch milliseconds, rounded down; times without a zone are UTC.
+
+    Raises:
+        ValueError: if ``value`` is no time.
+    """
+    if isinstance(value, datetime):
+        return (value - (_EPOCH if value.tzinfo else _EPOCH_NAIVE)) // _MILLISECOND
+    if isinstance(value, bool):
+        raise ValueError("no time")  # noqa: TRY004 - one error for every value that is no time
+    if isinstance(value, int | float):
+        size = abs(value)
+        if size < _SECONDS_BELOW:
+            return int(value * 1000 // 1)
+        if size < _MILLISECONDS_BELOW:
+            return int(value // 1)
+        if size < _MICROSECONDS_BELOW:
+            return int(value // 1000)
+        if size < 1e20:
+            return int(value // 1_000_000)
+        raise ValueError("no time")
+    if isinstance(value, str):
+        try:
+            return to_milliseconds(msgspec.convert(value, datetime))
+        except msgspec.ValidationError as error:
+            raise ValueError("no time") from error
+    raise ValueError("no time")
+
+
+def rfc3339(milliseconds: int) -> str:
+    """``2026-11-23T18:05:00Z``; with milliseconds only where there are any."""
+    moment = _EPOCH + timedelta(milliseconds=milliseconds)
+    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{moment.microsecond // 1000:03d}Z" if moment.microsecond else f"{text}Z"

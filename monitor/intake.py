@@ -1,0 +1,164 @@
+"""Feeds decoded rows to the windows in an order that keeps event time together.
+
+Partitions are read at different speeds, above all when a backlog is caught up. Rows that lie too far ahead of the
+slowest partition wait here (and their partition is not polled meanwhile), so a bounded number of panes is open and the
+watermark, the least event time of all partitions that are not idle, never has to wait for what was read already.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from monitor.records import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from monitor.records import Decoded, Partition
+    from monitor.windows import Due, ModelWindows
+
+_NEVER = -(2**62)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    decoded: Decoded
+    clocks: NDArray[np.int64]
+    cursor: int
+
+
+class Intake:
+    """Rows on their way into windows.
+
+    Args:
+        models: model name → its windows.
+        on_reject: called with (partition, reason, raw message or None) for each reject that is passed.
+    """
+
+    def __init__(
+        self, models: Mapping[str, ModelWindows], on_reject: Callable[[Partition, str, bytes | None], None]
+    ) -> None:
+        self._models = models
+        self._on_reject = on_reject
+        self._waiting: dict[Partition, deque[_Waiting]] = {}
+        self._ahead: dict[Partition, int] = {}
+        self.positions: dict[Partition, Position] = {}
+        self.active: frozenset[Partition] = frozenset()
+
+    def offer(self, decoded: Decoded) -> None:
+        """Takes a chunk in. Rows that a resumed position says are counted already are skipped."""
+        partition = decoded.partition
+        position = self.positions.get(partition)
+        before = self._ahead.get(partition, _NEVER)
+        if position is not None and position.clock is not None:
+            before = max(before, position.clock)
+        times = decoded.times.copy()
+        for row in decoded.rejects:
+            times[row] = _NEVER
+        clocks = np.maximum.accumulate(np.maximum(times, before)) if times.size else times
+        cursor = 0
+        if position is not None and position.skip:
+            done = (decoded.offsets < position.offset) | (
+                (decoded.offsets == position.offset) & (decoded.within < position.skip)
+            )
+            cursor = int(done.sum())
+        if clocks.size:
+            self._ahead[partition] = int(clocks[-1])
+        self._waiting.setdefault(partition, deque()).append(_Waiting(decoded, clocks, cursor))
+
+    def crowded(self) -> frozenset[Partition]:
+        """Partitions that need not be polled now: rows of theirs still wait."""
+        return frozenset(partition for partition, queue in self._waiting.items() if queue)
+
+    def forget(self, partition: Partition) -> None:
+        """Drops what waits of a partition and its clock: the topic was made anew."""
+        self._waiting.pop(partition, None)
+        self._ahead.pop(partition, None)
+        self.positions.pop(partition, None)
+
+    def drain(self) -> Iterator[tuple[ModelWindows, Due]]:
+        """Adds what may be added and yields each window that falls due meanwhile, to be judged at once."""
+        while True:
+            floor = self._floor()
+            if floor is None:
+                return
+            if floor > _NEVER:
+                for model in self._models.values():
+                    for due in model.advance(floor):
+                        yield model, due
+            if not self._take(floor):
+                return
+
+    def flush(self) -> Iterator[tuple[ModelWindows, Due]]:
+        """At the end of a replay: closes every pane, as if time went on past the lateness."""
+        clocks = [position.clock for position in self.positions.values() if position.clock is not None]
+        if not clocks:
+            return
+        for model in self._models.values():
+            longest_step = max(window.step for window in model.windows)
+            end = -(-(max(clocks) + 1) // longest_step) * longest_step
+            for due in model.advance(end + model.lateness):
+                yield model, due
+
+    def _floor(self) -> int | None:
+        """The event time that every partition has reached; None while some partition has yet to show where it is."""
+        bounds = []
+        for partition in self.active | self.crowded():
+            queue = self._waiting.get(partition)
+            if queue:
+                waiting = queue[0]
+                if waiting.cursor < len(waiting.clocks):
+                    bounds.append(int(waiting.clocks[waiting.cursor]))
+                    continue
+            position = self.positions.get(partition)
+            if position is None or (position.clock is None and not queue):
+                if partition in self._ahead:
+                    continue  # only rejects so far: it tells no time, so nobody waits for it
+                return None
+            bounds.append(_NEVER if position.clock is None else position.clock)
+        if not bounds:
+            return None
+        return min(bounds)
+
+    def _take(self, floor: int) -> bool:
+        limit = min(model.horizon(floor) for model in self._models.values())
+        moved = False
+        for queue in self._waiting.values():
+            while queue:
+                waiting = queue[0]
+                stop = int(np.searchsorted(waiting.clocks, limit, side="right"))
+                if stop > waiting.cursor or waiting.cursor >= len(waiting.clocks):
+                    self._add(waiting, max(stop, waiting.cursor))
+                    moved = True
+                if waiting.cursor < len(waiting.clocks):
+                    break
+                queue.popleft()
+        return moved
+
+    def _add(self, waiting: _Waiting, stop: int) -> None:
+        decoded, first = waiting.decoded, waiting.cursor
+        partition = decoded.partition
+        for rows in decoded.models:
+            part = rows.between(first, stop)
+            if len(part.index):
+                self._models[rows.model].add(
+                    part, waiting.clocks[part.index], decoded.offsets[part.index], partition
+                )
+        for row, reason in decoded.rejects.items():
+            if first <= row < stop:
+                self._on_reject(partition, reason, decoded.values.get(row))
+        waiting.cursor = stop
+        old = self.positions.get(partition, Position(0))
+        clock = int(waiting.clocks[stop - 1]) if stop else _NEVER
+        self.positions[partition] = replace(
+            old,
+            offset=decoded.next_offset if stop == len(waiting.clocks) else int(decoded.offsets[stop]),
+            skip=0 if stop == len(waiting.clocks) else int(decoded.within[stop]),
+            clock=old.clock if clock == _NEVER else clock,
+        )

@@ -1,0 +1,117 @@
+"""Counts of consecutive panes of one length, in arrays that are allocated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.layout import COLUMNS, Counts
+from monitor.counting import moments_as_float
+
+EMPTY = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """One pane's counts, as saved and loaded; shapes as in `monitor.counting.GroupCounts` without the group axis."""
+
+    start: int
+    rows: int
+    bins: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    moments: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    extremes: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+
+class PaneRing:
+    """The latest panes of one series at one pane length.
+
+    Args:
+        step: pane length, ms.
+        capacity: how many panes are kept; an older one makes room for a newer one.
+        subjects: S.
+    """
+
+    def __init__(self, step: int, capacity: int, subjects: int) -> None:
+        self.step, self.capacity = step, capacity
+        self.starts = np.full(capacity, EMPTY, dtype=np.int64)
+        self.rows = np.zeros(capacity, dtype=np.int64)
+        self.bins = np.zeros((capacity, subjects, COLUMNS), dtype=np.int64)
+        self.moments = np.zeros((capacity, subjects, 2), dtype=np.int64)
+        self.extremes = np.empty((capacity, subjects, 2))
+        self.dirty = np.zeros(capacity, dtype=bool)
+        self._blank(np.arange(capacity))
+
+    def _blank(self, slots: np.ndarray[tuple[int, ...], np.dtype[np.int64]] | int) -> None:
+        self.rows[slots] = 0
+        self.bins[slots] = 0
+        self.moments[slots] = 0
+        self.extremes[slots, :, 0] = np.inf
+        self.extremes[slots, :, 1] = -np.inf
+
+    def add(self, pane: Pane) -> bool:
+        """Adds counts to the pane at ``pane.start``; False if that pane has already made room for a newer one."""
+        slot = pane.start // self.step % self.capacity
+        held = int(self.starts[slot])
+        if held > pane.start:
+            return False
+        if held < pane.start:
+            self._blank(slot)
+            self.starts[slot] = pane.start
+        self.rows[slot] += pane.rows
+        self.bins[slot] += pane.bins
+        self.moments[slot] += pane.moments
+        np.minimum(self.extremes[slot, :, 0], pane.extremes[:, 0], out=self.extremes[slot, :, 0])
+        np.maximum(self.extremes[slot, :, 1], pane.extremes[:, 1], out=self.extremes[slot, :, 1])
+        self.dirty[slot] = True
+        return True
+
+    def window(self, start: int, end: int) -> Counts:
+        """Sum of the panes in [start, end), which must lie on pane boundaries and within the capacity."""
+        held = np.flatnonzero((self.starts >= start) & (self.starts < end))
+        if held.size == 0:
+            extremes = np.empty(self.extremes.shape[1:])
+            extremes[..., 0], extremes[..., 1] = np.inf, -np.inf
+            return Counts(
+                np.zeros((), dtype=np.int64),
+                np.zeros(self.bins.shape[1:], dtype=np.int64),
+                np.zeros(self.moments.shape[1:]),
+                extremes,
+            )
+        return Counts(
+            self.rows[held].sum(),
+            self.bins[held].sum(axis=0),
+            moments_as_float(self.moments[held].sum(axis=0)),
+            np.stack([self.extremes[held, :, 0].min(axis=0), self.extremes[held, :, 1].max(axis=0)], axis=-1),
+        )
+
+    def window_rows(self, start: int, end: int) -> int:
+        """Rows in [start, end)."""
+        return int(self.rows[(self.starts >= start) & (self.starts < end)].sum())
+
+    def dirty_panes(self) -> list[Pane]:
+        """Copies of the panes that changed since the last `mark_clean`."""
+        return [self._pane(int(slot)) for slot in np.flatnonzero(self.dirty)]
+
+    def panes(self) -> list[Pane]:
+        """Copies of all panes that hold anything, oldest first."""
+        slots = np.flatnonzero(self.starts != EMPTY)
+        return [self._pane(int(slot)) for slot in slots[np.argsort(self.starts[slots])]]
+
+    def _pane(self, slot: int) -> Pane:
+        return Pane(
+            int(self.starts[slot]),
+            int(self.rows[slot]),
+            self.bins[slot].copy(),
+            self.moments[slot].copy(),
+            self.extremes[slot].copy(),
+        )
+
+    def mark_clean(self) -> None:
+        """Forgets which panes are dirty: they have been saved."""
+        self.dirty[:] = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return self.bins.nbytes + self.moments.nbytes + self.extremes.nbytes + self.rows.nbytes + self.starts.nbytes

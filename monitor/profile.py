@@ -1,0 +1,227 @@
+"""A profile: what a model's reference looks like, as counts. No row of the reference is kept in it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from detectors.layout import COLUMNS, Counts, Layout
+from detectors.reference import Reference
+from monitor.counting import moments_as_fixed, moments_as_float
+from monitor.errors import ReferenceDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+FORMAT = "leewayd-profile"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A model's reference.
+
+    Attributes:
+        layout: subjects and the meaning of their columns.
+        columns: for each subject the name of its column in the reference.
+        edges: numeric subject → bin edges in the feature's own unit.
+        top, others: categorical subject → categories with a bin of their own, and the other known ones.
+        open_vocabulary: categorical subject → it held more categories than are listed.
+        counts: of all rows.
+        segments: segment label → counts of its rows.
+        design_effects: window length in ms → float64[S] (see `detectors.budget.design_effect`).
+        first, last: event times of the first and last row, epoch ms; None when the reference carries no times.
+    """
+
+    layout: Layout
+    columns: tuple[str, ...]
+    edges: Mapping[str, tuple[float, ...]]
+    top: Mapping[str, tuple[str, ...]]
+    others: Mapping[str, tuple[str, ...]]
+    open_vocabulary: Mapping[str, bool]
+    counts: Counts
+    segments: Mapping[str, Counts]
+    design_effects: Mapping[int, NDArray[np.float64]]
+    first: int | None
+    last: int | None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the reference."""
+        return int(self.counts.rows)
+
+    def fingerprint(self) -> str:
+        """Changes whenever the meaning of a column of counts does: kept panes of another one cannot be used."""
+        parts = [self.layout.subjects, sorted(self.edges.items()), sorted(self.top.items()), sorted(self.others.items())]
+        moments = [self.layout.location.tolist(), self.layout.scale.tolist()]
+        return hashlib.sha256(msgspec.json.encode([parts, moments])).hexdigest()[:16]
+
+    def reference(self, segment: str, window_ms: int) -> Reference | None:
+        """What a window of a series is compared with; None if the reference holds no row of that segment."""
+        counts = self.counts if segment == "all" else self.segments.get(segment)
+        if counts is None:
+            return None
+        return Reference(self.layout, counts, self.design_effect(window_ms))
+
+    def design_effect(self, window_ms: int) -> NDArray[np.float64]:
+        """float64[S] for windows of a length; that of the nearest length known, 1 when none is."""
+        if not self.design_effects:
+            return np.ones(len(self.layout.subjects))
+        nearest = min(self.design_effects, key=lambda known: abs(np.log(known / window_ms)))
+        return self.design_effects[nearest]
+
+    def category(self, subject: str, column: int) -> str | None:
+        """The category that a regular column of a categorical subject stands for."""
+        names = self.top.get(subject, ())
+        return names[column] if column < len(names) else None
+
+
+class _CountsFile(msgspec.Struct):
+    rows: int
+    bins: list[list[int]]
+    moments: list[list[int]]
+    extremes: list[list[float | None]]
+
+
+class _ProfileFile(msgspec.Struct):
+    format: str
+    version: int
+    subjects: list[str]
+    columns: list[str]
+    numeric: list[bool]
+    location: list[float]
+    scale: list[float]
+    centers: list[list[float]]
+    edges: dict[str, list[float]]
+    top: dict[str, list[str]]
+    others: dict[str, list[str]]
+    open_vocabulary: dict[str, bool]
+    counts: _CountsFile
+    segments: dict[str, _CountsFile]
+    design_effects: dict[str, list[float]]
+    first: int | None
+    last: int | None
+
+
+def make_layout(
+    subjects: tuple[str, ...],
+    numeric: list[bool],
+    location: list[float],
+    scale: list[float],
+    edges: Mapping[str, tuple[float, ...]],
+    top: Mapping[str, tuple[str, ...]],
+    centers: NDArray[np.float64],
+) -> Layout:
+    """The layout of some subjects; ``edges`` in the features' own units."""
+    size = len(subjects)
+    standard = np.full((size, centers.shape[1] + 1), np.nan)
+    width = np.zeros(size, dtype=np.int64)
+    for place, subject in enumerate(subjects):
+        if numeric[place]:
+            own = np.array(edges[subject])
+            standard[place, : own.size] = (own - location[place]) / scale[place]
+            width[place] = own.size - 1
+        else:
+            width[place] = len(top[subject])
+    return Layout(
+        subjects, np.array(numeric, dtype=bool), width, standard, centers, np.array(location), np.array(scale)
+    )
+
+
+def save_profile(profile: Profile, path: Path) -> None:
+    """Writes the profile as one JSON document."""
+    layout = profile.layout
+    document = _ProfileFile(
+        FORMAT,
+        VERSION,
+        list(layout.subjects),
+        list(profile.columns),
+        layout.numeric.tolist(),
+        layout.location.tolist(),
+        layout.scale.tolist(),
+        # Trailing unused bins are left out; NaN has no place in JSON.
+        [layout.centers[place, : layout.width[place]].tolist() if layout.numeric[place] else [] for place in _places(layout)],
+        {key: list(values) for key, values in profile.edges.items()},
+        {key: list(values) for key, values in profile.top.items()},
+        {key: list(values) for key, values in profile.others.items()},
+        dict(profile.open_vocabulary),
+        _counts_out(profile.counts),
+        {key: _counts_out(counts) for key, counts in profile.segments.items()},
+        {str(window): effects.tolist() for window, effects in profile.design_effects.items()},
+        profile.first,
+        profile.last,
+    )
+    path.write_bytes(msgspec.json.encode(document))
+
+
+def _places(layout: Layout) -> range:
+    return range(len(layout.subjects))
+
+
+def _counts_out(counts: Counts) -> _CountsFile:
+    fixed = moments_as_fixed(counts.moments)
+    extremes = [[value if np.isfinite(value) else None for value in pair] for pair in counts.extremes.tolist()]
+    return _CountsFile(int(counts.rows), counts.bins.tolist(), fixed.tolist(), extremes)
+
+
+def _counts_in(stored: _CountsFile, subjects: int) -> Counts:
+    extremes = [[none if value is None else value for value, none in zip(pair, (np.inf, -np.inf), strict=True)] for pair in stored.extremes]
+    return Counts(
+        np.array(stored.rows, dtype=np.int64),
+        np.array(stored.bins, dtype=np.int64).reshape(subjects, COLUMNS),
+        moments_as_float(np.array(stored.moments, dtype=np.int64).reshape(subjects, 2)),
+        np.array(extremes, dtype=np.float64).reshape(subjects, 2),
+    )
+
+
+def is_profile(path: Path) -> bool:
+    """Whether a file is a built profile, and not a table."""
+    if path.suffix.lower() != ".json":
+        return False
+    with path.open("rb") as file:
+        return file.read(200).lstrip().startswith(b'{"format":"' + FORMAT.encode())
+
+
+def load_profile(path: Path) -> Profile:
+    """A profile written by `save_profile`.
+
+    Raises:
+        ReferenceDataError: if it is damaged or of another version.
+    """
+    try:
+        stored = msgspec.json.decode(path.read_bytes(), type=_ProfileFile)
+        if stored.version != VERSION:
+            raise ReferenceDataError(
+                f"{path}: profile version {stored.version}, this leewayd reads {VERSION}: build it anew"
+            )
+        size = len(stored.subjects)
+        subjects = tuple(stored.subjects)
+        edges = {key: tuple(values) for key, values in stored.edges.items()}
+        top = {key: tuple(values) for key, values in stored.top.items()}
+        centers = np.full((size, COLUMNS - 4), np.nan)
+        for place, row in enumerate(stored.centers):
+            centers[place, : len(row)] = row
+        return Profile(
+            make_layout(subjects, stored.numeric, stored.location, stored.scale, edges, top, centers),
+            tuple(stored.columns),
+            edges,
+            top,
+            {key: tuple(values) for key, values in stored.others.items()},
+            stored.open_vocabulary,
+            _counts_in(stored.counts, size),
+            {key: _counts_in(counts, size) for key, counts in stored.segments.items()},
+            {int(window): np.array(effects) for window, effects in stored.design_effects.items()},
+            stored.first,
+            stored.last,
+        )
+    except OSError as error:
+        raise ReferenceDataError(f"{path}: {error.strerror}") from error
+    except (msgspec.DecodeError, ValueError, KeyError, IndexError) as error:
+        raise ReferenceDataError(f"{path}: not a profile, or a damaged one: {error}") from error

@@ -1,0 +1,48 @@
+"""At which steps a model's windows slide, and so which pane lengths are kept.
+
+A window of 24 h over 1-minute panes would keep 1,440 panes for every series. It slides by about a hundredth of its
+length instead, over panes of that length; short windows keep the base panes. A hundred panes a window is all that is
+kept, whatever its length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from monitor.durations import DAY
+
+SLACK_PANES = 16
+"""How many base panes a partition may be ahead of the slowest one; further rows wait (`monitor.intake`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window length of a model: ``length`` and ``step`` in ms."""
+
+    name: str
+    length: int
+    step: int
+
+
+def window_step(length: int, pane: int) -> int:
+    """By how much a window slides, ms: the pane, or about 1/100 of the window when that is longer.
+
+    The step is a whole number of panes that divides the window and the day (or, for steps of whole days, is a multiple
+    of the day), so that windows start at the same hours every day.
+    """
+    steps = range(pane, length + 1, pane)
+    return next(
+        (step for step in steps if step * 100 >= length and length % step == 0 and (DAY % step == 0 or step % DAY == 0)),
+        pane,
+    )
+
+
+def ring_capacities(windows: tuple[Window, ...], pane: int, lateness: int) -> dict[int, int]:
+    """Pane length → how many panes of it are kept."""
+    slack = lateness + SLACK_PANES * pane
+    capacities: dict[int, int] = {}
+    for window in windows:
+        # Room for the longest window, the panes still open behind the watermark, and those opened ahead of it.
+        needed = window.length // window.step + slack // window.step + 2
+        capacities[window.step] = max(needed, capacities.get(window.step, 0))
+    return capacities

@@ -1,0 +1,146 @@
+"""What passes between source, decoder and windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Partition(NamedTuple):
+    """One ordered stream of messages: a Kafka partition, or a file (then ``topic`` is its name, partition 0)."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Raw messages of one partition, in order."""
+
+    partition: Partition
+    offsets: NDArray[np.int64]
+    values: Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows that come as columns already (Parquet); row i has offset ``first_offset + i``."""
+
+    partition: Partition
+    first_offset: int
+    rows: int
+    columns: Mapping[str, Sequence[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Messages that can no longer be read.
+
+    Attributes:
+        reason: ``retention`` (deleted before they were read), ``corrupt`` (unreadable), ``recreated`` (the topic was
+            deleted and made anew; then ``messages`` counts nothing that is known, and is 0).
+    """
+
+    partition: Partition
+    reason: str
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where reading goes on: ``skip`` records of the message at ``offset`` are counted already."""
+
+    offset: int
+    skip: int = 0
+    topic_id: str = ""
+    clock: int | None = None
+    """Greatest event time seen in the partition, epoch ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What one poll of a source brought.
+
+    Attributes:
+        idle: partitions that were proven, within the last idle time-out, to hold nothing that has not been read.
+        lag: messages behind the end, where known.
+        assigned: partitions that are new to the reader, and where reading them begins; one that was read before begins
+            anew because its topic was deleted and made again.
+        finished: the source will never bring anything again (the end of a replayed file).
+    """
+
+    chunks: tuple[Messages | Table, ...] = ()
+    partitions: frozenset[Partition] = frozenset()
+    idle: frozenset[Partition] = frozenset()
+    lag: Mapping[Partition, int] = field(default_factory=dict)
+    assigned: Mapping[Partition, Position] = field(default_factory=dict)
+    losses: tuple[Loss, ...] = ()
+    up: bool = True
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRows:
+    """The rows of one model in a chunk.
+
+    Attributes:
+        index: int64[n], increasing: which rows of the chunk these are.
+        times: int64[n], event time, epoch ms.
+        codes: int64[n, S], column of each value (`detectors.layout`).
+        z: float64[n, S], values in reference standard deviations; NaN where not finite or not numeric.
+        versions: model version of each row.
+        segments: for each segment column the label of each row (``SEX=1``), None where the value is missing.
+    """
+
+    model: str
+    index: NDArray[np.int64]
+    times: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    z: NDArray[np.float64]
+    versions: NDArray[np.object_]
+    segments: tuple[NDArray[np.object_], ...]
+
+    def between(self, first: int, stop: int) -> ModelRows:
+        """The rows whose chunk index lies in [first, stop)."""
+        low, high = self.index.searchsorted([first, stop])
+        if low == 0 and high == len(self.index):
+            return self
+        part = slice(int(low), int(high))
+        return ModelRows(
+            self.model,
+            self.index[part],
+            self.times[part],
+            self.codes[part],
+            self.z[part],
+            self.versions[part],
+            tuple(labels[part] for labels in self.segments),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A chunk, decoded. Row i is either a record or a reject.
+
+    Attributes:
+        offsets: int64[N], offset of the message that each row came in.
+        within: int64[N], its place in that message (a message may hold an array of records).
+        times: int64[N], event time, epoch ms; meaningless for rejects.
+        rejects: row → reason.
+        values: raw message of each rejected row, kept only when a dead-letter topic wants them.
+        next_offset: where the partition goes on after this chunk.
+    """
+
+    partition: Partition
+    offsets: NDArray[np.int64]
+    within: NDArray[np.int64]
+    times: NDArray[np.int64]
+    rejects: Mapping[int, str]
+    values: Mapping[int, bytes]
+    models: tuple[ModelRows, ...]
+    next_offset: int

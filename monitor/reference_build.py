@@ -1,0 +1,235 @@
+"""Training data → profile."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectors.binning import quantile_edges
+from detectors.budget import design_effect
+from detectors.layout import BINS, COLUMNS, MISSING, Counts
+from monitor.categories import label
+from monitor.config_file import columns_used
+from monitor.counting import count_groups, moments_as_float
+from monitor.durations import parse_duration
+from monitor.encoder import NumericSubject, category_coder
+from monitor.errors import ReferenceDataError
+from monitor.profile import Profile, is_profile, load_profile, make_layout
+from monitor.tables import DataTable, read_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from monitor.config import ModelSection
+
+MAX_KNOWN_CATEGORIES = 5_000
+MAX_SEGMENTS_PER_COLUMN = 50
+MAX_BLOCKS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which columns of a reference become which subjects."""
+
+    subjects: tuple[str, ...]
+    columns: tuple[str, ...]
+    numeric: tuple[bool, ...]
+
+
+def load_reference(model: ModelSection) -> Profile:
+    """The model's profile: read if it was built before, else built now from the table.
+
+    Raises:
+        ReferenceDataError: if it cannot be read or lacks what the configuration names.
+    """
+    path = model.reference
+    if not path.exists():
+        raise ReferenceDataError(f"{path}: no such file")
+    if not is_profile(path):
+        return build_profile(read_table(path), model)
+    profile = load_profile(path)
+    _refuse([f"the profile holds no segment column {name!r}" for name in model.segments
+             if not any(key.startswith(f"{name}=") for key in profile.segments)])
+    expected = {"prediction", *model.columns.scores(), *(f"feature:{name}" for name in model.columns.features or [])}
+    _refuse([f"the profile holds no {subject!r}" for subject in sorted(expected - set(profile.layout.subjects))])
+    return profile
+
+
+def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
+    """Which columns are compared, and as what.
+
+    Raises:
+        ReferenceDataError: naming every column that the reference lacks, with the nearest one that it has.
+    """
+    columns = model.columns
+    found = {place: in_reference(name, table.names) for place, name in columns_used(model).items()}
+    missing = []
+    for place, name in columns_used(model).items():
+        if found[place] is None:
+            near = difflib.get_close_matches(name, table.names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(table.names)}"
+            missing.append(f"{place}: the reference has no column {name!r}; {hint}")
+    _refuse(missing)
+    named = {
+        in_reference(name, table.names)
+        for name in (
+            columns.timestamp, columns.prediction, columns.id, columns.version, columns.model, columns.label,
+            *columns.scores().values(), *columns.exclude,
+        )
+        if name is not None
+    }  # fmt: skip
+    features = columns.features or [name for name in table.names if name not in named and not table.is_time(name)]
+    subjects = {f"feature:{name}": name for name in features}
+    subjects["prediction"] = str(in_reference(columns.prediction, table.names))
+    subjects |= {key: str(in_reference(name, table.names)) for key, name in columns.scores().items()}
+
+    def numeric(subject: str, column: str) -> bool:
+        if subject == "prediction":
+            return model.task == "regression"
+        chosen = columns.types.get(column)
+        return table.is_numeric(column) if chosen is None else chosen == "numeric"
+
+    return Plan(
+        tuple(subjects), tuple(subjects.values()), tuple(numeric(*pair) for pair in subjects.items())
+    )
+
+
+def in_reference(name: str, known: tuple[str, ...]) -> str | None:
+    """The reference's name of a record's column: the same, or the last part of a dotted path."""
+    if name in known:
+        return name
+    last = name.rsplit(".", 1)[-1]
+    return last if last in known else None
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise ReferenceDataError("\n".join(problems))
+
+
+def build_profile(table: DataTable, model: ModelSection) -> Profile:
+    """The profile of a reference table.
+
+    Raises:
+        ReferenceDataError: if the table lacks what the configuration names.
+    """
+    plan = plan_subjects(table, model)
+    size, rows = len(plan.subjects), table.rows
+    codes = np.empty((rows, size), dtype=np.int64)
+    z = np.full((rows, size), np.nan)
+    edges: dict[str, tuple[float, ...]] = {}
+    top: dict[str, tuple[str, ...]] = {}
+    others: dict[str, tuple[str, ...]] = {}
+    opened: dict[str, bool] = {}
+    location, scale = [0.0] * size, [1.0] * size
+    for place, (subject, column) in enumerate(zip(plan.subjects, plan.columns, strict=True)):
+        if plan.numeric[place]:
+            numbers = table.numbers(column)
+            finite = numbers[np.isfinite(numbers)]
+            if finite.size:
+                location[place] = float(finite.mean())
+                spread = float(finite.std())
+                scale[place] = spread if np.isfinite(spread) and spread > 0 else 1.0
+            # An empty column still has a place: any value that comes later is out of its range.
+            own = quantile_edges(finite) if finite.size else np.zeros(2)
+            edges[subject] = tuple(own.tolist())
+            coder = NumericSubject(own, location[place], scale[place])
+            codes[:, place], z[:, place] = coder.encode_numbers(numbers, None)
+        else:
+            codes[:, place], top[subject], others[subject], opened[subject] = _categories(table, column)
+    centers = _centers(codes, z)
+    layout = make_layout(plan.subjects, list(plan.numeric), location, scale, edges, top, centers)
+    times = _times(table, model)
+    return Profile(
+        layout,
+        plan.columns,
+        edges,
+        top,
+        others,
+        opened,
+        _counts(codes, z, np.ones(rows, dtype=bool)),
+        _segments(table, model, codes, z),
+        {} if times is None else _design_effects(times, codes, z, model),
+        None if times is None else int(times.min()),
+        None if times is None else int(times.max()),
+    )
+
+
+def _categories(
+    table: DataTable, column: str
+) -> tuple[NDArray[np.int64], tuple[str, ...], tuple[str, ...], bool]:
+    factor = table.factor(column)
+    counts = np.bincount(factor.codes[factor.codes >= 0], minlength=len(factor.labels))
+    # By frequency, then by name: the same reference always gives the same bins.
+    order = sorted(range(len(factor.labels)), key=lambda place: (-counts[place], factor.labels[place]))
+    names = [factor.labels[place] for place in order]
+    top, others = tuple(names[:BINS]), tuple(names[BINS : BINS + MAX_KNOWN_CATEGORIES])
+    opened = len(names) > BINS + MAX_KNOWN_CATEGORIES
+    coder = category_coder(top, others, opened)
+    table_of_codes = np.array([coder.encode_one(name) for name in factor.labels] + [MISSING], dtype=np.int64)
+    return table_of_codes[factor.codes], top, others, opened
+
+
+def _centers(codes: NDArray[np.int64], z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64[S, BINS]: mean z of each bin; NaN where the reference has no value."""
+    subjects = codes.shape[1]
+    flat = codes + np.arange(subjects) * COLUMNS
+    held = np.isfinite(z)
+    count = np.bincount(flat[held], minlength=subjects * COLUMNS).reshape(subjects, COLUMNS)
+    total = np.bincount(flat[held], weights=z[held], minlength=subjects * COLUMNS).reshape(subjects, COLUMNS)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(count > 0, total / count, np.nan)[:, :BINS]
+
+
+def _counts(codes: NDArray[np.int64], z: NDArray[np.float64], chosen: NDArray[np.bool_]) -> Counts:
+    part = count_groups(codes[chosen], z[chosen], np.zeros(int(chosen.sum()), dtype=np.int64), 1)
+    return Counts(part.rows[0], part.bins[0], moments_as_float(part.moments[0]), part.extremes[0])
+
+
+def _segments(
+    table: DataTable, model: ModelSection, codes: NDArray[np.int64], z: NDArray[np.float64]
+) -> dict[str, Counts]:
+    segments = {}
+    for name in model.segments:
+        column = in_reference(name, table.names)
+        factor = table.factor(str(column))
+        sizes = np.bincount(factor.codes[factor.codes >= 0], minlength=len(factor.labels))
+        for place in np.argsort(-sizes, kind="stable")[:MAX_SEGMENTS_PER_COLUMN].tolist():
+            segments[f"{name}={label(factor.labels[place])}"] = _counts(codes, z, factor.codes == place)
+    return segments
+
+
+def _times(table: DataTable, model: ModelSection) -> NDArray[np.int64] | None:
+    column = in_reference(model.columns.timestamp, table.names)
+    return None if column is None else table.times(column)
+
+
+def _design_effects(
+    times: NDArray[np.int64], codes: NDArray[np.int64], z: NDArray[np.float64], model: ModelSection
+) -> dict[int, NDArray[np.float64]]:
+    """Window length → how much more its counts vary from window to window than independent rows would."""
+    effects = {}
+    for name in model.windows:
+        length = parse_duration(name)
+        blocks, place = np.unique(times // length, return_inverse=True)
+        if blocks.size > MAX_BLOCKS:
+            # An even choice of blocks is as good as all of them, and bounds the memory.
+            kept = np.linspace(0, blocks.size - 1, MAX_BLOCKS).astype(np.int64)
+            renumber = np.full(blocks.size, -1, dtype=np.int64)
+            renumber[kept] = np.arange(MAX_BLOCKS)
+            place = renumber[place]
+        chosen = place >= 0
+        size = int(place.max()) + 1
+        bins = count_groups(codes[chosen], z[chosen] * np.nan, place[chosen], size).bins
+        effects[length] = design_effect(bins, 1)
+    return effects
+
+
+def write_reference(model: ModelSection, table_path: Path) -> Profile:
+    """The profile of a table, whatever ``model.reference`` names."""
+    return build_profile(read_table(table_path), model)

@@ -1,0 +1,84 @@
+"""What is saved and loaded: the durable part of the daemon's state as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alerts.delivery import OutboxEntry
+    from monitor.panes import Pane
+    from monitor.records import Partition, Position
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSeries:
+    """One series of a model; ``panes`` by pane length in ms."""
+
+    version: str
+    segment: str
+    started: int
+    latest: int
+    panes: Mapping[int, list[Pane]]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """One model.
+
+    Attributes:
+        fingerprint: of the profile that its counts were made with.
+        shape: windows, pane and lateness; kept panes of another shape cannot be used.
+        evaluated: window → end of the last one judged.
+        rows, late, overflow: totals since the state began.
+        offsets: pane length → pane start → partition → first and last offset.
+    """
+
+    fingerprint: str
+    shape: str
+    watermark: int | None
+    evaluated: Mapping[str, int]
+    rows: Mapping[str, int]
+    late: int
+    overflow: int
+    series: tuple[SavedSeries, ...] = ()
+    offsets: Mapping[int, Mapping[int, Mapping[Partition, tuple[int, int]]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Everything, as loaded at start."""
+
+    positions: Mapping[Partition, Position] = field(default_factory=dict)
+    models: Mapping[str, SavedModel] = field(default_factory=dict)
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+    outbox: tuple[OutboxEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChange:
+    """What changed in one model: ``model`` holds only dirty panes and ledgers.
+
+    Attributes:
+        oldest: panes that end before this event time are dropped.
+        ended: (version, segment) of series that are gone.
+        fresh: drop everything kept of the model first.
+    """
+
+    model: SavedModel
+    oldest: int | None
+    ended: tuple[tuple[str, str], ...] = ()
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One transaction."""
+
+    positions: Mapping[Partition, Position]
+    models: Mapping[str, ModelChange]
+    documents: Mapping[str, bytes]
+    outbox: tuple[OutboxEntry, ...] = ()
+    delivered: tuple[str, ...] = ()

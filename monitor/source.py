@@ -1,0 +1,33 @@
+"""Where messages come from: the port that the Kafka and file adapters fill."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from monitor.records import Partition, Poll, Position
+
+
+class Source(Protocol):
+    """Reads partitions from stored positions on. Used from one thread."""
+
+    def start(self, positions: Mapping[Partition, Position]) -> None:
+        """Says where reading goes on; partitions not named begin where the configuration says.
+
+        Raises:
+            SourceError: if the source can never work as configured.
+        """
+
+    def poll(self, timeout_seconds: float, paused: frozenset[Partition]) -> Poll:
+        """The next messages of partitions that are not paused; empty when there are none in time. Never raises."""
+
+    def reject(self, partition: Partition, reason: str, value: bytes) -> None:
+        """Hands over a rejected message for the dead-letter topic."""
+
+    def commit(self, positions: Mapping[Partition, Position]) -> None:
+        """Tells the outside world what is safely counted. Advisory: never blocks, never raises."""
+
+    def close(self) -> None:
+        """Lets go of connections and files."""

@@ -1,0 +1,118 @@
+"""Reads Parquet, CSV and JSON lines. The only module that knows pandas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from monitor.categories import canonical
+from monitor.errors import ReferenceDataError
+from monitor.event_time import to_milliseconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A categorical column: codes int64[n] into ``labels``, −1 where missing."""
+
+    codes: NDArray[np.int64]
+    labels: tuple[str, ...]
+
+
+class DataTable:
+    """A table in memory, column by column, in leewayd's terms."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return len(self._frame)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its columns."""
+        return tuple(str(name) for name in self._frame.columns)
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether the column holds numbers (true/false counts as two categories, a date as neither)."""
+        kind = self._frame[name].dtype
+        return pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
+
+    def is_time(self, name: str) -> bool:
+        """Whether the column holds dates."""
+        return pd.api.types.is_datetime64_any_dtype(self._frame[name].dtype)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """float64[rows]; NaN where missing.
+
+        Raises:
+            ReferenceDataError: if the column holds anything else.
+        """
+        try:
+            return self._frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        except (ValueError, TypeError) as error:
+            raise ReferenceDataError(f"column {name!r} is set to be numeric, but holds other values") from error
+
+    def factor(self, name: str) -> Factor:
+        """The column as categories, equal ones merged (`monitor.categories`)."""
+        codes, values = pd.factorize(self._frame[name], use_na_sentinel=True)
+        try:
+            texts = [canonical(value.item() if isinstance(value, np.generic) else value) for value in values]
+        except TypeError as error:
+            raise ReferenceDataError(f"column {name!r} holds values that are no categories: {error}") from error
+        labels = sorted({text for text in texts if text is not None})
+        place = {text: index for index, text in enumerate(labels)}
+        remap = np.array([place.get(text, -1) if text is not None else -1 for text in texts] + [-1], dtype=np.int64)
+        return Factor(remap[codes], tuple(labels))
+
+    def times(self, name: str) -> NDArray[np.int64]:
+        """int64[rows], epoch milliseconds.
+
+        Raises:
+            ReferenceDataError: if a value is missing or no time.
+        """
+        column = self._frame[name]
+        if self.is_time(name):
+            if column.isna().any():
+                raise ReferenceDataError(f"column {name!r} lacks a time in some rows")
+            if getattr(column.dtype, "tz", None) is not None:
+                column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+            return column.to_numpy(dtype="datetime64[ms]").astype(np.int64)
+        try:
+            return np.array([to_milliseconds(value) for value in column.tolist()], dtype=np.int64)
+        except ValueError as error:
+            raise ReferenceDataError(f"column {name!r} holds values that are no times") from error
+
+
+def read_table(path: Path) -> DataTable:
+    """The whole table; the format is told by the file's name.
+
+    Raises:
+        ReferenceDataError: if it cannot be read.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if suffix in (".parquet", ".pq"):
+            frame = pd.read_parquet(path)
+        elif suffix == ".csv":
+            frame = pd.read_csv(path)
+        elif suffix in (".jsonl", ".ndjson", ".json"):
+            frame = pd.read_json(path, lines=True, convert_dates=False, dtype=False)
+        else:
+            raise ReferenceDataError(f"{path}: cannot tell the format; use .parquet, .csv or .jsonl")
+    except OSError as error:
+        raise ReferenceDataError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ReferenceDataError(f"{path}: cannot be read: {error}") from error
+    if frame.empty:
+        raise ReferenceDataError(f"{path}: holds no rows")
+    return DataTable(frame)

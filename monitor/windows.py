@@ -1,0 +1,229 @@
+"""A model's sliding windows: rows go into panes by their event time, windows are sums of panes.
+
+Which pane a row belongs to and whether it is late depend on nothing but the order of rows within its own partition, so
+counts do not depend on batch sizes, on how partitions interleave, or on restarts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from monitor.counting import count_groups
+from monitor.durations import parse_duration
+from monitor.panes import Pane, PaneRing
+from monitor.pyramid import SLACK_PANES, Window, ring_capacities, window_step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from monitor.config import ModelSection
+    from monitor.records import ModelRows, Partition
+
+ALL = "all"
+OVERFLOW = "overflow"
+UNVERSIONED = "-"
+
+
+class SeriesKey(NamedTuple):
+    """One (version, segment) of a model."""
+
+    version: str
+    segment: str
+
+
+@dataclass(slots=True)
+class Series:
+    """The state of one series: its rings by pane length, and the event times of its first and latest row (ms)."""
+
+    rings: dict[int, PaneRing]
+    started: int
+    latest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A window that the watermark has passed: [start, end)."""
+
+    window: Window
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of rows, since the start of the state."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    late: int = 0
+    overflow: int = 0
+
+
+class ModelWindows:
+    """All series of one model.
+
+    Args:
+        model: its configuration.
+        subjects: S.
+    """
+
+    def __init__(self, model: ModelSection, subjects: int) -> None:
+        self.name, self.pane, self.lateness = model.name, model.pane, model.lateness
+        self.windows = tuple(
+            Window(name, length, window_step(length, model.pane))
+            for name, length in sorted(((name, parse_duration(name)) for name in model.windows), key=lambda item: item[1])
+        )
+        self.capacities = ring_capacities(self.windows, self.pane, self.lateness)
+        self.slack = SLACK_PANES * self.pane
+        self.longest = self.windows[-1].length
+        self.max_series = model.max_series
+        self.subjects = subjects
+        self.series: dict[SeriesKey, Series] = {}
+        self.ended: list[SeriesKey] = []
+        self.watermark: int | None = None
+        self.evaluated: dict[str, int] = {}
+        self.tally = Tally()
+        self.offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {step: {} for step in self.capacities}
+        self.dirty_offsets: set[tuple[int, int]] = set()
+
+    def add(
+        self, rows: ModelRows, clocks: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition
+    ) -> None:
+        """Counts rows of one partition.
+
+        Args:
+            rows: in the partition's order.
+            clocks: int64[n], greatest event time of the partition up to and including each row.
+            offsets: int64[n], offset of each row's message.
+            partition: where they came from.
+        """
+        panes = rows.times // self.pane * self.pane
+        closed = clocks - self.lateness
+        if self.watermark is not None:
+            # A partition that was idle while others went on comes back behind the watermark.
+            closed = np.maximum(closed, self.watermark)
+        on_time = panes + self.pane > closed
+        self.tally.late += int((~on_time).sum())
+        if not on_time.any():
+            return
+        kept = np.flatnonzero(on_time)
+        panes = panes[kept]
+        self._remember_offsets(panes, offsets[kept], partition)
+        codes, z = rows.codes[kept], rows.z[kept]
+        versions = rows.versions[kept]
+        for version, count in zip(*np.unique(versions.astype(str), return_counts=True), strict=True):
+            self.tally.rows[str(version)] = self.tally.rows.get(str(version), 0) + int(count)
+        self._count(versions, None, panes, codes, z)
+        for labels in rows.segments:
+            held = np.flatnonzero(labels[kept] != np.array(None))
+            self._count(versions[held], labels[kept][held], panes[held], codes[held], z[held])
+
+    def _count(
+        self,
+        versions: NDArray[np.object_],
+        labels: NDArray[np.object_] | None,
+        panes: NDArray[np.int64],
+        codes: NDArray[np.int64],
+        z: NDArray[np.float64],
+    ) -> None:
+        if not len(panes):
+            return
+        # Groups are numbered through (pane, series); there are few of them, so the loop below is short.
+        numbers: dict[tuple[str, str], int] = {}
+        segments = [ALL] * len(panes) if labels is None else labels
+        owner = np.array(
+            [numbers.setdefault(pair, len(numbers)) for pair in zip(versions, segments, strict=True)], dtype=np.int64
+        )
+        keys = [SeriesKey(*pair) for pair in numbers]
+        distinct, place = np.unique(panes, return_inverse=True)
+        pairs, groups = np.unique(place * len(keys) + owner, return_inverse=True)
+        counted = count_groups(codes, z, groups, len(pairs))
+        for group, pair in enumerate(pairs.tolist()):
+            start = int(distinct[pair // len(keys)])
+            pane = Pane(
+                start, int(counted.rows[group]), counted.bins[group], counted.moments[group], counted.extremes[group]
+            )
+            series = self._series(keys[pair % len(keys)], start, pane.rows)
+            series.latest = max(series.latest, start)
+            for step, ring in series.rings.items():
+                ring.add(Pane(start // step * step, pane.rows, pane.bins, pane.moments, pane.extremes))
+
+    def _series(self, key: SeriesKey, start: int, rows: int) -> Series:
+        series = self.series.get(key)
+        if series is None and len(self.series) >= self.max_series and key != SeriesKey(OVERFLOW, ALL):
+            # A flood of versions or segments ends in one series, so memory and metrics stay bounded.
+            self.tally.overflow += rows
+            return self._series(SeriesKey(OVERFLOW, ALL), start, rows)
+        if series is None:
+            rings = {step: PaneRing(step, size, self.subjects) for step, size in self.capacities.items()}
+            series = self.series[key] = Series(rings, start, start)
+        return series
+
+    def _remember_offsets(self, panes: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition) -> None:
+        for start in np.unique(panes).tolist():
+            held = offsets[panes == start]
+            first, last = int(held.min()), int(held.max())
+            for step, ledger in self.offsets.items():
+                bucket = ledger.setdefault(start // step * step, {})
+                old = bucket.get(partition, (first, last))
+                bucket[partition] = (min(first, old[0]), max(last, old[1]))
+                self.dirty_offsets.add((step, start // step * step))
+
+    def horizon(self, floor: int) -> int:
+        """Rows up to this event time may be added while the slowest partition stands at ``floor``."""
+        return floor + self.slack
+
+    def advance(self, clock: int) -> Iterator[Due]:
+        """Moves the watermark behind ``clock`` (event time, ms) and yields each window it passed, oldest end first.
+
+        Each window is to be read before the next one is asked for.
+        """
+        watermark = clock - self.lateness
+        if self.watermark is not None and watermark <= self.watermark:
+            return
+        started = min((series.started for series in self.series.values()), default=None)
+        self.watermark = watermark
+        if started is None:
+            return
+        due: list[Due] = []
+        for window in self.windows:
+            done = self.evaluated.get(window.name, started // window.step * window.step)
+            # After a long silence the windows in between were empty: go on where the panes that are kept begin.
+            done = max(done, (watermark - self.longest - window.step) // window.step * window.step)
+            ends = range(done + window.step, watermark + 1, window.step)
+            due += [Due(window, end - window.length, end) for end in ends]
+        due.sort(key=lambda item: (item.end, item.window.length))
+        for item in due:
+            self.evaluated[item.window.name] = item.end
+            yield item
+        self._retire()
+
+    def _retire(self) -> None:
+        """Drops series and ledgers that no window can reach any more."""
+        assert self.watermark is not None  # noqa: S101 - called by advance only
+        oldest = self.watermark - self.longest - self.pane
+        for key in [key for key, series in self.series.items() if series.latest < oldest]:
+            del self.series[key]
+            self.ended.append(key)
+        for step, ledger in self.offsets.items():
+            for start in [start for start in ledger if start + step <= oldest]:
+                del ledger[start]
+
+    def window_offsets(self, due: Due) -> dict[Partition, tuple[int, int]]:
+        """First and last offset, by partition, of the messages that fed a window."""
+        ranges: dict[Partition, tuple[int, int]] = {}
+        for start, bucket in self.offsets[due.window.step].items():
+            if due.start <= start < due.end:
+                for partition, (first, last) in bucket.items():
+                    old = ranges.get(partition, (first, last))
+                    ranges[partition] = (min(first, old[0]), max(last, old[1]))
+        return ranges
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all panes."""
+        return sum(ring.nbytes for series in self.series.values() for ring in series.rings.values())
