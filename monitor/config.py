@@ -219,7 +219,12 @@ class WebhookReceiver(ReceiverBase):
     token_env: str | None = None
     headers: dict[str, str] = {}
     purpose: Literal["notify", "retrain"] = "notify"
-    cooldown: Duration = DAY
+    cooldown: Duration | None = None
+
+    @property
+    def cooldown_ms(self) -> int:
+        """The cooldown in force: a day for retraining, none for telling people, unless it is given."""
+        return self.cooldown if self.cooldown is not None else DAY if self.purpose == "retrain" else 0
 
 
 class LogReceiver(ReceiverBase):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from detectors.layout import COLUMNS
 from monitor.counting import count_groups
 from monitor.durations import parse_duration
 from monitor.panes import Pane, PaneRing
@@ -56,8 +57,16 @@ class Due:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of rows, since the start of the state."""
+    """What became of rows.
 
+    Attributes:
+        rows: version → rows counted, since the state began; so are ``late`` and ``overflow``.
+        late: rows whose pane had closed.
+        overflow: rows counted in the overflow series.
+        columns: int64[S, COLUMNS], what the values of all rows were, since the process began.
+    """
+
+    columns: NDArray[np.int64]
     rows: dict[str, int] = field(default_factory=dict)
     late: int = 0
     overflow: int = 0
@@ -86,7 +95,7 @@ class ModelWindows:
         self.ended: list[SeriesKey] = []
         self.watermark: int | None = None
         self.evaluated: dict[str, int] = {}
-        self.tally = Tally()
+        self.tally = Tally(np.zeros((subjects, COLUMNS), dtype=np.int64))
         self.offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {step: {} for step in self.capacities}
         self.dirty_offsets: set[tuple[int, int]] = set()
 
@@ -142,6 +151,8 @@ class ModelWindows:
         distinct, place = np.unique(panes, return_inverse=True)
         pairs, groups = np.unique(place * len(keys) + owner, return_inverse=True)
         counted = count_groups(codes, z, groups, len(pairs))
+        if labels is None:
+            self.tally.columns += counted.bins.sum(axis=0)
         for group, pair in enumerate(pairs.tolist()):
             start = int(distinct[pair // len(keys)])
             pane = Pane(

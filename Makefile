@@ -1,0 +1,47 @@
+# Every target sets up what it needs: a virtual environment in .venv, from the hash-pinned locks.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+.PHONY: demo test test-all lint bench servers lock clean
+
+demo: $(VENV)/installed
+	$(BIN)/leewayd demo $(DEMO_ARGS)
+
+test: $(VENV)/installed-dev servers
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-all: $(VENV)/installed-dev servers
+	$(BIN)/python -m pytest --slow $(PYTEST_ARGS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-dev servers
+	$(BIN)/python -m benchmarks.run
+
+# Apache Kafka and Prometheus for the tests: installed where that may be done, else the tests say what is missing.
+servers:
+	sh tests/servers/install.sh
+
+lock:
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python requirements.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+clean:
+	rm -rf $(VENV) .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -1,0 +1,80 @@
+"""What the daemon shows of itself: one immutable value, replaced whole, read by other threads without a lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alerts.evaluation import Evaluation
+
+
+class EvaluationKey(NamedTuple):
+    """Which evaluation: one window of one series."""
+
+    model: str
+    version: str
+    segment: str
+    window: str
+
+
+class AlertGroup(NamedTuple):
+    """Alerts that are counted together."""
+
+    model: str
+    version: str
+    rule: str
+    severity: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One model's health; times are epoch ms, durations seconds."""
+
+    name: str
+    rows: Mapping[str, int]
+    late: int
+    overflow: int
+    watermark: int | None
+    series: int
+    unseen: Mapping[str, int]
+    invalid: Mapping[str, int]
+    evaluations: int
+    evaluation_seconds: float
+    last_evaluation_seconds: float
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """One partition's progress; ``lag`` is None while unknown."""
+
+    topic: str
+    partition: int
+    position: int
+    lag: int | None
+    messages: int
+    lost: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that /metrics and /readyz tell."""
+
+    evaluations: Mapping[EvaluationKey, Evaluation] = field(default_factory=dict)
+    models: tuple[ModelStatus, ...] = ()
+    partitions: tuple[PartitionStatus, ...] = ()
+    rejects: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    alerts: Mapping[AlertGroup, int] = field(default_factory=dict)
+    outbox: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    checkpoint_at: float | None = None
+    checkpoint_seconds: float = 0.0
+    checkpoint_failures: int = 0
+    disk_bytes: int = 0
+    source_up: bool = False
+    not_ready: str = "starting"
+    """Why the daemon is not ready; empty when it is."""
