@@ -1,0 +1,90 @@
+"""How large a change is: distances between two distributions over the same bins.
+
+All functions take shares p (window) and q (reference), float64[..., V], each summing to 1 along the last axis, and give
+float64[...]. A distribution without rows is all NaN, and so is every effect of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import rel_entr
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Counts as shares of their sum; NaN where the sum is 0."""
+    total = counts.sum(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(total > 0, counts / total, np.nan)
+
+
+def smoothed_shares(counts: NDArray[np.float64], used: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Shares after half a count more in each bin that is in use (Jeffreys' prior), so that logarithms stay finite.
+
+    Peers put a constant share such as 0.0001 into empty bins instead, which makes the result depend on that constant
+    more than on the data.
+    """
+    return shares(np.where(used, counts + 0.5, 0.0))
+
+
+def psi(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Population stability index, Σ (p − q) ln(p/q), in nats: the symmetrised Kullback-Leibler divergence.
+
+    Infinite where one of the two is 0; feed it `smoothed_shares`. Source: Kullback & Leibler (1951), divergence J.
+    """
+    return rel_entr(p, q).sum(axis=-1) + rel_entr(q, p).sum(axis=-1)
+
+
+def jensen_shannon(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Jensen-Shannon distance, base 2, from 0 to 1; as ``scipy.spatial.distance.jensenshannon(p, q, 2)``."""
+    middle = (p + q) / 2
+    divergence = (rel_entr(p, middle).sum(axis=-1) + rel_entr(q, middle).sum(axis=-1)) / 2
+    return np.sqrt(np.maximum(divergence, 0.0) / np.log(2))
+
+
+def triangular(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Triangular discrimination, Σ 2 (p − q)² / (p + q): never above the PSI, and near it when the change is small.
+
+    Source: Topsøe, "Some inequalities for information divergence and related measures of discrimination" (2000).
+    """
+    total = p + q
+    with np.errstate(invalid="ignore", divide="ignore"):
+        terms = np.where(total == 0, 0.0, 2 * (p - q) ** 2 / total)
+    return terms.sum(axis=-1)
+
+
+def chi2(counts: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Two-sample χ² statistic of counts; as ``scipy.stats.chi2_contingency`` without a correction.
+
+    Args:
+        counts: float64[..., V], the window's.
+        reference: float64[..., V], the reference's.
+    """
+    n, m = counts.sum(axis=-1, keepdims=True), reference.sum(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        terms = (np.sqrt(m / n) * counts - np.sqrt(n / m) * reference) ** 2 / (counts + reference)
+        terms = np.where(counts + reference == 0, 0.0, terms)
+    return np.where((n > 0) & (m > 0), terms, np.nan).sum(axis=-1)
+
+
+def ks(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Kolmogorov-Smirnov statistic over ordered bins: the greatest gap between the two distribution functions.
+
+    Never above that of the raw values, and at most one bin's share below it.
+    """
+    return np.abs(np.cumsum(p - q, axis=-1)).max(axis=-1)
+
+
+def wasserstein(p: NDArray[np.float64], q: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Wasserstein-1 distance of two distributions on the same ordered points, ∫ |P − Q|.
+
+    Args:
+        p, q: shares at each point.
+        points: float64[..., V], ascending where a share is held.
+    """
+    gaps = np.diff(points, axis=-1)
+    return (np.abs(np.cumsum(p - q, axis=-1))[..., :-1] * gaps).sum(axis=-1)

@@ -1,0 +1,295 @@
+"""The decision: is this window so different from the reference that it matters, and are we sure?
+
+A subject is *drifted* when the lower confidence bound of its effect, at the confidence that the false-alarm budget asks
+for, reaches what the user cares about. `docs/statistics.md` derives the bounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import betaincinv, chndtrinc, gammaincc, ndtri
+
+from detectors import effects
+from detectors.budget import smooth_basis
+from detectors.layout import BINS, INVALID, MISSING
+from detectors.pooling import MIN_EXPECTED, VALUES, pool_columns, pooled_sums, value_order
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from detectors.layout import Counts
+    from detectors.reference import Reference
+
+STATISTICS = ("psi", "jensen_shannon", "ks", "wasserstein", "chi2", "missing")
+OK, DRIFTED, INSUFFICIENT = 0, 1, 2
+_PSI, _JS, _KS, _WASSERSTEIN, _CHI2, _MISSING = range(6)
+_LN2 = np.log(2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What counts as drift.
+
+    Attributes:
+        min_effect: PSI that matters.
+        min_missing: change of the missing share that matters.
+        alpha: one-sided error probability of one decision.
+        min_rows: windows with fewer rows are not judged.
+    """
+
+    min_effect: float = 0.02
+    min_missing: float = 0.01
+    alpha: float = 1e-6
+    min_rows: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All statistics of all subjects; T statistics in the order of `STATISTICS`.
+
+    Attributes:
+        value: float64[..., T, S], plain estimates; NaN where a statistic is not defined or there are no values.
+        debiased: the same less what sampling noise alone adds on average, not below 0.
+        lower, upper: confidence bounds, each at 1 − alpha.
+        threshold: float64[T], NaN where a statistic is shown but not judged.
+        status: uint8[..., T, S]: OK, DRIFTED or INSUFFICIENT.
+    """
+
+    value: NDArray[np.float64]
+    debiased: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    threshold: NDArray[np.float64]
+    status: NDArray[np.uint8]
+
+
+def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement:
+    """Judges windows against a reference.
+
+    Args:
+        reference: of the series.
+        window: counts with any leading dimensions, the same layout as the reference.
+        settings: what counts as drift.
+
+    Returns:
+        The judgement, with the leading dimensions of ``window``.
+    """
+    layout = reference.layout
+    order = value_order(layout, reference.counts.bins)
+    subjects = np.arange(len(layout.subjects))[:, None]
+    held = reference.counts.bins[subjects, order].astype(np.float64)
+    seen = window.bins[..., subjects, order].astype(np.float64)
+    n, m = seen.sum(axis=-1), held.sum(axis=-1)
+    phi = reference.design_effect
+    # Effective sizes: what so many correlated rows are worth in independent ones.
+    with np.errstate(divide="ignore"):
+        size = 1.0 / (phi / n + phi / m)
+
+    # The least share of a pool shrinks with n as 1/(2 n^0.4), and each pool is expected to hold a few rows.
+    worth = np.maximum(n / phi, 1.0)
+    least = np.maximum(1.0 / (2.0 * worth**0.4), MIN_EXPECTED / worth)
+    least = np.minimum(np.maximum(least, MIN_EXPECTED * phi / np.maximum(m, 1.0)), 0.5)
+    q = np.nan_to_num(effects.shares(held))
+    pools = pool_columns(q, least)
+    c, r = pooled_sums(seen, pools), pooled_sums(np.broadcast_to(held, seen.shape), pools)
+    used = (r > 0) | (c > 0)
+    freedom = used.sum(axis=-1) - 1.0
+
+    p_pooled, q_pooled = effects.shares(c), effects.shares(r)
+    delta = effects.triangular(p_pooled, q_pooled)
+    half = settings.alpha / 2
+    low_bins, high_bins = _bounds(delta * size, freedom, half)
+    smooth, directions = _smooth_effect(seen, held, q)
+    low_smooth, _ = _bounds(smooth * size, directions, half)
+    low = np.maximum(low_bins, low_smooth) / size
+    high = np.maximum(high_bins / size, low)
+
+    shape = (*n.shape[:-1], len(STATISTICS), n.shape[-1])
+    value, debiased = np.full(shape, np.nan), np.full(shape, np.nan)
+    lower, upper = np.full(shape, np.nan), np.full(shape, np.nan)
+
+    psi = effects.psi(effects.smoothed_shares(c, used), effects.smoothed_shares(r, used))
+    value[..., _PSI, :] = psi
+    debiased[..., _PSI, :] = np.maximum(psi - freedom / size, 0.0)
+    lower[..., _PSI, :] = low
+    # The triangular discrimination bounds the PSI from below; upwards the PSI exceeds it by a ratio seen in the data.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(delta > 0, np.maximum(psi / delta, 1.0), 1.0)
+    upper[..., _PSI, :] = high * ratio
+
+    value[..., _JS, :] = effects.jensen_shannon(p_pooled, q_pooled)
+    debiased[..., _JS, :] = np.sqrt(np.maximum(delta - freedom / size, 0.0) / (8 * _LN2))
+    # Topsøe (2000): the divergence lies between 1/8 and ln 2 / 4 of the triangular discrimination.
+    lower[..., _JS, :] = np.sqrt(low / (8 * _LN2))
+    upper[..., _JS, :] = np.minimum(np.sqrt(high / 4), 1.0)
+
+    value[..., _CHI2, :] = effects.chi2(c, r)
+    debiased[..., _CHI2, :] = np.maximum(value[..., _CHI2, :] - freedom, 0.0)
+    lower[..., _CHI2, :], upper[..., _CHI2, :] = low * size, high * size
+
+    _ordered_statistics(value, debiased, lower, upper, reference, window, seen, held, order, size, settings.alpha)
+    _missing(value, debiased, lower, upper, reference, window, settings.alpha)
+
+    threshold = np.full(len(STATISTICS), np.nan)
+    threshold[_PSI], threshold[_MISSING] = settings.min_effect, settings.min_missing
+    return Judgement(value, debiased, lower, upper, threshold, _status(lower, threshold, n, window, settings))
+
+
+def _status(
+    lower: NDArray[np.float64],
+    threshold: NDArray[np.float64],
+    n: NDArray[np.float64],
+    window: Counts,
+    settings: Settings,
+) -> NDArray[np.uint8]:
+    with np.errstate(invalid="ignore"):
+        # At a threshold of 0 any effect that is proven to exist counts.
+        drifted = (lower >= threshold[:, None]) & (lower > 0)
+    status = np.where(drifted, DRIFTED, OK).astype(np.uint8)
+    few = np.broadcast_to((n < settings.min_rows)[..., None, :], status.shape).copy()
+    # Missing values are a share of all rows: a column that went missing altogether can be judged by that alone.
+    few[..., _MISSING, :] = (np.asarray(window.rows) < settings.min_rows)[..., None]
+    return np.where(few, np.uint8(INSUFFICIENT), status)
+
+
+def _bounds(
+    statistic: NDArray[np.float64], freedom: NDArray[np.float64], alpha: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Confidence bounds of the noncentrality of a χ² statistic, each with error probability ``alpha``."""
+    statistic, freedom = np.broadcast_arrays(np.nan_to_num(statistic), freedom)
+    with np.errstate(invalid="ignore"):
+        # Only what the central distribution can hardly reach has a noncentrality that is surely above 0.
+        surprising = (freedom > 0) & (gammaincc(np.maximum(freedom, 1) / 2, statistic / 2) < alpha)
+    low = np.zeros(statistic.shape)
+    if surprising.any():
+        low[surprising] = _noncentrality(statistic[surprising], freedom[surprising], 1 - alpha)
+    high = _noncentrality(statistic, np.maximum(freedom, 1.0), alpha)
+    return low, np.where(freedom > 0, high, 0.0)
+
+
+def _noncentrality(
+    statistic: NDArray[np.float64], freedom: NDArray[np.float64], probability: float
+) -> NDArray[np.float64]:
+    # chndtrinc loses its way for large statistics; there the square root of a noncentral χ² is normal enough
+    # (Sankaran 1959): sqrt(x − (k − 1)/2) ~ N(sqrt(λ + (k − 1)/2), 1).
+    shift = (freedom - 1) / 2
+    root = np.sqrt(np.maximum(statistic - shift, 0.0)) - ndtri(probability)
+    normal = np.maximum(np.sign(root) * root**2 - shift, 0.0)
+    exact = chndtrinc(np.minimum(statistic, 1000.0), freedom, probability)
+    return np.where((statistic > 1000.0) | ~np.isfinite(exact), normal, np.maximum(exact, 0.0))
+
+
+def _smooth_effect(
+    seen: NDArray[np.float64], held: NDArray[np.float64], q: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The part of the triangular discrimination that lies in four smooth directions, and how many there are.
+
+    The projection of (p − q)/r on the directions, r = (p + q)/2: never more than the whole (Bessel's inequality).
+    """
+    p = np.nan_to_num(effects.shares(seen))
+    basis = smooth_basis(q)
+    middle = (p + q) / 2
+    change = np.einsum("...sv,svj->...sj", p - q, basis)
+    mean = np.einsum("...sv,svj->...sj", middle, basis)
+    gram = np.einsum("...sv,svi,svj->...sij", middle, basis, basis, optimize=True)
+    gram = gram - mean[..., :, None] * mean[..., None, :]
+    alive = (basis != 0).any(axis=1)
+    # Directions that the reference has too few values for carry no change; 1 on the diagonal keeps the system regular.
+    gram = gram + np.where(alive, 1e-9, 1.0)[..., None] * np.eye(basis.shape[-1])
+    solved = np.linalg.solve(gram, change[..., None])[..., 0]
+    return np.maximum((change * solved).sum(axis=-1), 0.0), alive.sum(axis=-1).astype(np.float64)
+
+
+def _ordered_statistics(
+    value: NDArray[np.float64],
+    debiased: NDArray[np.float64],
+    lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
+    reference: Reference,
+    window: Counts,
+    seen: NDArray[np.float64],
+    held: NDArray[np.float64],
+    order: NDArray[np.int64],
+    size: NDArray[np.float64],
+    alpha: float,
+) -> None:
+    """KS and Wasserstein: for numeric subjects only, as categories have no order."""
+    numeric = reference.layout.numeric
+    p, q = effects.shares(seen), effects.shares(held)
+    # Dvoretzky-Kiefer-Wolfowitz with Massart's constant, for two samples.
+    band = np.sqrt(np.log(2 / alpha) / (2 * size))
+    ks = effects.ks(p, q)
+    gap = np.abs(np.cumsum(p - q, axis=-1))[..., :-1]
+    points = _points(reference, window, order)
+    steps = np.maximum(np.diff(points, axis=-1), 0.0)
+    # What noise alone adds on average: E sup |Brownian bridge| = sqrt(π/2) ln 2, and E ∫|bridge| ≤ Σ gaps sqrt(F(1−F)·2/π).
+    middle = np.cumsum((p + q) / 2, axis=-1)[..., :-1]
+    noise = (np.sqrt(np.maximum(middle * (1 - middle), 0.0) * 2 / np.pi / size[..., None]) * steps).sum(axis=-1)
+    for place, plain, low, high, bias in (
+        (_KS, ks, np.maximum(ks - band, 0.0), np.minimum(ks + band, 1.0), np.sqrt(np.pi / (2 * size)) * _LN2),
+        (
+            _WASSERSTEIN,
+            (gap * steps).sum(axis=-1),
+            (np.maximum(gap - band[..., None], 0.0) * steps).sum(axis=-1),
+            (np.minimum(gap + band[..., None], 1.0) * steps).sum(axis=-1),
+            noise,
+        ),
+    ):
+        value[..., place, :] = np.where(numeric, plain, np.nan)
+        debiased[..., place, :] = np.where(numeric, np.maximum(plain - bias, 0.0), np.nan)
+        lower[..., place, :] = np.where(numeric, low, np.nan)
+        upper[..., place, :] = np.where(numeric, high, np.nan)
+
+
+def _points(reference: Reference, window: Counts, order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """float64[..., S, VALUES]: where the mass of each ordered column stands, in reference standard deviations."""
+    layout = reference.layout
+    centers = np.where(np.isnan(layout.centers), layout.edges[:, :-1], layout.centers)
+    last = np.take_along_axis(layout.edges, layout.width[:, None], axis=1)[:, 0]
+    first = layout.edges[:, 0]
+    lead = window.extremes.shape[:-2]
+    points = np.empty((*lead, len(layout.subjects), VALUES))
+    points[..., 1 : BINS + 1] = np.where(np.isnan(centers), last[:, None], centers)
+    # What lies out of the reference's range stands half-way between the range's end and the extreme that was seen.
+    points[..., 0] = (first + np.minimum(window.extremes[..., 0], first)) / 2
+    points[..., -1] = (last + np.maximum(window.extremes[..., 1], last)) / 2
+    return np.nan_to_num(points)
+
+
+def _missing(
+    value: NDArray[np.float64],
+    debiased: NDArray[np.float64],
+    lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
+    reference: Reference,
+    window: Counts,
+    alpha: float,
+) -> None:
+    """The change of the share of missing and invalid values, without its sign, by exact binomial bounds."""
+    phi = reference.design_effect
+    gone = window.bins[..., MISSING] + window.bins[..., INVALID]
+    was = reference.counts.bins[..., MISSING] + reference.counts.bins[..., INVALID]
+    rows = np.asarray(window.rows, dtype=np.float64)[..., None]
+    m = np.asarray(reference.counts.rows, dtype=np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p, q = gone / rows, was / m
+    low_p, high_p = _binomial_bounds(gone / phi, rows / phi, alpha / 4)
+    low_q, high_q = _binomial_bounds(was / phi, m / phi, alpha / 4)
+    value[..., _MISSING, :] = np.abs(p - q)
+    debiased[..., _MISSING, :] = np.abs(p - q)
+    lower[..., _MISSING, :] = np.maximum(np.maximum(low_p - high_q, low_q - high_p), 0.0)
+    upper[..., _MISSING, :] = np.maximum(high_p - low_q, high_q - low_p)
+
+
+def _binomial_bounds(
+    successes: NDArray[np.float64], trials: NDArray[np.float64], alpha: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Clopper & Pearson (1934); real-valued counts come from dividing by a design effect."""
+    successes, trials = np.broadcast_arrays(successes, trials)
+    failures = np.maximum(trials - successes, 0.0)
+    low = np.where(successes > 0, betaincinv(np.maximum(successes, 1e-9), failures + 1, alpha), 0.0)
+    high = np.where(failures > 0, betaincinv(successes + 1, np.maximum(failures, 1e-9), 1 - alpha), 1.0)
+    return low, high

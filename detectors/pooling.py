@@ -1,0 +1,77 @@
+"""Which columns of the counts hold values, in what order, and how they are pooled for a test on few rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectors.layout import BINS, HIGH, LOW
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from detectors.layout import Layout
+
+VALUES = BINS + 2
+"""Columns that hold valid values: the regular bins, LOW and HIGH; MISSING and INVALID are judged apart."""
+MIN_EXPECTED = 5.0
+"""Least expected count of a pooled bin, in the window and in the reference."""
+
+
+def value_order(layout: Layout, bins: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64[S, VALUES]: the value columns of each subject in the order in which neighbours are alike.
+
+    Numeric: by value, LOW first and HIGH last. Categorical: by falling frequency in the reference, the rest and what
+    was never seen last, so that pooling neighbours pools rare categories.
+
+    Args:
+        layout: of the counts.
+        bins: int64[S, COLUMNS], the reference's counts.
+    """
+    numeric = np.concatenate([[LOW], np.arange(BINS), [HIGH]])
+    regular = np.argsort(-bins[:, :BINS], axis=1, kind="stable")
+    tail = np.broadcast_to(np.array([LOW, HIGH]), (bins.shape[0], 2))
+    return np.where(layout.numeric[:, None], numeric, np.concatenate([regular, tail], axis=1))
+
+
+def pool_columns(shares: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Pools neighbours until each pool holds at least a share of the reference.
+
+    Args:
+        shares: float64[S, V], the reference's distribution over ordered columns.
+        least: float64[..., S], the least share of a pool.
+
+    Returns:
+        int64[..., S, V], the pool of each column, numbered from 0; what is left over at the end joins the last pool.
+    """
+    shape = (*least.shape, shares.shape[-1])
+    pools = np.zeros(shape, dtype=np.int64)
+    held = np.zeros(least.shape)
+    current = np.zeros(least.shape, dtype=np.int64)
+    left = np.broadcast_to(shares.sum(axis=-1), least.shape).copy()
+    # A loop over the 66 columns, each step over all subjects and windows at once: the pools depend on one another.
+    for column in range(shares.shape[-1]):
+        pools[..., column] = current
+        held = held + shares[:, column]
+        left = left - shares[:, column]
+        # Closing a pool is only right when enough is left to fill the next one.
+        close = (held >= least) & (left >= least)
+        current = current + close
+        held = np.where(close, 0.0, held)
+    return pools
+
+
+def pooled_sums(values: NDArray[np.float64], pools: NDArray[np.int64]) -> NDArray[np.float64]:
+    """float64[..., S, V]: sums of ``values`` over each pool, zero beyond the last pool.
+
+    Args:
+        values: float64[..., S, V], ordered columns.
+        pools: int64[..., S, V], as made by `pool_columns`; broadcast against ``values``.
+    """
+    values, pools = np.broadcast_arrays(values, pools)
+    width = values.shape[-1]
+    rows = int(np.prod(values.shape[:-1]))
+    flat = pools.reshape(rows, width) + np.arange(rows)[:, None] * width
+    sums = np.bincount(flat.ravel(), weights=values.reshape(-1), minlength=rows * width)
+    return sums.reshape(values.shape)
