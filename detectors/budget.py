@@ -83,7 +83,8 @@ def design_effect(block_counts: NDArray[np.int64], panes_per_window: int = 1) ->
     worst = np.linalg.eigvalsh(spread)[:, -1]
     # chdtri inverts the upper tail: a sum of squares with so many degrees of freedom is rarely less than this.
     raised = (blocks - 1) / chdtri(blocks - 1, 0.95)
-    return np.maximum(np.maximum(mean, worst) * raised, 1.0)
+    effect: NDArray[np.float64] = np.maximum(np.maximum(mean, worst) * raised, 1.0)
+    return effect
 
 
 def smooth_basis(q: NDArray[np.float64]) -> NDArray[np.float64]:

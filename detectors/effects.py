@@ -36,14 +36,16 @@ def psi(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Infinite where one of the two is 0; feed it `smoothed_shares`. Source: Kullback & Leibler (1951), divergence J.
     """
-    return rel_entr(p, q).sum(axis=-1) + rel_entr(q, p).sum(axis=-1)
+    total: NDArray[np.float64] = rel_entr(p, q).sum(axis=-1) + rel_entr(q, p).sum(axis=-1)
+    return total
 
 
 def jensen_shannon(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
     """Jensen-Shannon distance, base 2, from 0 to 1; as ``scipy.spatial.distance.jensenshannon(p, q, 2)``."""
     middle = (p + q) / 2
     divergence = (rel_entr(p, middle).sum(axis=-1) + rel_entr(q, middle).sum(axis=-1)) / 2
-    return np.sqrt(np.maximum(divergence, 0.0) / np.log(2))
+    distance: NDArray[np.float64] = np.sqrt(np.maximum(divergence, 0.0) / np.log(2))
+    return distance
 
 
 def triangular(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -54,7 +56,8 @@ def triangular(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.flo
     total = p + q
     with np.errstate(invalid="ignore", divide="ignore"):
         terms = np.where(total == 0, 0.0, 2 * (p - q) ** 2 / total)
-    return terms.sum(axis=-1)
+    total_terms: NDArray[np.float64] = terms.sum(axis=-1)
+    return total_terms
 
 
 def chi2(counts: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -68,7 +71,8 @@ def chi2(counts: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray
     with np.errstate(invalid="ignore", divide="ignore"):
         terms = (np.sqrt(m / n) * counts - np.sqrt(n / m) * reference) ** 2 / (counts + reference)
         terms = np.where(counts + reference == 0, 0.0, terms)
-    return np.where((n > 0) & (m > 0), terms, np.nan).sum(axis=-1)
+    statistic: NDArray[np.float64] = np.where((n > 0) & (m > 0), terms, np.nan).sum(axis=-1)
+    return statistic
 
 
 def ks(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -76,7 +80,8 @@ def ks(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Never above that of the raw values, and at most one bin's share below it.
     """
-    return np.abs(np.cumsum(p - q, axis=-1)).max(axis=-1)
+    gap: NDArray[np.float64] = np.abs(np.cumsum(p - q, axis=-1)).max(axis=-1)
+    return gap
 
 
 def wasserstein(p: NDArray[np.float64], q: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -87,4 +92,5 @@ def wasserstein(p: NDArray[np.float64], q: NDArray[np.float64], points: NDArray[
         points: float64[..., V], ascending where a share is held.
     """
     gaps = np.diff(points, axis=-1)
-    return (np.abs(np.cumsum(p - q, axis=-1))[..., :-1] * gaps).sum(axis=-1)
+    area: NDArray[np.float64] = (np.abs(np.cumsum(p - q, axis=-1))[..., :-1] * gaps).sum(axis=-1)
+    return area

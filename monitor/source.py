@@ -26,6 +26,9 @@ class Source(Protocol):
     def reject(self, partition: Partition, reason: str, value: bytes) -> None:
         """Hands over a rejected message for the dead-letter topic."""
 
+    def settle(self) -> None:
+        """Waits, for a bounded time, until rejected messages that were handed over are safe. Never raises."""
+
     def commit(self, positions: Mapping[Partition, Position]) -> None:
         """Tells the outside world what is safely counted. Advisory: never blocks, never raises."""
 

@@ -81,6 +81,9 @@ class FileSource:
     def reject(self, partition: Partition, reason: str, value: bytes) -> None:
         """Files have no dead-letter topic; the row stays where it is."""
 
+    def settle(self) -> None:
+        """Nothing is handed over."""
+
     def commit(self, positions: Mapping[Partition, Position]) -> None:
         """Nobody else follows the position in a file."""
 

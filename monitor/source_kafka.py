@@ -62,6 +62,7 @@ class KafkaSource:
         self._losses: list[Loss] = []
         self._next_connect = self._next_refresh = self._next_verify = 0.0
         self._up = False
+        self._unsent = False
 
     def start(self, positions: Mapping[Partition, Position]) -> None:
         """Checks that every codec can be read and remembers where to go on. Connecting is left to `poll`."""
@@ -346,9 +347,20 @@ class KafkaSource:
                 )
             headers = [("reason", reason.encode()), ("topic", partition.topic.encode()),
                        ("partition", str(partition.partition).encode())]  # fmt: skip
+            self._unsent = True
             self._producer.send(self._config.dead_letter, value=value, headers=headers)
         except KafkaError as error:
             self._log.warning("dead letter not sent", error=type(error).__name__)
+
+    def settle(self) -> None:
+        """Waits until the dead-letter topic has what was sent to it, for a few seconds at the most."""
+        if self._producer is None or not self._unsent:
+            return
+        try:
+            self._producer.flush(timeout=_CALL_MS / 1000)
+            self._unsent = False
+        except KafkaError as error:
+            self._log.warning("dead letters not confirmed", error=type(error).__name__)
 
     def commit(self, positions: Mapping[Partition, Position]) -> None:
         """Commits offsets under the group id without waiting; kafka-python's `commit` blocks while a broker is down."""

@@ -1,0 +1,172 @@
+"""From alerts that changed to notifications: grouped into incidents, told once, within cooldowns. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from alerts.rules import AlertKey, Rule, Transition
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Kind = Literal["trigger", "resolve"]
+
+
+class IncidentKey(NamedTuple):
+    """An incident: whatever windows and segments of one model version a rule fires on, it is told as one thing."""
+
+    rule: str
+    model: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An incident that is open.
+
+    Attributes:
+        dedup_key: names it to receivers, from its first trigger to its resolve.
+        opened: epoch ms of event time.
+        firing: its alerts that fire.
+        told: receivers that were told of it, and so must be told of its end.
+    """
+
+    dedup_key: str
+    opened: int
+    firing: tuple[AlertKey, ...]
+    told: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverPolicy:
+    """What a receiver wants to hear.
+
+    Attributes:
+        resolves: whether it is told of the end of an incident.
+        retrains: whether a trigger starts a retraining, which carries the evidence.
+        cooldown_ms: least time between two triggers of one model; 0 for none.
+    """
+
+    name: str
+    resolves: bool = True
+    retrains: bool = False
+    cooldown_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One incident's change, on its way to one receiver; not yet in that receiver's words.
+
+    Attributes:
+        id: unique, and the same again whenever the same change is planned: the idempotency key.
+        transition: the alert that opened or closed the incident.
+        firing: how many alerts of the incident fire at that moment.
+    """
+
+    id: str
+    receiver: str
+    kind: Kind
+    dedup_key: str
+    at: int
+    opened: int
+    transition: Transition
+    rule: Rule
+    firing: int
+    retrains: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A trigger that was not sent, and why."""
+
+    receiver: str
+    model: str
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be told, and the incidents and cooldowns after it."""
+
+    notices: tuple[Notice, ...]
+    incidents: Mapping[IncidentKey, Incident]
+    cooldowns: Mapping[str, int]
+    suppressed: tuple[Suppressed, ...]
+
+
+def plan(
+    transitions: Sequence[Transition],
+    incidents: Mapping[IncidentKey, Incident],
+    cooldowns: Mapping[str, int],
+    rules: Mapping[str, Rule],
+    receivers: Mapping[str, ReceiverPolicy],
+) -> Plan:
+    """Decides who hears of what.
+
+    The first alert of an incident triggers; alerts that join it are the same news and tell nobody; the incident is
+    resolved when its last alert is.
+
+    Args:
+        transitions: in order.
+        incidents: those open before.
+        cooldowns: ``receiver/model`` → event time of the last trigger.
+        rules, receivers: as configured, by name.
+    """
+    open_now = dict(incidents)
+    quiet = dict(cooldowns)
+    notices: list[Notice] = []
+    suppressed: list[Suppressed] = []
+    for change in transitions:
+        key = IncidentKey(change.key.rule, change.key.model, change.key.version)
+        incident = open_now.get(key)
+        if change.state == "firing":
+            if incident is not None:
+                open_now[key] = replace(incident, firing=(*incident.firing, change.key))
+                continue
+            rule = rules[change.key.rule]
+            dedup_key = dedup_key_of(key, change.at)
+            told = []
+            for name in rule.notify:
+                receiver = receivers[name]
+                slot = f"{name}/{change.key.model}"
+                if receiver.cooldown_ms and slot in quiet and change.at - quiet[slot] < receiver.cooldown_ms:
+                    suppressed.append(Suppressed(name, change.key.model, rule.name, "cooldown"))
+                    continue
+                quiet[slot] = change.at
+                told.append(name)
+                notices.append(_notice(receiver, "trigger", dedup_key, change.at, change, rule, 1))
+            open_now[key] = Incident(dedup_key, change.at, (change.key,), tuple(told))
+        elif change.state == "resolved" and incident is not None:
+            left = tuple(alert for alert in incident.firing if alert != change.key)
+            if left:
+                open_now[key] = replace(incident, firing=left)
+                continue
+            del open_now[key]
+            rule_now = rules.get(change.key.rule)
+            if rule_now is None:
+                rule_now = Rule(change.key.rule, severity=change.severity)
+            for name in incident.told:
+                receiver_now = receivers.get(name)
+                if receiver_now is not None and receiver_now.resolves and not receiver_now.retrains:
+                    notices.append(
+                        _notice(receiver_now, "resolve", incident.dedup_key, incident.opened, change, rule_now, 0)
+                    )
+    return Plan(tuple(notices), open_now, quiet, tuple(suppressed))
+
+
+def dedup_key_of(key: IncidentKey, opened: int) -> str:
+    """A name of bounded length (PagerDuty takes 255 characters) that a restart cannot change."""
+    digest = hashlib.sha256("\x00".join((*key, str(opened))).encode()).hexdigest()[:24]
+    return f"leeway-{digest}"
+
+
+def _notice(
+    receiver: ReceiverPolicy, kind: Kind, dedup_key: str, opened: int, change: Transition, rule: Rule, firing: int
+) -> Notice:
+    digest = hashlib.sha256(f"{dedup_key}\x00{kind}\x00{receiver.name}".encode()).hexdigest()[:24]
+    return Notice(
+        f"{kind}-{digest}", receiver.name, kind, dedup_key, change.at, opened, change, rule, firing, receiver.retrains
+    )

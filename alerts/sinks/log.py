@@ -1,0 +1,32 @@
+"""The daemon's own log as a receiver: for a first look, or beside the others as a record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alerts.delivery import OutboxEntry
+    from alerts.messages import Words
+    from alerts.policy import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Writes each notification as one event."""
+
+    name: str
+    write: Callable[[str, str], object]
+    """Called with ``trigger`` or ``resolve`` and the text."""
+
+    def deliver(self, entry: OutboxEntry) -> None:
+        """Writes it."""
+        self.write(entry.kind, json.loads(entry.payload)["text"])
+
+
+def render(notice: Notice, words: Words) -> bytes:
+    """The text."""
+    return json.dumps({"text": words.text()}, ensure_ascii=False).encode()

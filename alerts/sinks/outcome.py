@@ -1,0 +1,67 @@
+"""What an attempt to deliver came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The receiver has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """It may work later; ``after_seconds`` is what the receiver asked for."""
+
+    reason: str
+    after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """It will never work."""
+
+    reason: str
+
+
+Outcome = Delivered | Retry | Dead
+
+
+def by_status(status: int, headers: Mapping[str, str], now: float) -> Outcome:
+    """The usual reading of HTTP: 2xx is delivered; 408, 425, 429 and 5xx may work later; all else never will.
+
+    Redirects are not followed: an alert that wanders to another host is an attack or a mistake.
+
+    Args:
+        status: of the answer.
+        headers: of the answer, names in lower case.
+        now: epoch seconds, for a ``Retry-After`` that is a date.
+    """
+    if 200 <= status < 300:
+        return Delivered()
+    if status in (408, 425, 429) or status >= 500:
+        return Retry(f"HTTP {status}", retry_after(headers.get("retry-after"), now))
+    return Dead(f"HTTP {status}")
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Seconds of a ``Retry-After`` header, which holds seconds or a date; None if it is absent or senseless."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max((moment - datetime.fromtimestamp(now, UTC)).total_seconds(), 0.0)

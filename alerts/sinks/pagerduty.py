@@ -1,0 +1,69 @@
+"""PagerDuty, Events API v2: one incident is triggered and resolved under one dedup key."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from alerts.http import HttpRequest
+from alerts.messages import rfc3339, summary
+from alerts.sinks.outcome import by_status
+
+if TYPE_CHECKING:
+    from alerts.delivery import OutboxEntry
+    from alerts.http import HttpResponse
+    from alerts.messages import Words
+    from alerts.policy import Notice
+    from alerts.sinks.outcome import Outcome
+
+_SUMMARY = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PagerDuty:
+    """A service; its routing key is a secret and is put in only when an event is sent."""
+
+    name: str
+    routing_key: str = field(repr=False)
+    url: str = "https://events.pagerduty.com/v2/enqueue"
+    source: str = "leewayd"
+    timeout_seconds: float = 10.0
+
+    def request(self, entry: OutboxEntry) -> HttpRequest:
+        """The POST of an outbox entry."""
+        event = json.loads(entry.payload)
+        event["routing_key"] = self.routing_key
+        if "payload" in event:
+            event["payload"]["source"] = self.source
+        return HttpRequest(self.url, json.dumps(event).encode(), timeout_seconds=self.timeout_seconds)
+
+    def read(self, response: HttpResponse, now: float) -> Outcome:
+        """202 is accepted, 400 is never to be sent again, 429 and 5xx are."""
+        return by_status(response.status, response.headers, now)
+
+
+def render(notice: Notice, words: Words) -> bytes:
+    """The event, without the routing key."""
+    if notice.kind == "resolve":
+        return json.dumps({"event_action": "resolve", "dedup_key": notice.dedup_key}).encode()
+    key = notice.transition.key
+    details: dict[str, object] = dict(words.facts)
+    details["findings"] = list(words.findings)
+    event = {
+        "event_action": "trigger",
+        "dedup_key": notice.dedup_key,
+        "client": "leewayd",
+        "payload": {
+            "summary": summary(words.title, _SUMMARY),
+            "source": "",
+            "severity": notice.rule.severity,
+            "timestamp": rfc3339(notice.at),
+            "component": key.model,
+            "group": key.version,
+            "class": notice.rule.name,
+            "custom_details": details,
+        },
+        "links": [{"href": url, "text": label} for label, url in words.links],
+    }
+    return json.dumps(event, ensure_ascii=False).encode()

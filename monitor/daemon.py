@@ -1,0 +1,345 @@
+"""The loop: reads, counts, judges, alerts, saves. The only thing that changes state; other threads talk by queues.
+
+One turn, straight through::
+
+    source.poll → router.decode → intake.offer → intake.drain → Evaluator.judge → Alerting.observe → store.commit
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from detectors.layout import HIGH, INVALID
+from monitor.errors import StateError
+from monitor.evaluate import Evaluator
+from monitor.event_time import rfc3339
+from monitor.intake import Intake
+from monitor.model_state import changes, mark_saved, restore
+from monitor.router import ModelRoute, Router
+from monitor.saved import Checkpoint
+from monitor.schedule import Tick
+from monitor.snapshot import EvaluationKey, ModelStatus, PartitionStatus, Snapshot
+from monitor.windows import ModelWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from structlog.typing import FilteringBoundLogger
+
+    from alerts.evaluation import Evaluation
+    from monitor.alerting import Alerting, Outcome
+    from monitor.clock import Clock
+    from monitor.config import Config
+    from monitor.profile import Profile
+    from monitor.records import Partition, Poll
+    from monitor.source import Source
+    from monitor.store import Store
+    from monitor.windows import Due
+
+_SHOW_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class _Model:
+    """One model's parts, and what judging it has cost."""
+
+    windows: ModelWindows
+    evaluator: Evaluator
+    profile: Profile
+    fingerprint: str
+    fresh: bool
+    evaluations: int = 0
+    seconds: float = 0.0
+    last_seconds: float = 0.0
+
+
+class Daemon:
+    """Watches the configured models.
+
+    Args:
+        config: validated.
+        profiles: model name → its reference.
+        source: where messages come from.
+        store: where state is kept; held until `close`.
+        alerting: rules and outbox.
+        clock: time.
+        log: past-tense events.
+        observer: told of every evaluation and what it led to, in order; for the demo.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        profiles: Mapping[str, Profile],
+        *,
+        source: Source,
+        store: Store,
+        alerting: Alerting,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        observer: Callable[[Evaluation, Outcome], object] | None = None,
+    ) -> None:
+        self._config, self._source, self._store = config, source, store
+        self._alerting, self._clock, self._log, self._observer = alerting, clock, log, observer
+        self._models: dict[str, _Model] = {}
+        for section in config.models:
+            profile = profiles[section.name]
+            windows = ModelWindows(section, len(profile.layout.subjects))
+            evaluator = Evaluator(section, profile, windows)
+            self._models[section.name] = _Model(windows, evaluator, profile, profile.fingerprint(), fresh=True)
+        self._intake = Intake({name: model.windows for name, model in self._models.items()}, self._on_reject)
+        self._routers = self._make_routers(profiles)
+        self._evaluations: dict[EvaluationKey, Evaluation] = {}
+        self._rejects: Counter[tuple[str, str]] = Counter()
+        self._messages: Counter[Partition] = Counter()
+        self._lost: dict[Partition, Counter[str]] = {}
+        self._lag: Mapping[Partition, int] = {}
+        self._partitions: frozenset[Partition] = frozenset()
+        self._source_up = False
+        self._checkpoint_at: float | None = None
+        self._checkpoint_seconds = 0.0
+        self._checkpoint_failures = 0
+        self._state_fault = ""
+        self._shown_at = -1.0
+        self.snapshot = Snapshot()
+        self.finished = False
+
+    def _make_routers(self, profiles: Mapping[str, Profile]) -> dict[str, Router]:
+        config = self._config
+        routes = {section.name: ModelRoute(section, profiles[section.name]) for section in config.models}
+        if config.kafka is None:
+            # Files feed every model; "" stands for any topic.
+            return {"": Router(list(routes.values()), config.ingest, keep_rejected=False)}
+        keep = config.kafka.dead_letter is not None
+        return {
+            topic: Router(
+                [routes[section.name] for section in config.models if topic in (section.topics or [topic])],
+                config.ingest,
+                keep_rejected=keep,
+            )
+            for topic in config.kafka.predictions
+        }
+
+    def start(self) -> None:
+        """Goes on from the last checkpoint.
+
+        Raises:
+            SourceError: if the source can never work as configured.
+        """
+        saved = self._store.load(rfc3339(self._clock.now_ms()).replace(":", ""))
+        for name, model in self._models.items():
+            stored = saved.models.get(name)
+            if stored is None:
+                continue
+            model.fresh = not restore(model.windows, stored, model.fingerprint)
+            if model.fresh:
+                self._log.warning("windows begun anew", model=name, why="another reference, pane, lateness or windows")
+        self._alerting.restore(saved.documents, saved.outbox)
+        self._intake.positions.update(saved.positions)
+        self._source.start(saved.positions)
+        latest = max((model.windows.watermark or 0 for model in self._models.values()), default=0)
+        names = {section.name: section.windows for section in self._config.models}
+        self._alerting.drop_unknown(names, latest, self._clock.now_ms())
+        self._log.info("daemon started", models=list(self._models), resumed=bool(saved.positions))
+        self._show()
+
+    def turn(self, timeout_seconds: float, ticks: frozenset[Tick] = frozenset()) -> None:
+        """One turn of the loop.
+
+        Args:
+            timeout_seconds: how long to wait for messages.
+            ticks: wall-clock work that is due.
+        """
+        poll = self._source.poll(timeout_seconds, self._intake.crowded())
+        self._take_in(poll)
+        judged = self._judge_due()
+        if poll.finished and not self.finished and not self._intake.crowded():
+            judged |= self._finish()
+        if Tick.CHECKPOINT in ticks or self._alerting.urgent:
+            self.checkpoint()
+        if Tick.BACKUP in ticks:
+            self._back_up()
+        self._alerting.deliver(self._clock.now_ms())
+        now = self._clock.monotonic()
+        if judged or now - self._shown_at >= _SHOW_SECONDS or now < self._shown_at:
+            self._show()
+
+    def _take_in(self, poll: Poll) -> None:
+        self._source_up = poll.up
+        self._lag = poll.lag
+        self._partitions = poll.partitions
+        self._intake.active = poll.partitions - poll.idle
+        for partition, position in poll.assigned.items():
+            self._intake.forget(partition)
+            self._intake.positions[partition] = position
+        for loss in poll.losses:
+            self._lost.setdefault(loss.partition, Counter())[loss.reason] += max(loss.messages, 1)
+        now = self._clock.now_ms()
+        for chunk in poll.chunks:
+            router = self._routers.get(chunk.partition.topic) or self._routers[""]
+            decoded = router.decode(chunk, now)
+            self._messages[chunk.partition] += decoded.next_offset - int(
+                decoded.offsets[0] if len(decoded.offsets) else decoded.next_offset
+            )
+            self._intake.offer(decoded)
+
+    def _judge_due(self) -> bool:
+        judged = False
+        for windows, due in self._intake.drain():
+            self._judge(self._models[windows.name], due)
+            judged = True
+        return judged
+
+    def _finish(self) -> bool:
+        """The end of a replay: closes what is still open."""
+        for windows, due in self._intake.flush():
+            self._judge(self._models[windows.name], due)
+        self.finished = True
+        self._log.info("replay finished")
+        self.checkpoint()
+        return True
+
+    def _judge(self, model: _Model, due: Due) -> None:
+        began = self._clock.monotonic()
+        evaluations = model.evaluator.judge(model.windows, due)
+        model.last_seconds = self._clock.monotonic() - began
+        model.seconds += model.last_seconds
+        model.evaluations += len(evaluations)
+        now = self._clock.now_ms()
+        for evaluation in evaluations:
+            key = EvaluationKey(evaluation.model, evaluation.version, evaluation.segment, evaluation.window)
+            self._evaluations[key] = evaluation
+            outcome = self._alerting.observe(evaluation, now)
+            if self._observer is not None:
+                self._observer(evaluation, outcome)
+        self._end_series(model, due.end, now)
+
+    def _end_series(self, model: _Model, at: int, now: int) -> None:
+        for key in model.windows.ended:
+            gone = [found for found in self._evaluations if (found.model, found.version, found.segment) == (model.windows.name, *key)]
+            for found in gone:
+                del self._evaluations[found]
+            if gone:
+                self._alerting.end_series(model.windows.name, key.version, key.segment, at, now)
+                self._log.info("series ended", model=model.windows.name, version=key.version, segment=key.segment)
+
+    def _on_reject(self, partition: Partition, reason: str, value: bytes | None) -> None:
+        self._rejects[partition.topic, reason] += 1
+        if value is not None:
+            self._source.reject(partition, reason, value)
+
+    def checkpoint(self) -> None:
+        """Saves everything in one transaction, then tells the source. A failure keeps the last checkpoint in force."""
+        began = self._clock.monotonic()
+        self._source.settle()
+        entries, finished = self._alerting.changes()
+        positions = dict(self._intake.positions)
+        models = {
+            name: changes(model.windows, model.fingerprint, fresh=model.fresh) for name, model in self._models.items()
+        }
+        try:
+            self._store.commit(Checkpoint(positions, models, self._alerting.documents(), entries, finished))
+        except StateError as error:
+            self._checkpoint_failures += 1
+            if not self._state_fault:
+                self._log.error("checkpoint failed", error=str(error))
+            self._state_fault = "the state cannot be saved"
+            return
+        if self._state_fault:
+            self._log.info("checkpoints recovered")
+            self._state_fault = ""
+        for model in self._models.values():
+            mark_saved(model.windows)
+            model.fresh = False
+        self._alerting.mark_saved()
+        self._checkpoint_at = self._clock.wall()
+        self._checkpoint_seconds = self._clock.monotonic() - began
+        self._source.commit(positions)
+
+    def _back_up(self) -> None:
+        try:
+            self._store.back_up()
+        except StateError as error:
+            self._log.error("backup failed", error=str(error))
+
+    def deliver(self) -> None:
+        """Sends what is due and takes in what became of it, between turns."""
+        if self._alerting.urgent:
+            self.checkpoint()
+        self._alerting.deliver(self._clock.now_ms())
+
+    @property
+    def settled(self) -> bool:
+        """Whether every notification has been delivered or given up."""
+        return self._alerting.settled
+
+    def close(self) -> None:
+        """Saves a last time and lets go of source and state."""
+        self.checkpoint()
+        self._source.close()
+        self._store.close()
+        self._log.info("daemon stopped")
+
+    def _show(self) -> None:
+        """Publishes a new snapshot."""
+        self._shown_at = self._clock.monotonic()
+        versions: dict[str, Sequence[str]] = {
+            name: sorted({key.version for key in model.windows.series}) for name, model in self._models.items()
+        }
+        snapshot = Snapshot(
+            evaluations=dict(self._evaluations),
+            models=tuple(self._status(name, model) for name, model in self._models.items()),
+            partitions=tuple(
+                PartitionStatus(
+                    partition.topic,
+                    partition.partition,
+                    self._intake.positions[partition].offset,
+                    self._lag.get(partition),
+                    self._messages[partition],
+                    {reason: self._lost.get(partition, Counter())[reason] for reason in ("retention", "corrupt", "recreated")},
+                )
+                for partition in sorted(self._partitions)
+                if partition in self._intake.positions
+            ),
+            rejects=dict(self._rejects),
+            alerts=self._alerting.counts(versions),
+            outbox=self._alerting.waiting(),
+            notifications=dict(self._alerting.results),
+            checkpoint_at=self._checkpoint_at,
+            checkpoint_seconds=self._checkpoint_seconds,
+            checkpoint_failures=self._checkpoint_failures,
+            disk_bytes=self._store.nbytes,
+            source_up=self._source_up,
+        )
+        self.snapshot = replace(snapshot, not_ready=self._why_not_ready())
+
+    def _status(self, name: str, model: _Model) -> ModelStatus:
+        windows, layout = model.windows, model.profile.layout
+        columns = windows.tally.columns
+        unseen = columns[:, HIGH].tolist()
+        invalid = columns[:, INVALID].tolist()
+        return ModelStatus(
+            name=name,
+            rows=dict(windows.tally.rows),
+            late=windows.tally.late,
+            overflow=windows.tally.overflow,
+            watermark=windows.watermark,
+            series=len(windows.series),
+            unseen={s: unseen[i] for i, s in enumerate(layout.subjects) if not layout.numeric[i]},
+            invalid={s: invalid[i] for i, s in enumerate(layout.subjects)},
+            evaluations=model.evaluations,
+            evaluation_seconds=model.seconds,
+            last_evaluation_seconds=model.last_seconds,
+            nbytes=windows.nbytes,
+        )
+
+    def _why_not_ready(self) -> str:
+        if self._state_fault:
+            return self._state_fault
+        if not self._source_up:
+            return "the source cannot be reached"
+        if not self._partitions:
+            return "no partition of the configured topics was found"
+        return ""

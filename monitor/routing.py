@@ -1,0 +1,96 @@
+"""Rules and receivers of the configuration → those of `alerts`, with their secrets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alerts.policy import ReceiverPolicy
+from alerts.rules import Rule
+from alerts.sinks.log import Log
+from alerts.sinks.pagerduty import PagerDuty
+from alerts.sinks.slack import Slack
+from alerts.sinks.webhook import Webhook
+from monitor.alerting import Routing
+from monitor.errors import ConfigError
+from monitor.secret import read_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from structlog.typing import FilteringBoundLogger
+
+    from alerts.sinks import Sink
+    from monitor.config import Config, LogReceiver, PagerDutyReceiver, RuleSection, SlackReceiver, WebhookReceiver
+
+
+def make_routing(config: Config, environment: Mapping[str, str], log: FilteringBoundLogger) -> Routing:
+    """Everything that alerting needs to know.
+
+    Raises:
+        ConfigError: naming every secret that cannot be read.
+    """
+    sinks: dict[str, Sink] = {}
+    problems: list[str] = []
+    for receiver in config.receivers:
+        try:
+            sinks[receiver.name] = _sink(receiver, config, environment, log)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    receivers = {receiver.name: _policy(receiver) for receiver in config.receivers}
+    return Routing({rule.name: make_rule(rule) for rule in config.rules}, receivers, sinks, config.alerts.dashboard_url)
+
+
+def make_rule(rule: RuleSection) -> Rule:
+    """A rule of the configuration."""
+    return Rule(
+        name=rule.name,
+        when=rule.when,
+        metric=rule.metric,
+        above=rule.above,
+        below=rule.below,
+        recover=rule.recover,
+        subject=rule.subject,
+        models=tuple(rule.models),
+        windows=tuple(rule.windows),
+        segment=rule.segment,
+        hold_ms=rule.hold,
+        resolve_ms=rule.hold if rule.resolve_after is None else rule.resolve_after,
+        severity=rule.severity,
+        notify=tuple(rule.notify),
+        runbook=rule.runbook,
+    )
+
+
+def _policy(receiver: SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogReceiver) -> ReceiverPolicy:
+    if receiver.type == "webhook":
+        return ReceiverPolicy(
+            receiver.name, receiver.send_resolved, receiver.purpose == "retrain", receiver.cooldown_ms
+        )
+    return ReceiverPolicy(receiver.name, receiver.send_resolved)
+
+
+def _sink(
+    receiver: SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogReceiver,
+    config: Config,
+    environment: Mapping[str, str],
+    log: FilteringBoundLogger,
+) -> Sink:
+    place, name, timeout = f'receiver "{receiver.name}"', receiver.name, receiver.timeout / 1000
+    if receiver.type == "slack":
+        return Slack(name, _need(read_secret(place, receiver.url_file, receiver.url_env, environment)), timeout)
+    if receiver.type == "pagerduty":
+        key = read_secret(place, receiver.routing_key_file, receiver.routing_key_env, environment)
+        return PagerDuty(name, _need(key), receiver.url, config.alerts.source_name, timeout)
+    if receiver.type == "webhook":
+        url = receiver.url or _need(read_secret(place, receiver.url_file, receiver.url_env, environment))
+        token = read_secret(place, receiver.token_file, receiver.token_env, environment)
+        return Webhook(name, url, token, dict(receiver.headers), timeout)
+    return Log(name, lambda kind, text: log.warning("alert", receiver=name, kind=kind, text=text))
+
+
+def _need(secret: str | None) -> str:
+    # The configuration has been checked to name exactly one place of the secret.
+    assert secret is not None  # noqa: S101
+    return secret
