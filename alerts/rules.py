@@ -26,7 +26,7 @@ class Rule:
     Attributes:
         when: status that a finding must have; None for a rule on a number.
         metric, above, below, recover: statistic and its limits; ``recover`` must be passed before the alert ends.
-        subject, segment: patterns such as ``feature:*``.
+        subject, statistic, segment: patterns such as ``feature:*``.
         models, windows: names; empty for all.
         hold_ms: how long the condition must hold, in event time.
         resolve_ms: how long it must be clear.
@@ -39,6 +39,7 @@ class Rule:
     below: float | None = None
     recover: float | None = None
     subject: str = "*"
+    statistic: str = "*"
     models: tuple[str, ...] = ()
     windows: tuple[str, ...] = ()
     segment: str = "*"
@@ -179,7 +180,7 @@ def _watches(rule: Rule, finding: Finding) -> bool:
         return False
     if rule.metric is not None:
         return finding.statistic == rule.metric
-    return not math.isnan(finding.threshold)
+    return not math.isnan(finding.threshold) and fnmatchcase(finding.statistic, rule.statistic)
 
 
 def _says_something(rule: Rule, finding: Finding) -> bool:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betaincinv, chndtrinc, gammaincc, ndtri
+from scipy.special import betaincinv, chndtrinc, gammaincc, ndtri, stdtrit
 
 from detectors import effects
-from detectors.budget import smooth_basis
 from detectors.layout import BINS, INVALID, MISSING
-from detectors.pooling import MIN_EXPECTED, VALUES, pool_columns, pooled_sums, value_order
+from detectors.pooling import LADDER, MIN_EXPECTED, VALUES, pooled_sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +22,10 @@ if TYPE_CHECKING:
     from detectors.layout import Counts
     from detectors.reference import Reference
 
+MIN_EFFECTIVE_ROWS = 10.0
+"""Windows worth fewer independent rows are not judged by their counts."""
+MIN_LOCATION_BLOCKS = 20
+"""Windows of the reference needed before the scatter of their means is used."""
 STATISTICS = ("psi", "jensen_shannon", "ks", "wasserstein", "chi2", "missing")
 OK, DRIFTED, INSUFFICIENT = 0, 1, 2
 _PSI, _JS, _KS, _WASSERSTEIN, _CHI2, _MISSING = range(6)
@@ -77,34 +80,25 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     Returns:
         The judgement, with the leading dimensions of ``window``.
     """
-    layout = reference.layout
-    order = value_order(layout, reference.counts.bins)
-    subjects = np.arange(len(layout.subjects))[:, None]
-    held = reference.counts.bins[subjects, order].astype(np.float64)
-    seen = window.bins[..., subjects, order].astype(np.float64)
-    n, m = seen.sum(axis=-1), held.sum(axis=-1)
-    phi = reference.design_effect
+    seen = window.bins[..., np.arange(len(reference.layout.subjects))[:, None], reference.order].astype(np.float64)
+    n, m = seen.sum(axis=-1), reference.held.sum(axis=-1)
+    phi = reference.dispersion.values
     # Effective sizes: what so many correlated rows are worth in independent ones.
     with np.errstate(divide="ignore"):
-        size = 1.0 / (phi / n + phi / m)
+        size = np.maximum(1.0 / (phi / n + phi / m), 1e-9)
 
-    # The least share of a pool shrinks with n as 1/(2 n^0.4), and each pool is expected to hold a few rows.
-    worth = np.maximum(n / phi, 1.0)
-    least = np.maximum(1.0 / (2.0 * worth**0.4), MIN_EXPECTED / worth)
-    least = np.minimum(np.maximum(least, MIN_EXPECTED * phi / np.maximum(m, 1.0)), 0.5)
-    q = np.nan_to_num(effects.shares(held))
-    pools = pool_columns(q, least)
-    c, r = pooled_sums(seen, pools), pooled_sums(np.broadcast_to(held, seen.shape), pools)
-    used = (r > 0) | (c > 0)
-    freedom = used.sum(axis=-1) - 1.0
-
+    # Values are shown on bins as fine as the rows allow; evidence is taken on bins that the effective rows allow.
+    c, r, used = _pooled(reference, seen, n, m)
+    c_worth, r_worth, used_worth = _pooled(reference, seen, n / phi, m / phi)
+    freedom = used_worth.sum(axis=-1) - 1.0
     p_pooled, q_pooled = effects.shares(c), effects.shares(r)
-    delta = effects.triangular(p_pooled, q_pooled)
-    half = settings.alpha / 2
-    low_bins, high_bins = _bounds(delta * size, freedom, half)
-    smooth, directions = _smooth_effect(seen, held, q)
-    low_smooth, _ = _bounds(smooth * size, directions, half)
+    delta = effects.triangular(effects.shares(c_worth), effects.shares(r_worth))
+    third = settings.alpha / 3
+    low_bins, high_bins = _bounds(delta * size, freedom, third)
+    smooth, directions = _smooth_effect(reference, seen)
+    low_smooth, _ = _bounds(smooth * size, directions, third)
     low = np.maximum(low_bins, low_smooth) / size
+    low = np.fmax(low, _location_effect(reference, window, n, third))
     high = np.maximum(high_bins / size, low)
 
     shape = (*n.shape[:-1], len(STATISTICS), n.shape[-1])
@@ -112,8 +106,9 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     lower, upper = np.full(shape, np.nan), np.full(shape, np.nan)
 
     psi = effects.psi(effects.smoothed_shares(c, used), effects.smoothed_shares(r, used))
+    noise = (used.sum(axis=-1) - 1.0) / size
     value[..., _PSI, :] = psi
-    debiased[..., _PSI, :] = np.maximum(psi - freedom / size, 0.0)
+    debiased[..., _PSI, :] = np.maximum(psi - noise, 0.0)
     lower[..., _PSI, :] = low
     # The triangular discrimination bounds the PSI from below; upwards the PSI exceeds it by a ratio seen in the data.
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -121,27 +116,29 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     upper[..., _PSI, :] = high * ratio
 
     value[..., _JS, :] = effects.jensen_shannon(p_pooled, q_pooled)
-    debiased[..., _JS, :] = np.sqrt(np.maximum(delta - freedom / size, 0.0) / (8 * _LN2))
+    debiased[..., _JS, :] = np.sqrt(np.maximum(effects.triangular(p_pooled, q_pooled) - noise, 0.0) / (8 * _LN2))
     # Topsøe (2000): the divergence lies between 1/8 and ln 2 / 4 of the triangular discrimination.
     lower[..., _JS, :] = np.sqrt(low / (8 * _LN2))
     upper[..., _JS, :] = np.minimum(np.sqrt(high / 4), 1.0)
 
     value[..., _CHI2, :] = effects.chi2(c, r)
-    debiased[..., _CHI2, :] = np.maximum(value[..., _CHI2, :] - freedom, 0.0)
+    debiased[..., _CHI2, :] = np.maximum(value[..., _CHI2, :] - (used.sum(axis=-1) - 1.0), 0.0)
     lower[..., _CHI2, :], upper[..., _CHI2, :] = low * size, high * size
 
-    _ordered_statistics(value, debiased, lower, upper, reference, window, seen, held, order, size, settings.alpha)
+    _ordered_statistics(value, debiased, lower, upper, reference, window, seen, size, settings.alpha)
     _missing(value, debiased, lower, upper, reference, window, settings.alpha)
 
     threshold = np.full(len(STATISTICS), np.nan)
     threshold[_PSI], threshold[_MISSING] = settings.min_effect, settings.min_missing
-    return Judgement(value, debiased, lower, upper, threshold, _status(lower, threshold, n, window, settings))
+    return Judgement(value, debiased, lower, upper, threshold, _status(lower, threshold, n, size, reference, window, settings))
 
 
 def _status(
     lower: NDArray[np.float64],
     threshold: NDArray[np.float64],
     n: NDArray[np.float64],
+    size: NDArray[np.float64],
+    reference: Reference,
     window: Counts,
     settings: Settings,
 ) -> NDArray[np.uint8]:
@@ -150,6 +147,9 @@ def _status(
         drifted = (lower >= threshold[:, None]) & (lower > 0)
     status = np.where(drifted, DRIFTED, OK).astype(np.uint8)
     few = np.broadcast_to((n < settings.min_rows)[..., None, :], status.shape).copy()
+    # Correlated rows can be worth so few independent ones that nothing could ever be proven: that is no OK.
+    few |= (size < MIN_EFFECTIVE_ROWS)[..., None, :] & (reference.dispersion.blocks < MIN_LOCATION_BLOCKS)
+    few |= (size < MIN_EFFECTIVE_ROWS)[..., None, :] & ~reference.layout.numeric
     # Missing values are a share of all rows: a column that went missing altogether can be judged by that alone.
     few[..., _MISSING, :] = (np.asarray(window.rows) < settings.min_rows)[..., None]
     return np.where(few, np.uint8(INSUFFICIENT), status)
@@ -182,25 +182,73 @@ def _noncentrality(
     return np.where((statistic > 1000.0) | ~np.isfinite(exact), normal, np.maximum(exact, 0.0))
 
 
+def _pooled(
+    reference: Reference, seen: NDArray[np.float64], n: NDArray[np.float64], m: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Window and reference counts on pools fit for so many (effective) rows, and which pools are in use.
+
+    The number of pools grows as 2 n^0.4 (the rate of Mann & Wald 1942 for χ² tests), and each pool is expected to hold
+    a few rows in the window and in the reference.
+    """
+    worth, kept = np.maximum(n, 1.0), np.maximum(m, 1.0)
+    wanted = np.minimum(np.minimum(2.0 * worth**0.4, worth / MIN_EXPECTED), kept / MIN_EXPECTED)
+    level = np.clip(np.searchsorted(LADDER, wanted, side="right") - 1, 0, len(LADDER) - 1)
+    pools = reference.pools[level, np.arange(wanted.shape[-1])]
+    c, r = pooled_sums(seen, pools), pooled_sums(np.broadcast_to(reference.held, seen.shape), pools)
+    return c, r, (r > 0) | (c > 0)
+
+
 def _smooth_effect(
-    seen: NDArray[np.float64], held: NDArray[np.float64], q: NDArray[np.float64]
+    reference: Reference, seen: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The part of the triangular discrimination that lies in four smooth directions, and how many there are.
 
     The projection of (p − q)/r on the directions, r = (p + q)/2: never more than the whole (Bessel's inequality).
     """
+    q, basis = reference.q, reference.basis
     p = np.nan_to_num(effects.shares(seen))
-    basis = smooth_basis(q)
+    change = np.matmul((p - q)[..., None, :], basis)[..., 0, :]
     middle = (p + q) / 2
-    change = np.einsum("...sv,svj->...sj", p - q, basis)
-    mean = np.einsum("...sv,svj->...sj", middle, basis)
-    gram = np.einsum("...sv,svi,svj->...sij", middle, basis, basis, optimize=True)
+    mean = np.matmul(middle[..., None, :], basis)[..., 0, :]
+    gram = np.matmul(np.swapaxes(basis, -1, -2), middle[..., None] * basis)
     gram = gram - mean[..., :, None] * mean[..., None, :]
     alive = (basis != 0).any(axis=1)
     # Directions that the reference has too few values for carry no change; 1 on the diagonal keeps the system regular.
     gram = gram + np.where(alive, 1e-9, 1.0)[..., None] * np.eye(basis.shape[-1])
     solved = np.linalg.solve(gram, change[..., None])[..., 0]
     return np.maximum((change * solved).sum(axis=-1), 0.0), alive.sum(axis=-1).astype(np.float64)
+
+
+def _location_effect(
+    reference: Reference, window: Counts, n: NDArray[np.float64], alpha: float
+) -> NDArray[np.float64]:
+    """A lower bound of the effect from the mean alone, where whole windows of the reference differ from one another.
+
+    Counts of strongly correlated rows are worth few independent ones, and ranks say no more of a value beyond the
+    reference's range than that it lies beyond. The mean says how far: it is held against how far the means of the
+    reference's own windows scatter (Student's t with as many blocks, and never nearer than half as far again as the
+    farthest of them). A mean that has moved by d implies a triangular discrimination of at least
+    d² / (V + d²/4), V the mean of the two variances (Cauchy & Schwarz).
+
+    Returns:
+        float64[..., S]; 0 where too few blocks are known.
+    """
+    dispersion = reference.dispersion
+    if dispersion.blocks < MIN_LOCATION_BLOCKS:
+        return np.zeros(n.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = window.moments[..., 0] / n
+        own = np.maximum(window.moments[..., 1] / n - mean**2, 0.0)
+        held = reference.held.sum(axis=-1)
+        centre = reference.counts.moments[:, 0] / held
+        variance = np.maximum(reference.counts.moments[:, 1] / held - centre**2, 0.0)
+        blocks = dispersion.blocks
+        quantile = -stdtrit(blocks - 1.0, alpha / 2)
+        reach = np.maximum(quantile, 1.5 * dispersion.location_reach)
+        error = np.sqrt(dispersion.location_sd**2 * (1 + 1 / blocks) + own / n)
+        shift = np.maximum(np.abs(mean - centre) - reach * error, 0.0)
+        effect = shift**2 / ((own + variance) / 2 + shift**2 / 4)
+    return np.where(reference.layout.numeric & np.isfinite(effect), effect, 0.0)
 
 
 def _ordered_statistics(
@@ -211,19 +259,17 @@ def _ordered_statistics(
     reference: Reference,
     window: Counts,
     seen: NDArray[np.float64],
-    held: NDArray[np.float64],
-    order: NDArray[np.int64],
     size: NDArray[np.float64],
     alpha: float,
 ) -> None:
     """KS and Wasserstein: for numeric subjects only, as categories have no order."""
     numeric = reference.layout.numeric
-    p, q = effects.shares(seen), effects.shares(held)
+    p, q = effects.shares(seen), reference.q
     # Dvoretzky-Kiefer-Wolfowitz with Massart's constant, for two samples.
     band = np.sqrt(np.log(2 / alpha) / (2 * size))
     ks = effects.ks(p, q)
     gap = np.abs(np.cumsum(p - q, axis=-1))[..., :-1]
-    points = _points(reference, window, order)
+    points = _points(reference, window)
     steps = np.maximum(np.diff(points, axis=-1), 0.0)
     # What noise alone adds on average: E sup |Brownian bridge| = sqrt(π/2) ln 2, and E ∫|bridge| ≤ Σ gaps sqrt(F(1−F)·2/π).
     middle = np.cumsum((p + q) / 2, axis=-1)[..., :-1]
@@ -244,7 +290,7 @@ def _ordered_statistics(
         upper[..., place, :] = np.where(numeric, high, np.nan)
 
 
-def _points(reference: Reference, window: Counts, order: NDArray[np.int64]) -> NDArray[np.float64]:
+def _points(reference: Reference, window: Counts) -> NDArray[np.float64]:
     """float64[..., S, VALUES]: where the mass of each ordered column stands, in reference standard deviations."""
     layout = reference.layout
     centers = np.where(np.isnan(layout.centers), layout.edges[:, :-1], layout.centers)
@@ -269,7 +315,7 @@ def _missing(
     alpha: float,
 ) -> None:
     """The change of the share of missing and invalid values, without its sign, by exact binomial bounds."""
-    phi = reference.design_effect
+    phi = reference.dispersion.missing
     gone = window.bins[..., MISSING] + window.bins[..., INVALID]
     was = reference.counts.bins[..., MISSING] + reference.counts.bins[..., INVALID]
     rows = np.asarray(window.rows, dtype=np.float64)[..., None]

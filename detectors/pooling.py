@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 VALUES = BINS + 2
 """Columns that hold valid values: the regular bins, LOW and HIGH; MISSING and INVALID are judged apart."""
+LADDER = np.array([2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 66.0])
+"""How many pools are aimed at, from few rows to many; pooled ahead of time for each step."""
 MIN_EXPECTED = 5.0
 """Least expected count of a pooled bin, in the window and in the reference."""
 

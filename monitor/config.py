@@ -158,6 +158,7 @@ class RuleSection(Section):
     below: float | None = None
     recover: float | None = None
     subject: str = "*"
+    statistic: str = "*"
     models: list[str] = []
     windows: list[WindowName] = []
     segment: str = "*"

@@ -156,7 +156,8 @@ class Daemon:
         self._take_in(poll)
         judged = self._judge_due()
         if poll.finished and not self.finished and not self._intake.crowded():
-            judged |= self._finish()
+            self.finish()
+            judged = True
         if Tick.CHECKPOINT in ticks or self._alerting.urgent:
             self.checkpoint()
         if Tick.BACKUP in ticks:
@@ -192,14 +193,13 @@ class Daemon:
             judged = True
         return judged
 
-    def _finish(self) -> bool:
-        """The end of a replay: closes what is still open."""
+    def finish(self) -> None:
+        """The end of a replay: judges the windows that are still open, as if time had gone on."""
         for windows, due in self._intake.flush():
             self._judge(self._models[windows.name], due)
         self.finished = True
         self._log.info("replay finished")
         self.checkpoint()
-        return True
 
     def _judge(self, model: _Model, due: Due) -> None:
         began = self._clock.monotonic()

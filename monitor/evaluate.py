@@ -33,6 +33,8 @@ class Evaluator:
 
     def __init__(self, model: ModelSection, profile: Profile, windows: ModelWindows) -> None:
         self._model, self._profile = model.name, profile
+        # Prepared once for each segment and window length; segments of the reference are bounded in number.
+        self._references: dict[tuple[str, int], Reference | None] = {}
         series = 1 + (len(profile.segments) if model.segments else 0)
         self.settings = Settings(
             min_effect=model.drift.min_effect,
@@ -74,8 +76,15 @@ class Evaluator:
             )
         return evaluations
 
+    def _reference(self, segment: str, length: int) -> Reference | None:
+        if segment != "all" and segment not in self._profile.segments:
+            return None
+        if (segment, length) not in self._references:
+            self._references[segment, length] = self._profile.reference(segment, length)
+        return self._references[segment, length]
+
     def _findings(self, key: SeriesKey, series: Series, due: Due, rows: int) -> tuple[Finding, ...]:
-        reference = self._profile.reference(key.segment, due.window.length)
+        reference = self._reference(key.segment, due.window.length)
         counts = series.rings[due.window.step].window(due.start, due.end)
         # A window that began before its series did, or that nothing can be compared with, is shown but not judged.
         held_back = ""
@@ -86,7 +95,7 @@ class Evaluator:
         elif series.started > due.start:
             held_back = "the series is younger than the window"
         if reference is None:
-            reference = self._profile.reference("all", due.window.length)
+            reference = self._reference("all", due.window.length)
             assert reference is not None  # noqa: S101 - a profile always holds all its rows
         judgement = judge(reference, counts, self.settings)
         return findings_of(self._profile, reference, counts, judgement, held_back)

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from detectors.layout import COLUMNS, Counts, Layout
-from detectors.reference import Reference
+from detectors.reference import Dispersion, Reference, independent_rows, prepare
 from monitor.counting import moments_as_fixed, moments_as_float
 from monitor.errors import ReferenceDataError
 
@@ -36,7 +36,7 @@ class Profile:
         open_vocabulary: categorical subject → it held more categories than are listed.
         counts: of all rows.
         segments: segment label → counts of its rows.
-        design_effects: window length in ms → float64[S] (see `detectors.budget.design_effect`).
+        dispersions: window length in ms → how windows of that length differ within the reference.
         first, last: event times of the first and last row, epoch ms; None when the reference carries no times.
     """
 
@@ -48,7 +48,7 @@ class Profile:
     open_vocabulary: Mapping[str, bool]
     counts: Counts
     segments: Mapping[str, Counts]
-    design_effects: Mapping[int, NDArray[np.float64]]
+    dispersions: Mapping[int, Dispersion]
     first: int | None
     last: int | None
 
@@ -68,14 +68,14 @@ class Profile:
         counts = self.counts if segment == "all" else self.segments.get(segment)
         if counts is None:
             return None
-        return Reference(self.layout, counts, self.design_effect(window_ms))
+        return prepare(self.layout, counts, self.dispersion(window_ms))
 
-    def design_effect(self, window_ms: int) -> NDArray[np.float64]:
-        """float64[S] for windows of a length; that of the nearest length known, 1 when none is."""
-        if not self.design_effects:
-            return np.ones(len(self.layout.subjects))
-        nearest = min(self.design_effects, key=lambda known: abs(np.log(known / window_ms)))
-        return self.design_effects[nearest]
+    def dispersion(self, window_ms: int) -> Dispersion:
+        """That of windows of a length, or of the nearest length known; that of independent rows when none is."""
+        if not self.dispersions:
+            return independent_rows(len(self.layout.subjects))
+        nearest = min(self.dispersions, key=lambda known: abs(np.log(known / window_ms)))
+        return self.dispersions[nearest]
 
     def category(self, subject: str, column: int) -> str | None:
         """The category that a regular column of a categorical subject stands for."""
@@ -88,6 +88,14 @@ class _CountsFile(msgspec.Struct):
     bins: list[list[int]]
     moments: list[list[int]]
     extremes: list[list[float | None]]
+
+
+class _DispersionFile(msgspec.Struct):
+    values: list[float]
+    missing: list[float]
+    location_sd: list[float | None]
+    location_reach: list[float | None]
+    blocks: int
 
 
 class _ProfileFile(msgspec.Struct):
@@ -105,7 +113,7 @@ class _ProfileFile(msgspec.Struct):
     open_vocabulary: dict[str, bool]
     counts: _CountsFile
     segments: dict[str, _CountsFile]
-    design_effects: dict[str, list[float]]
+    dispersions: dict[str, _DispersionFile]
     first: int | None
     last: int | None
 
@@ -154,7 +162,7 @@ def save_profile(profile: Profile, path: Path) -> None:
         dict(profile.open_vocabulary),
         _counts_out(profile.counts),
         {key: _counts_out(counts) for key, counts in profile.segments.items()},
-        {str(window): effects.tolist() for window, effects in profile.design_effects.items()},
+        {str(window): _dispersion_out(found) for window, found in profile.dispersions.items()},
         profile.first,
         profile.last,
     )
@@ -179,6 +187,22 @@ def _counts_in(stored: _CountsFile, subjects: int) -> Counts:
         moments_as_float(np.array(stored.moments, dtype=np.int64).reshape(subjects, 2)),
         np.array(extremes, dtype=np.float64).reshape(subjects, 2),
     )
+
+
+def _dispersion_out(found: Dispersion) -> _DispersionFile:
+    sd, reach = (
+        [value if np.isfinite(value) else None for value in values.tolist()]
+        for values in (found.location_sd, found.location_reach)
+    )
+    return _DispersionFile(found.values.tolist(), found.missing.tolist(), sd, reach, found.blocks)
+
+
+def _dispersion_in(stored: _DispersionFile) -> Dispersion:
+    sd, reach = (
+        np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        for values in (stored.location_sd, stored.location_reach)
+    )
+    return Dispersion(np.array(stored.values), np.array(stored.missing), sd, reach, stored.blocks)
 
 
 def is_profile(path: Path) -> bool:
@@ -217,7 +241,7 @@ def load_profile(path: Path) -> Profile:
             stored.open_vocabulary,
             _counts_in(stored.counts, size),
             {key: _counts_in(counts, size) for key, counts in stored.segments.items()},
-            {int(window): np.array(effects) for window, effects in stored.design_effects.items()},
+            {int(window): _dispersion_in(found) for window, found in stored.dispersions.items()},
             stored.first,
             stored.last,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.binning import quantile_edges
-from detectors.budget import design_effect
+from detectors.dispersion import measure_dispersion
 from detectors.layout import BINS, COLUMNS, MISSING, Counts
 from monitor.categories import label
 from monitor.config_file import columns_used
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectors.reference import Dispersion
     from monitor.config import ModelSection
 
 MAX_KNOWN_CATEGORIES = 5_000
@@ -154,7 +155,7 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
         opened,
         _counts(codes, z, np.ones(rows, dtype=bool)),
         _segments(table, model, codes, z),
-        {} if times is None else _design_effects(times, codes, z, model),
+        {} if times is None else _dispersions(times, codes, z, model),
         None if times is None else int(times.min()),
         None if times is None else int(times.max()),
     )
@@ -209,10 +210,10 @@ def _times(table: DataTable, model: ModelSection) -> NDArray[np.int64] | None:
     return None if column is None else table.times(column)
 
 
-def _design_effects(
+def _dispersions(
     times: NDArray[np.int64], codes: NDArray[np.int64], z: NDArray[np.float64], model: ModelSection
-) -> dict[int, NDArray[np.float64]]:
-    """Window length → how much more its counts vary from window to window than independent rows would."""
+) -> dict[int, Dispersion]:
+    """Window length → how much windows of that length differ within the reference."""
     effects = {}
     for name in model.windows:
         length = parse_duration(name)
@@ -225,8 +226,8 @@ def _design_effects(
             place = renumber[place]
         chosen = place >= 0
         size = int(place.max()) + 1
-        bins = count_groups(codes[chosen], z[chosen] * np.nan, place[chosen], size).bins
-        effects[length] = design_effect(bins, 1)
+        part = count_groups(codes[chosen], z[chosen], place[chosen], size)
+        effects[length] = measure_dispersion(part.rows, part.bins, moments_as_float(part.moments))
     return effects
 
 

@@ -52,6 +52,7 @@ def make_rule(rule: RuleSection) -> Rule:
         below=rule.below,
         recover=rule.recover,
         subject=rule.subject,
+        statistic=rule.statistic,
         models=tuple(rule.models),
         windows=tuple(rule.windows),
         segment=rule.segment,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import NewTopic
 from kafka.codec import has_lz4, has_snappy, has_zstd
 from kafka.errors import CorruptRecordError, KafkaError, KafkaTimeoutError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
@@ -19,7 +20,7 @@ from monitor.errors import SourceError
 from monitor.records import Loss, Messages, Partition, Poll, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -390,3 +391,31 @@ class KafkaSource:
 def _is_corrupt(error: KafkaError) -> bool:
     # kafka-python calls a bad checksum retriable; reading the same bytes again would only fail again.
     return isinstance(error, CorruptRecordError)
+
+
+def publish(config: KafkaSection, topic: str, messages: Iterable[bytes]) -> int:
+    """Creates a topic of one partition and sends messages to it; for the demo.
+
+    Returns:
+        How many were sent.
+
+    Raises:
+        SourceError: if the broker cannot be reached or refuses.
+    """
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=config.bootstrap_servers, bootstrap_timeout_ms=_CALL_MS, **config.client)
+        admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
+        admin.close()
+        producer = KafkaProducer(
+            bootstrap_servers=config.bootstrap_servers, compression_type="lz4", linger_ms=50, batch_size=262_144,
+            **config.client,
+        )  # fmt: skip
+        count = 0
+        for message in messages:
+            producer.send(topic, message)
+            count += 1
+        producer.flush(timeout=60)
+        producer.close()
+    except KafkaError as error:
+        raise SourceError(f"Kafka at {', '.join(config.bootstrap_servers)}: {type(error).__name__}") from error
+    return count

@@ -1,0 +1,102 @@
+"""How much correlated traffic weakens evidence: what windows of the reference's own tell of one another.
+
+Rows of real traffic come in sessions, batches and hours of the day, so counts vary more from window to window than those
+of independent rows. Rao & Scott (1981) divide the χ² statistic by the factor found here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import chdtri
+
+from detectors.effects import shares
+from detectors.layout import INVALID, LOW, MISSING
+from detectors.pooling import MIN_EXPECTED
+from detectors.reference import Dispersion, independent_rows
+from detectors.smooth import smooth_basis
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MIN_BLOCKS = 5
+"""With fewer blocks nothing can be told of how they vary."""
+
+
+def measure_dispersion(
+    rows: NDArray[np.int64], bins: NDArray[np.int64], moments: NDArray[np.float64]
+) -> Dispersion:
+    """The dispersion of blocks of the reference, each as long as a window.
+
+    The design effect of values is the greater of two: the mean dispersion over all bins, and that in the worst direction
+    among the four smooth ones, because correlated rows vary along few directions, and there far more. Both are raised to
+    the upper end of their 95 % interval, as few blocks allow only a rough estimate.
+
+    Args:
+        rows: int64[P], rows of each block.
+        bins: int64[P, S, COLUMNS].
+        moments: float64[P, S, 2], Σz and Σz².
+    """
+    # Blocks at the ends or in the dead of night hold too few rows to say anything of how windows vary.
+    used = (rows > 0) & (rows >= 0.2 * np.median(rows))
+    rows, bins, moments = rows[used], bins[used], moments[used]
+    blocks, subjects = len(rows), bins.shape[1]
+    if blocks < MIN_BLOCKS:
+        return independent_rows(subjects)
+    # chdtri inverts the upper tail: a sum of squares with so many degrees of freedom is rarely less than this.
+    raised = (blocks - 1) / chdtri(blocks - 1, 0.95)
+    values = np.concatenate([bins[..., LOW : LOW + 1], bins[..., :MISSING], bins[..., LOW + 1 :]], -1).astype(np.float64)
+    spread, reach = _location(values.sum(axis=-1), moments)
+    return Dispersion(
+        np.maximum(_values(values) * raised, 1.0),
+        np.maximum(_shares_effect(bins[..., MISSING] + bins[..., INVALID], rows) * raised, 1.0),
+        spread * np.sqrt(raised),
+        reach,
+        blocks,
+    )
+
+
+def _values(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    blocks = len(values)
+    size = values.sum(axis=-1)
+    q = np.nan_to_num(shares(values.sum(axis=0)))
+    expected = size[..., None] * q
+    safe = expected.mean(axis=0) >= MIN_EXPECTED
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cells = np.where(safe & (expected > 0), (values - expected) ** 2 / expected, 0.0).sum(axis=(0, 2))
+        parts = np.einsum("psv,svj->psj", values - expected, smooth_basis(q)) / np.sqrt(size)[..., None]
+    mean = cells / (np.maximum(safe.sum(axis=1) - 1, 1) * (blocks - 1))
+    parts = np.nan_to_num(parts)
+    worst = np.linalg.eigvalsh(np.einsum("psi,psj->sij", parts, parts) / (blocks - 1))[:, -1]
+    effect: NDArray[np.float64] = np.maximum(mean, worst)
+    return effect
+
+
+def _shares_effect(successes: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Dispersion of a share from block to block over its binomial expectation; 1 where the share is 0 or 1."""
+    share = successes.sum(axis=0) / rows.sum()
+    expected = rows[:, None] * share
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cells = (successes - expected) ** 2 / (expected * (1 - share))
+    effect: NDArray[np.float64] = np.where(
+        (share > 0) & (share < 1), np.nan_to_num(cells).sum(axis=0) / (len(rows) - 1), 1.0
+    )
+    return effect
+
+
+def _location(
+    size: NDArray[np.float64], moments: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Standard deviation of the blocks' mean z, and the farthest block in these."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(size > 0, moments[..., 0] / size, np.nan)
+    centre = np.nan_to_num(moments[..., 0].sum(axis=0) / np.maximum(size.sum(axis=0), 1))
+    deviation = means - centre
+    held = np.isfinite(deviation)
+    count = held.sum(axis=0)
+    square = np.where(held, deviation, 0.0) ** 2
+    spread = np.where(count >= MIN_BLOCKS, np.sqrt(square.sum(axis=0) / np.maximum(count - 1, 1)), np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        reach = np.where(spread > 0, np.sqrt(square.max(axis=0)) / spread, np.nan)
+    return np.where(spread > 0, spread, np.nan), reach

@@ -1,0 +1,197 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from detectors.layout import HIGH, INVALID, LOW, MISSING
+from monitor.clock import system_clock
+from monitor.config import Config, LogSection
+from monitor.config_file import read_config
+from monitor.demo import run_demo
+from monitor.durations import format_duration
+from monitor.errors import ConfigError, LeewayError, ReferenceDataError
+from monitor.event_time import rfc3339
+from monitor.logs import make_log
+from monitor.profile import Profile, load_profile, save_profile
+from monitor.reference_build import load_reference
+from monitor.routing import make_routing
+from monitor.run import load_profiles, run
+
+app = typer.Typer(
+    name="leewayd",
+    help="Watches models in production and says, with evidence, how far they have drifted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+reference_app = typer.Typer(help="Builds and shows references.", no_args_is_help=True)
+app.add_typer(reference_app, name="reference")
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file; see config.example.toml.")]
+_USAGE = 2
+
+
+def main() -> None:
+    """Runs the command line: exit code 0 for success, 1 for findings asked for, 2 for usage or configuration."""
+    try:
+        app()
+    except ConfigError as error:
+        _fail("configuration", error.problems)
+    except ReferenceDataError as error:
+        _fail("reference", str(error).splitlines())
+    except LeewayError as error:
+        _fail("error", str(error).splitlines())
+
+
+def _fail(kind: str, problems: list[str]) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for problem in problems:
+        console.print(f"{kind}: {problem}", markup=False)
+    if len(problems) > 1:
+        console.print(f"{len(problems)} problems", markup=False)
+    sys.exit(_USAGE)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"leewayd {installed_version('leewayd')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("run")
+def run_command(
+    config: ConfigPath,
+    once: Annotated[
+        bool, typer.Option("--exit", help="With [file]: stop when the replay has ended and all is delivered.")
+    ] = False,
+) -> None:
+    """Runs the daemon."""
+    settings = read_config(config)
+    run(settings, clock=system_clock(), environment=os.environ, log=make_log(settings.log), once=once)
+
+
+@app.command()
+def check(config: ConfigPath) -> None:
+    """Checks a configuration: every fault at once, references and secrets included."""
+    settings = read_config(config)
+    problems: list[str] = []
+    try:
+        make_routing(settings, os.environ, make_log(LogSection()))
+    except ConfigError as error:
+        problems += error.problems
+    profiles: dict[str, Profile] = {}
+    try:
+        profiles = load_profiles(settings)
+    except ReferenceDataError as error:
+        problems += str(error).splitlines()
+    if problems:
+        raise ConfigError(problems)
+    for model in settings.models:
+        profile = profiles[model.name]
+        typer.echo(
+            f'model "{model.name}": {len(profile.layout.subjects)} subjects, reference of {profile.rows:,} rows, '
+            f"panes of {format_duration(model.pane)}, windows {', '.join(model.windows)}"
+        )
+    typer.echo(f"{config}: ok ({len(settings.rules)} rules, {len(settings.receivers)} receivers)")
+
+
+@app.command()
+def schema() -> None:
+    """Prints the JSON Schema of the configuration, for editors."""
+    typer.echo(json.dumps(Config.model_json_schema(), indent=2))
+
+
+@app.command()
+def demo(
+    exit_when_told: Annotated[bool, typer.Option("--exit", help="Stop when the story is told.")] = False,
+    kafka: Annotated[
+        str | None, typer.Option("--kafka", metavar="BOOTSTRAP", help="Send the story through this broker.")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where /metrics is served.")
+    ] = None,
+) -> None:
+    """Replays nine months of a real model's log: drift, an alert, a call for retraining."""
+    told = run_demo(
+        exit_when_told=exit_when_told,
+        kafka=kafka,
+        listen=listen,
+        clock=system_clock(),
+        environment=os.environ,
+        make_log=make_log,
+        console=Console(highlight=False),
+    )
+    raise typer.Exit(0 if told else 1)
+
+
+@reference_app.command("build")
+def reference_build(
+    config: ConfigPath,
+    model: Annotated[str | None, typer.Option(help="Which model; needed if there are several.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Default: the reference's name with .profile.json.")
+    ] = None,
+) -> None:
+    """Builds a model's profile: counts instead of rows, to be shipped in place of the training data."""
+    settings = read_config(config)
+    names = [section.name for section in settings.models]
+    if model is None and len(names) > 1:
+        raise ConfigError([f"several models are configured; give --model, one of {', '.join(names)}"])
+    chosen = [section for section in settings.models if model in (None, section.name)]
+    if not chosen:
+        raise ConfigError([f"no model {model!r}; there are {', '.join(names)}"])
+    profile = load_reference(chosen[0])
+    target = output or chosen[0].reference.with_suffix(".profile.json")
+    save_profile(profile, target)
+    typer.echo(f"{target}: {profile.rows:,} rows as counts of {len(profile.layout.subjects)} subjects")
+
+
+@reference_app.command("show")
+def reference_show(profile: Annotated[Path, typer.Argument(metavar="PROFILE")]) -> None:
+    """Shows what a built profile holds."""
+    held = load_profile(profile)
+    span = "" if held.first is None or held.last is None else f", {rfc3339(held.first)} to {rfc3339(held.last)}"
+    typer.echo(f"{profile}: {held.rows:,} rows{span}")
+    if held.segments:
+        typer.echo(f"segments: {', '.join(held.segments)}")
+    for window, found in held.dispersions.items():
+        typer.echo(f"windows of {format_duration(window)}: {found.blocks} in the reference")
+    table = Table(box=None, pad_edge=False)
+    for name in ("subject", "kind", "bins", "missing", "mean", "sd", "most frequent"):
+        table.add_column(name, justify="left" if name in ("subject", "kind", "most frequent") else "right")
+    layout = held.layout
+    for place, subject in enumerate(layout.subjects):
+        bins = held.counts.bins[place]
+        missing = (bins[MISSING] + bins[INVALID]) / max(held.rows, 1)
+        numeric = bool(layout.numeric[place])
+        rare = int(bins[LOW] + bins[HIGH])
+        frequent = "" if numeric else ", ".join(held.top[subject][:5]) + (f" (+{rare} rare)" if rare else "")
+        table.add_row(
+            subject,
+            "numeric" if numeric else "categorical",
+            str(int(layout.width[place])),
+            f"{missing:.2%}",
+            f"{layout.location[place]:.4g}" if numeric else "",
+            f"{layout.scale[place]:.4g}" if numeric else "",
+            frequent,
+        )
+    Console(highlight=False, width=120 if not sys.stdout.isatty() else None).print(table)
