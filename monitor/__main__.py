@@ -1,0 +1,5 @@
+"""`python -m monitor` is `leewayd`."""
+
+from monitor.cli import main
+
+main()
