@@ -1,7 +1,8 @@
-"""Brings saved notifications to their receivers: at least once, in order for each receiver, however long it takes.
+"""Brings saved notifications to their receivers: at least once, in order for each, however long it takes.
 
-The outbox is durable and belongs to the daemon. A `Courier` makes one attempt with what it is handed and reports what came
-of it; when the next attempt is due is decided, and saved, by the daemon with the pure functions here.
+The outbox is durable and belongs to the daemon. A `Courier` makes one attempt with what it is handed and
+reports what came of it; when the next one is due is decided, and saved, by the daemon with the pure functions
+here.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from typing import TYPE_CHECKING
 
 from alerts.http import TransportError
 from alerts.sinks.log import Log
-from alerts.sinks.outcome import Dead, Delivered, Retry
+from alerts.sinks.outcome import Dead, Delivered, Outcome, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from alerts.http import Transport
     from alerts.sinks import Sink
-    from alerts.sinks.outcome import Outcome
 
 _FIRST_DELAY, _GREATEST_DELAY = 1.0, 300.0
 _LONGEST_WISH = 3600.0
 MAX_AGE_MS = 7 * 86_400_000
+"""An alert that nobody could be told of for a week is no news: it is given up after a last attempt."""
+
 SPACING_MS = 1_000
 """Least time between two notifications to one receiver: Slack takes one a second."""
 
@@ -35,8 +37,11 @@ class OutboxEntry:
 
     Attributes:
         id: the idempotency key.
-        payload: JSON text without secrets.
-        created: epoch ms of the wall clock; so are ``not_before`` and the time-outs.
+        kind: ``trigger`` or ``resolve``.
+        payload: JSON text without secrets, in the receiver's words.
+        created, not_before: epoch ms of the wall clock.
+        attempts: made so far.
+        last_error: what came of the last one; empty before the first.
     """
 
     id: str
@@ -59,7 +64,10 @@ class Report:
 
 
 def next_delay(attempts: int, fraction: float, wish_seconds: float | None) -> float:
-    """Seconds until the next attempt: doubling from 1 s to 5 min with full jitter, never sooner than the receiver asked.
+    """Seconds until the next attempt: a random share of a ceiling that doubles from 1 s to 5 min.
+
+    Full jitter, so that daemons that lost a receiver together do not come back to it together; but never
+    under 1 s, and never sooner than the receiver asked.
 
     Args:
         attempts: made so far, from 1.
@@ -67,8 +75,7 @@ def next_delay(attempts: int, fraction: float, wish_seconds: float | None) -> fl
         wish_seconds: the receiver's ``Retry-After``; obeyed up to an hour.
     """
     ceiling = min(_GREATEST_DELAY, _FIRST_DELAY * 2.0 ** min(attempts - 1, 30))
-    delay = ceiling * (0.5 + fraction / 2)
-    return delay if wish_seconds is None else max(delay, min(wish_seconds, _LONGEST_WISH))
+    return max(_FIRST_DELAY, ceiling * fraction, min(wish_seconds or 0.0, _LONGEST_WISH))
 
 
 def due(
@@ -76,7 +83,8 @@ def due(
 ) -> list[OutboxEntry]:
     """What to attempt now: the oldest entry of each receiver that is not busy.
 
-    Only the oldest, so that a resolve never overtakes its trigger.
+    Only the oldest, so that a resolve never overtakes its trigger. A wall clock that was set back holds
+    nothing up: what is further ahead than any delay can reach is due.
 
     Args:
         outbox: in order of planning.
@@ -91,8 +99,8 @@ def due(
         entry
         for receiver, entry in heads.items()
         if receiver not in in_flight
-        and entry.not_before <= now
-        and now - last_sent.get(receiver, -SPACING_MS) >= SPACING_MS
+        and not 0 < entry.not_before - now <= _LONGEST_WISH * 1000
+        and not 0 <= now - last_sent.get(receiver, now - SPACING_MS) < SPACING_MS
     ]
 
 
@@ -158,10 +166,10 @@ class Courier:
         sink = self._sinks.get(entry.receiver)
         if sink is None:
             return Dead("the receiver is no longer configured")
-        if isinstance(sink, Log):
-            sink.deliver(entry)
-            return Delivered()
         try:
+            if isinstance(sink, Log):
+                sink.deliver(entry)
+                return Delivered()
             return sink.read(self._transport(sink.request(entry)), self._wall())
         except TransportError as error:
             return Retry(str(error))

@@ -1,4 +1,7 @@
-"""The words of an alert, for somebody who was asleep a minute ago."""
+"""The words of an alert, for somebody who was asleep a minute ago.
+
+What, how much, how sure, since when, on how many rows, which features moved in what direction, where to look.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,24 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
     from alerts.policy import Notice
-    from alerts.rules import Evidence
+    from alerts.rules import Evidence, Rule
 
 _TOP = 3
-_NAMES = {"psi": "PSI", "missing": "change of the missing share", "jensen_shannon": "Jensen-Shannon distance"}
+_LONGEST = 500
+_NAMES = {
+    "psi": "PSI",
+    "missing": "change of the missing share",
+    "jensen_shannon": "Jensen-Shannon distance",
+    "ks": "KS distance",
+    "wasserstein": "Wasserstein distance",
+    "chi2": "chi-squared",
+    "roc_auc": "ROC AUC",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """An alert as text; plain, without any receiver's markup.
+    """An alert as text; plain, printable, without any receiver's markup.
 
     Attributes:
         title: one line: what, how bad, which model.
@@ -48,8 +60,10 @@ def utc(milliseconds: int) -> str:
 
 
 def rfc3339(milliseconds: int) -> str:
-    """``2013-04-02T07:00:00Z``."""
-    return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """``2013-04-02T07:00:00Z``; milliseconds are given when there are any."""
+    moment = datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    left = milliseconds % 1000
+    return f"{moment}.{left:03d}Z" if left else f"{moment}Z"
 
 
 def words(notice: Notice, dashboard_url: str | None) -> Words:
@@ -59,34 +73,42 @@ def words(notice: Notice, dashboard_url: str | None) -> Words:
         notice: what happened.
         dashboard_url: may hold ``{model}``, ``{version}``, ``{segment}`` and ``{window}``.
     """
-    key, evidence = notice.transition.key, notice.transition.evidence
-    model = key.model if key.version == "-" else f"{key.model} (version {key.version})"
+    key, evidence, rule = notice.transition.key, notice.transition.evidence, notice.rule
+    model = tidy(key.model if key.version == "-" else f"{key.model} (version {key.version})")
     subjects = _subjects(evidence)
+    links = _links(notice, dashboard_url)
     if notice.kind == "resolve":
-        title = f"Resolved: {notice.rule.name} on {model}"
-        lasted = _span(notice.at - notice.opened)
         facts: tuple[tuple[str, str], ...] = (
-            ("Why", notice.transition.reason or "back within bounds"),
-            ("Lasted", f"{lasted}, from {utc(notice.opened)} to {utc(notice.at)}"),
+            ("Why", tidy(notice.transition.reason)),
+            ("Lasted", f"{_span(notice.at - notice.opened)}, {_between(notice.opened, notice.at)}"),
+            ("It was", f"{_names(subjects)}, last seen in {_where(notice)}"),
         )
-        return Words(title, facts, (), _links(notice, dashboard_url))
-    title = f"{notice.rule.name} on {model}: {_headline(subjects, evidence)}"
-    where = f"window {key.window}, {utc(evidence.start)} to {utc(evidence.end)}, {evidence.rows:,} rows"
+        return Words(f"Resolved: {tidy(rule.name)} on {model}", facts, (), links)
     facts = (
-        ("Severity", notice.rule.severity),
+        ("Severity", rule.severity),
         ("Since", utc(notice.transition.since)),
-        ("Seen in", where if key.segment == "all" else f"{where}, segment {key.segment}"),
+        ("Seen in", _where(notice)),
     )
-    findings = tuple(_line(finding) for finding in subjects[:_TOP])
+    findings = tuple(_line(finding, rule) for finding in subjects[:_TOP])
     more = len(subjects) - _TOP
     if more > 0:
         findings = (*findings, f"and {more} more")
-    return Words(title, facts, findings, _links(notice, dashboard_url))
+    return Words(f"{tidy(rule.name)} on {model}: {_headline(subjects, rule)}", facts, findings, links)
 
 
-def summary(notice_title: str, limit: int) -> str:
-    """A title cut to a receiver's limit."""
-    return notice_title if len(notice_title) <= limit else notice_title[: limit - 1] + "…"
+def cut(text: str, limit: int) -> str:
+    """A text of at most ``limit`` characters; what is missing shows."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def tidy(text: str) -> str:
+    """One printable line of bounded length: names and categories come from data.
+
+    Line breaks, control characters, characters that turn the direction of writing, and halves of surrogate
+    pairs become spaces, so that no value can forge a line of its own.
+    """
+    shown = "".join(char if char.isprintable() else " " for char in text[: 2 * _LONGEST])
+    return cut(" ".join(shown.split()), _LONGEST)
 
 
 def _subjects(evidence: Evidence) -> list[Finding]:
@@ -97,31 +119,75 @@ def _subjects(evidence: Evidence) -> list[Finding]:
     return list(seen.values())
 
 
-def _headline(subjects: list[Finding], evidence: Evidence) -> str:
+def _name(finding: Finding) -> str:
+    return tidy(finding.subject.removeprefix("feature:"))
+
+
+def _names(subjects: list[Finding]) -> str:
+    """``age``, ``age and wage``, ``age and 3 more``."""
     if not subjects:
-        return "no details"
-    name = subjects[0].subject.removeprefix("feature:")
-    if len(subjects) == 1:
-        verb = {"drifted": "has drifted", "breached": "is out of bounds", "insufficient": "has too little data"}
-        return f"{name} {verb.get(subjects[0].status, 'crossed its threshold')}"
-    return f"{name} and {len(subjects) - 1} more"
+        return "nothing in particular"
+    if len(subjects) > 2:
+        return f"{_name(subjects[0])} and {len(subjects) - 1} more"
+    return " and ".join(_name(finding) for finding in subjects)
 
 
-def _number(value: float) -> str:
-    return "unknown" if math.isnan(value) else f"{value:.3g}"
+def _headline(subjects: list[Finding], rule: Rule) -> str:
+    one = len(subjects) == 1
+    if rule.metric is not None:
+        side = "above" if rule.above is not None else "below"
+        limit = _number(rule.above if rule.above is not None else rule.below)
+        if one:
+            value = _number(subjects[0].value)
+            return f"{_statistic(rule.metric)} of {_name(subjects[0])} is {value}, {side} {limit}"
+        return f"{_statistic(rule.metric)} of {_names(subjects)} is {side} {limit}"
+    verb = {
+        "drifted": "has drifted" if one else "have drifted",
+        "breached": "is out of bounds" if one else "are out of bounds",
+        "insufficient": "has too little data" if one else "have too little data",
+    }
+    return f"{_names(subjects)} {verb[rule.when or 'drifted']}"
 
 
-def _line(finding: Finding) -> str:
-    name = _NAMES.get(finding.statistic, finding.statistic.replace("_", " "))
-    what = finding.detail or finding.subject.removeprefix("feature:")
+def _line(finding: Finding, rule: Rule) -> str:
+    name, detail = _name(finding), tidy(finding.detail)
     if finding.status == "insufficient":
-        return what
-    proof = f"{name} {_number(finding.value)}"
-    if not math.isnan(finding.lower):
-        proof += f", surely at least {_number(finding.lower)}"
-    if not math.isnan(finding.threshold):
-        proof += f" (matters from {_number(finding.threshold)})"
-    return f"{what}. {proof}"
+        return f"{name}: {detail or 'too few rows to judge'}"
+    limit = ""
+    if rule.metric is not None:
+        limit = f"; the limit is {_number(rule.above if rule.above is not None else rule.below)}"
+    elif not math.isnan(finding.threshold):
+        limit = f"; it matters from {_number(finding.threshold)}"
+    proof = f"{_statistic(finding.statistic)} {_number(finding.value)}{_bounds(finding)}{limit}"
+    return f"{detail}. {proof[0].upper()}{proof[1:]}" if detail else f"{name}: {proof}"
+
+
+def _bounds(finding: Finding) -> str:
+    if math.isnan(finding.lower):
+        return "" if math.isnan(finding.upper) else f", surely at most {_number(finding.upper)}"
+    if math.isnan(finding.upper):
+        return f", surely at least {_number(finding.lower)}"
+    return f", surely between {_number(finding.lower)} and {_number(finding.upper)}"
+
+
+def _statistic(name: str) -> str:
+    return _NAMES.get(name, tidy(name.replace("_", " ")))
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None or math.isnan(value) else f"{value:.3g}"
+
+
+def _where(notice: Notice) -> str:
+    key, evidence = notice.transition.key, notice.transition.evidence
+    where = f"window {key.window}, {_between(evidence.start, evidence.end)}, {evidence.rows:,} rows"
+    return where if key.segment == "all" else f"{where} of segment {tidy(key.segment)}"
+
+
+def _between(start: int, end: int) -> str:
+    """``2013-04-02 06:00 to 07:00 UTC``; the date is told once when it is the same."""
+    first, last = utc(start), utc(end)
+    return f"{first.removesuffix(' UTC')} to {last[11:] if first[:10] == last[:10] else last}"
 
 
 def _span(milliseconds: int) -> str:
@@ -138,7 +204,8 @@ def _links(notice: Notice, dashboard_url: str | None) -> tuple[tuple[str, str], 
     if dashboard_url is not None:
         url = dashboard_url
         for name in ("model", "version", "segment", "window"):
-            url = url.replace(f"{{{name}}}", quote(getattr(key, name), safe=""))
+            text = getattr(key, name).encode("utf-8", "replace").decode()
+            url = url.replace(f"{{{name}}}", quote(text, safe=""))
         links.append(("Dashboard", url))
     if notice.rule.runbook is not None:
         links.append(("Runbook", notice.rule.runbook))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from alerts.rules import AlertKey, Rule, Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 Kind = Literal["trigger", "resolve"]
 
 
 class IncidentKey(NamedTuple):
-    """An incident: whatever windows and segments of one model version a rule fires on, it is told as one thing."""
+    """Whatever windows and segments of a model version a rule fires on, it is one piece of news."""
 
     rule: str
     model: str
@@ -29,7 +30,7 @@ class Incident:
     Attributes:
         dedup_key: names it to receivers, from its first trigger to its resolve.
         opened: epoch ms of event time.
-        firing: its alerts that fire.
+        firing: its alerts that fire; never empty.
         told: receivers that were told of it, and so must be told of its end.
     """
 
@@ -46,7 +47,7 @@ class ReceiverPolicy:
     Attributes:
         resolves: whether it is told of the end of an incident.
         retrains: whether a trigger starts a retraining, which carries the evidence.
-        cooldown_ms: least time between two triggers of one model; 0 for none.
+        cooldown_ms: least event time between two triggers of one model, whatever the rule; 0 for none.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Notice:
 
     Attributes:
         id: unique, and the same again whenever the same change is planned: the idempotency key.
+        at, opened: of this change, and of the incident; epoch ms of event time.
         transition: the alert that opened or closed the incident.
         firing: how many alerts of the incident fire at that moment.
     """
@@ -106,8 +108,9 @@ def plan(
 ) -> Plan:
     """Decides who hears of what.
 
-    The first alert of an incident triggers; alerts that join it are the same news and tell nobody; the incident is
-    resolved when its last alert is.
+    The first alert of an incident triggers; alerts that join it are the same news and tell nobody; the
+    incident is resolved when its last alert is. A trigger that a cooldown holds back is not made up for
+    later: what comes next is the trigger of the next incident.
 
     Args:
         transitions: in order.
@@ -124,12 +127,13 @@ def plan(
         incident = open_now.get(key)
         if change.state == "firing":
             if incident is not None:
-                open_now[key] = replace(incident, firing=(*incident.firing, change.key))
+                joined = tuple(dict.fromkeys((*incident.firing, change.key)))
+                open_now[key] = replace(incident, firing=joined)
                 continue
             rule = rules[change.key.rule]
             dedup_key = dedup_key_of(key, change.at)
             told = []
-            for name in rule.notify:
+            for name in dict.fromkeys(rule.notify):
                 receiver = receivers[name]
                 slot = f"{name}/{change.key.model}"
                 if receiver.cooldown_ms and slot in quiet and change.at - quiet[slot] < receiver.cooldown_ms:
@@ -152,7 +156,9 @@ def plan(
                 receiver_now = receivers.get(name)
                 if receiver_now is not None and receiver_now.resolves and not receiver_now.retrains:
                     notices.append(
-                        _notice(receiver_now, "resolve", incident.dedup_key, incident.opened, change, rule_now, 0)
+                        _notice(
+                            receiver_now, "resolve", incident.dedup_key, incident.opened, change, rule_now, 0
+                        )
                     )
     return Plan(tuple(notices), open_now, quiet, tuple(suppressed))
 
@@ -164,9 +170,24 @@ def dedup_key_of(key: IncidentKey, opened: int) -> str:
 
 
 def _notice(
-    receiver: ReceiverPolicy, kind: Kind, dedup_key: str, opened: int, change: Transition, rule: Rule, firing: int
+    receiver: ReceiverPolicy,
+    kind: Kind,
+    dedup_key: str,
+    opened: int,
+    change: Transition,
+    rule: Rule,
+    firing: int,
 ) -> Notice:
     digest = hashlib.sha256(f"{dedup_key}\x00{kind}\x00{receiver.name}".encode()).hexdigest()[:24]
     return Notice(
-        f"{kind}-{digest}", receiver.name, kind, dedup_key, change.at, opened, change, rule, firing, receiver.retrains
+        id=f"{kind}-{digest}",
+        receiver=receiver.name,
+        kind=kind,
+        dedup_key=dedup_key,
+        at=change.at,
+        opened=opened,
+        transition=change,
+        rule=rule,
+        firing=firing,
+        retrains=receiver.retrains,
     )

@@ -1,12 +1,16 @@
 """When a finding becomes an alert: pure decisions, time as an argument.
 
-An alert belongs to a rule and one window of one series. It is pending while its condition holds but not yet long enough,
-firing after that, and resolved once the condition has been clear for long enough.
+An alert belongs to a rule and one window of one series. It is pending while its condition holds but not yet
+long enough, firing after that, and resolved once the condition has been clear for long enough.
+
+Too little data is neither good nor bad news. A finding that says nothing leaves its alert where it stands: it
+never fires one, and never resolves one that rests on it, however well the other findings look.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -14,9 +18,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from alerts.evaluation import Evaluation, Finding, OffsetRange
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 KEPT_FINDINGS = 50
+"""Evidence is saved and sent; a model with hundreds of drifted features is told by its worst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,15 @@ class Rule:
 
     Attributes:
         when: status that a finding must have; None for a rule on a number.
-        metric, above, below, recover: statistic and its limits; ``recover`` must be passed before the alert ends.
+        metric: statistic that is held against a number of the rule's own, whatever its status.
+        above, below: that number, one of the two; None for a rule on a status.
+        recover: what a value that has crossed it must come back past before the alert ends; None for the same
+            number.
         subject, statistic, segment: patterns such as ``feature:*``.
         models, windows: names; empty for all.
-        hold_ms: how long the condition must hold, in event time.
-        resolve_ms: how long it must be clear.
+        hold_ms: how long the condition must hold, in event time; 0 fires at once.
+        resolve_ms: how long it must be clear, in event time; 0 resolves at once.
+        notify: names of receivers.
     """
 
     name: str
@@ -62,7 +71,15 @@ class AlertKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The evaluation that an alert rests on, with the findings that matched, worst first."""
+    """The last evaluation in which an alert's condition held.
+
+    Attributes:
+        start, end: its window, epoch ms of event time, half-open.
+        rows: in that window.
+        findings: those that matched, worst first, at most `KEPT_FINDINGS`.
+        offsets: the messages that fed the window.
+        matched: how many findings matched, those not kept too.
+    """
 
     start: int
     end: int
@@ -74,18 +91,33 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class AlertState:
-    """Where an alert stands; times are epoch ms of event time."""
+    """Where an alert stands; times are epoch ms of event time.
+
+    Attributes:
+        since: when the condition began to hold.
+        fired: when it began to fire; None while pending.
+        clear_since: since when a firing alert's condition is clear; None while it holds.
+        crossed: subject and statistic of every finding that has matched and not been seen to come back.
+    """
 
     state: Literal["pending", "firing"]
     since: int
     evidence: Evidence
     fired: int | None = None
     clear_since: int | None = None
+    crossed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """An alert that changed."""
+    """An alert that changed.
+
+    Attributes:
+        at: when, epoch ms of event time.
+        since: when its condition began to hold.
+        evidence: of the last evaluation in which the condition held.
+        reason: why it was resolved; empty otherwise.
+    """
 
     key: AlertKey
     state: Literal["pending", "firing", "resolved"]
@@ -107,22 +139,19 @@ class Step:
 def step(rules: Sequence[Rule], states: Mapping[AlertKey, AlertState], evaluation: Evaluation) -> Step:
     """Applies every rule to one evaluation.
 
-    Findings on too little data neither fire nor resolve anything (unless a rule asks for just that): an alert never
-    comes from silence, and silence is never taken for recovery.
+    Returns:
+        All alerts after it, and those that changed, in the order of the rules.
     """
     after = dict(states)
     transitions: list[Transition] = []
     for rule in rules:
-        if not _concerns(rule, evaluation):
+        if not _concerns(rule, evaluation.model, evaluation.segment, evaluation.window):
             continue
         key = AlertKey(rule.name, evaluation.model, evaluation.version, evaluation.segment, evaluation.window)
-        findings = [finding for finding in evaluation.findings if _watches(rule, finding)]
-        old = states.get(key)
-        matched = [finding for finding in findings if _holds(rule, finding, active=old is not None and old.state == "firing")]
-        judged = [finding for finding in findings if _says_something(rule, finding)]
-        if not matched and not judged:
+        view = _look(rule, states.get(key), evaluation)
+        if view is None:
             continue
-        new, changed = _advance(rule, key, old, evaluation, matched)
+        new, changed = _advance(rule, key, states.get(key), evaluation, view)
         transitions += changed
         if new is None:
             after.pop(key, None)
@@ -132,7 +161,12 @@ def step(rules: Sequence[Rule], states: Mapping[AlertKey, AlertState], evaluatio
 
 
 def end_series(
-    states: Mapping[AlertKey, AlertState], model: str, version: str, segment: str, at: int, rules: Sequence[Rule]
+    states: Mapping[AlertKey, AlertState],
+    model: str,
+    version: str,
+    segment: str,
+    at: int,
+    rules: Sequence[Rule],
 ) -> Step:
     """Resolves the alerts of a series that has had no rows for its longest window."""
     gone = [key for key in states if (key.model, key.version, key.segment) == (model, version, segment)]
@@ -142,7 +176,9 @@ def end_series(
 def drop_unknown(
     states: Mapping[AlertKey, AlertState], rules: Sequence[Rule], models: Mapping[str, Sequence[str]], at: int
 ) -> Step:
-    """Resolves alerts whose rule, model or window is no longer configured.
+    """Resolves alerts that no evaluation will ever touch again, because the configuration has changed.
+
+    That is: the rule, the model or the window is gone, or the rule no longer covers the alert's series.
 
     Args:
         states: the alerts.
@@ -150,8 +186,14 @@ def drop_unknown(
         models: model name → names of its windows.
         at: event time.
     """
-    names = {rule.name for rule in rules}
-    gone = [key for key in states if key.rule not in names or key.window not in models.get(key.model, ())]
+    known = {rule.name: rule for rule in rules}
+    gone = [
+        key
+        for key in states
+        if key.rule not in known
+        or key.window not in models.get(key.model, ())
+        or not _concerns(known[key.rule], key.model, key.segment, key.window)
+    ]
     return _drop(states, gone, at, rules, "no longer configured")
 
 
@@ -160,18 +202,27 @@ def _drop(
 ) -> Step:
     severities = {rule.name: rule.severity for rule in rules}
     transitions = tuple(
-        Transition(key, "resolved", at, severities.get(key.rule, "warning"), states[key].since, states[key].evidence, reason)
+        Transition(
+            key,
+            "resolved",
+            at,
+            severities.get(key.rule, "warning"),
+            states[key].since,
+            states[key].evidence,
+            reason,
+        )
         for key in gone
         if states[key].state == "firing"
     )
-    return Step({key: state for key, state in states.items() if key not in set(gone)}, transitions)
+    dropped = frozenset(gone)
+    return Step({key: state for key, state in states.items() if key not in dropped}, transitions)
 
 
-def _concerns(rule: Rule, evaluation: Evaluation) -> bool:
+def _concerns(rule: Rule, model: str, segment: str, window: str) -> bool:
     return (
-        (not rule.models or evaluation.model in rule.models)
-        and (not rule.windows or evaluation.window in rule.windows)
-        and fnmatchcase(evaluation.segment, rule.segment)
+        (not rule.models or model in rule.models)
+        and (not rule.windows or window in rule.windows)
+        and fnmatchcase(segment, rule.segment)
     )
 
 
@@ -189,22 +240,58 @@ def _says_something(rule: Rule, finding: Finding) -> bool:
     return finding.status != "insufficient" and not (rule.metric is not None and math.isnan(finding.value))
 
 
-def _holds(rule: Rule, finding: Finding, *, active: bool) -> bool:
+def _holds(rule: Rule, finding: Finding, *, crossed: bool) -> bool:
     if rule.metric is None:
         return finding.status == rule.when
-    if not _says_something(rule, finding):
-        return False
-    # While it fires, the value must come back past `recover`, not just past the threshold: no flapping in between.
+    # What has crossed must come back past `recover`, not just past the threshold: no flapping in between.
+    recover = rule.recover if crossed else None
     if rule.above is not None:
-        limit = rule.recover if active and rule.recover is not None else rule.above
-        return finding.value > limit
+        return finding.value > (rule.above if recover is None else recover)
     assert rule.below is not None  # noqa: S101 - the configuration gives one of the two
-    limit = rule.recover if active and rule.recover is not None else rule.below
-    return finding.value < limit
+    return finding.value < (rule.below if recover is None else recover)
 
 
-def _severity_of(finding: Finding) -> float:
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What an evaluation says to one rule.
+
+    Attributes:
+        matched: findings that match, worst first.
+        unseen: what had matched before, and about which this evaluation says nothing.
+    """
+
+    matched: tuple[Finding, ...]
+    unseen: frozenset[tuple[str, str]]
+
+
+def _look(rule: Rule, old: AlertState | None, evaluation: Evaluation) -> _View | None:
+    """None when there is nothing to learn, so that the alert stays where it stands."""
+    crossed = frozenset() if old is None else frozenset(old.crossed)
+    firing = old is not None and old.state == "firing"
+    matched: list[Finding] = []
+    silent: set[tuple[str, str]] = set()
+    learned = False
+    for finding in evaluation.findings:
+        if not _watches(rule, finding):
+            continue
+        name = (finding.subject, finding.statistic)
+        if not _says_something(rule, finding):
+            silent.add(name)
+            continue
+        learned = True
+        if _holds(rule, finding, crossed=firing and name in crossed):
+            matched.append(finding)
+    unseen = crossed & silent
+    if not learned or (unseen and not matched):
+        return None
+    matched.sort(key=lambda finding: (-_badness(rule, finding), finding.subject, finding.statistic))
+    return _View(tuple(matched), unseen)
+
+
+def _badness(rule: Rule, finding: Finding) -> float:
     """How far a finding is over its threshold; sorts the worst first."""
+    if rule.metric is not None:
+        return finding.value if rule.above is not None else -finding.value
     strength = finding.value if math.isnan(finding.lower) else finding.lower
     if math.isnan(strength):
         return -math.inf
@@ -212,25 +299,32 @@ def _severity_of(finding: Finding) -> float:
 
 
 def _advance(
-    rule: Rule, key: AlertKey, old: AlertState | None, evaluation: Evaluation, matched: list[Finding]
+    rule: Rule, key: AlertKey, old: AlertState | None, evaluation: Evaluation, view: _View
 ) -> tuple[AlertState | None, list[Transition]]:
     at = evaluation.at
-    if matched:
-        worst = sorted(matched, key=lambda finding: (-_severity_of(finding), finding.subject, finding.statistic))
+    if view.matched:
         evidence = Evidence(
-            evaluation.start, evaluation.end, evaluation.rows, tuple(worst[:KEPT_FINDINGS]), evaluation.offsets, len(worst)
+            evaluation.start,
+            evaluation.end,
+            evaluation.rows,
+            view.matched[:KEPT_FINDINGS],
+            evaluation.offsets,
+            len(view.matched),
         )
+        names = {(finding.subject, finding.statistic) for finding in view.matched}
+        crossed = tuple(sorted(names | view.unseen))
         if old is not None and old.state == "firing":
-            return replace(old, evidence=evidence, clear_since=None), []
+            return replace(old, evidence=evidence, clear_since=None, crossed=crossed), []
         since = at if old is None else old.since
         if at - since >= rule.hold_ms:
             fired = Transition(key, "firing", at, rule.severity, since, evidence)
-            return AlertState("firing", since, evidence, fired=at), [fired]
-        pending = AlertState("pending", since, evidence)
-        return pending, [Transition(key, "pending", at, rule.severity, since, evidence)] if old is None else []
+            return AlertState("firing", since, evidence, fired=at, crossed=crossed), [fired]
+        begun = [] if old is not None else [Transition(key, "pending", at, rule.severity, since, evidence)]
+        return AlertState("pending", since, evidence, crossed=crossed), begun
     if old is None or old.state == "pending":
         return None, []
     clear_since = at if old.clear_since is None else old.clear_since
     if at - clear_since >= rule.resolve_ms:
-        return None, [Transition(key, "resolved", at, rule.severity, old.since, old.evidence, "back within bounds")]
+        reason = "enough data again" if rule.when == "insufficient" else "back within bounds"
+        return None, [Transition(key, "resolved", at, rule.severity, old.since, old.evidence, reason)]
     return replace(old, clear_since=clear_since), []

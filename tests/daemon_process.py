@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 import urllib.error
@@ -74,3 +75,9 @@ class DaemonProcess:
     def log(self) -> str:
         assert self._process is not None
         return self._process.output()
+
+    def run_to_its_end(self) -> tuple[int, str]:
+        """For a daemon that is expected not to start: exit code and what it said."""
+        command = [sys.executable, "-m", "monitor", "run", str(self.config)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout + done.stderr

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from alerts.sinks.payload import to_json
 
+if TYPE_CHECKING:
     from alerts.delivery import OutboxEntry
     from alerts.messages import Words
     from alerts.policy import Notice
@@ -29,4 +30,4 @@ class Log:
 
 def render(notice: Notice, words: Words) -> bytes:
     """The text."""
-    return json.dumps({"text": words.text()}, ensure_ascii=False).encode()
+    return to_json({"text": words.text()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -52,16 +52,19 @@ def by_status(status: int, headers: Mapping[str, str], now: float) -> Outcome:
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds of a ``Retry-After`` header, which holds seconds or a date; None if it is absent or senseless."""
+    """Seconds of a ``Retry-After`` header (RFC 9110, 10.2.3): seconds or a date; a date that is past gives 0.
+
+    None if it is absent or senseless, a negative number for one.
+    """
     if value is None:
         return None
     text = value.strip()
-    if text.isdigit():
+    if text.isascii() and text.isdecimal():
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(moment.timestamp() - now, 0.0)
+    except (ValueError, TypeError, OverflowError, IndexError):  # the standard library's parser knows them all
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max((moment - datetime.fromtimestamp(now, UTC)).total_seconds(), 0.0)

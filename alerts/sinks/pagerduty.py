@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alerts.http import HttpRequest
-from alerts.messages import rfc3339, summary
+from alerts.messages import cut, rfc3339
 from alerts.sinks.outcome import by_status
+from alerts.sinks.payload import to_json
 
 if TYPE_CHECKING:
     from alerts.delivery import OutboxEntry
@@ -36,7 +37,7 @@ class PagerDuty:
         event["routing_key"] = self.routing_key
         if "payload" in event:
             event["payload"]["source"] = self.source
-        return HttpRequest(self.url, json.dumps(event).encode(), timeout_seconds=self.timeout_seconds)
+        return HttpRequest(self.url, to_json(event), timeout_seconds=self.timeout_seconds)
 
     def read(self, response: HttpResponse, now: float) -> Outcome:
         """202 is accepted, 400 is never to be sent again, 429 and 5xx are."""
@@ -46,7 +47,7 @@ class PagerDuty:
 def render(notice: Notice, words: Words) -> bytes:
     """The event, without the routing key."""
     if notice.kind == "resolve":
-        return json.dumps({"event_action": "resolve", "dedup_key": notice.dedup_key}).encode()
+        return to_json({"event_action": "resolve", "dedup_key": notice.dedup_key})
     key = notice.transition.key
     details: dict[str, object] = dict(words.facts)
     details["findings"] = list(words.findings)
@@ -55,7 +56,8 @@ def render(notice: Notice, words: Words) -> bytes:
         "dedup_key": notice.dedup_key,
         "client": "leewayd",
         "payload": {
-            "summary": summary(words.title, _SUMMARY),
+            "summary": cut(words.title, _SUMMARY),
+            # The daemon's own name is put in with the routing key.
             "source": "",
             "severity": notice.rule.severity,
             "timestamp": rfc3339(notice.at),
@@ -66,4 +68,4 @@ def render(notice: Notice, words: Words) -> bytes:
         },
         "links": [{"href": url, "text": label} for label, url in words.links],
     }
-    return json.dumps(event, ensure_ascii=False).encode()
+    return to_json(event)

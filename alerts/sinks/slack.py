@@ -1,14 +1,18 @@
-"""Slack incoming webhooks."""
+"""Slack incoming webhooks.
+
+Limits are those of Slack's Block Kit: 50 blocks a message, 150 characters in a header, 3000 in a section.
+"""
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alerts.http import HttpRequest
-from alerts.messages import summary
+from alerts.messages import cut
 from alerts.sinks.outcome import Dead, by_status
+from alerts.sinks.payload import to_json
 
 if TYPE_CHECKING:
     from alerts.delivery import OutboxEntry
@@ -18,7 +22,12 @@ if TYPE_CHECKING:
     from alerts.sinks.outcome import Outcome
 
 _HEADER, _SECTION = 150, 3000
-_MARKS = {"info": ":information_source:", "warning": ":warning:", "error": ":x:", "critical": ":rotating_light:"}
+_MARKS = {
+    "info": ":information_source:",
+    "warning": ":warning:",
+    "error": ":x:",
+    "critical": ":rotating_light:",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +52,33 @@ class Slack:
 
 
 def escape(text: str) -> str:
-    """Slack's three special characters, escaped: names come from data."""
+    """Slack's special characters, escaped: names come from data, and ``<!channel>`` would call everybody."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def render(notice: Notice, words: Words) -> bytes:
     """The message: a header, the facts, the findings, the links."""
     mark = ":white_check_mark:" if notice.kind == "resolve" else _MARKS[notice.rule.severity]
+    facts = "\n".join(f"*{escape(label)}* {escape(fact)}" for label, fact in words.facts)
     blocks: list[object] = [
-        {"type": "header", "text": {"type": "plain_text", "text": summary(words.title, _HEADER), "emoji": False}}
+        {"type": "header", "text": {"type": "plain_text", "text": cut(words.title, _HEADER), "emoji": False}},
+        _section(f"{mark} {facts}"),
     ]
-    facts = "\n".join(f"*{label}* {escape(fact)}" for label, fact in words.facts)
-    blocks.append(_section(f"{mark} {facts}"))
     if words.findings:
         blocks.append(_section("\n".join(f"• {escape(finding)}" for finding in words.findings)))
-    if words.links:
-        # A link's URL comes from the configuration, not from data; `|` and `>` would end it early.
-        links = (f"<{url.replace('>', '%3E').replace('|', '%7C')}|{label}>" for label, url in words.links)
-        blocks.append(_section(" · ".join(links)))
-    return json.dumps({"text": escape(words.title), "blocks": blocks}, ensure_ascii=False).encode()
+    for label, url in words.links:
+        # The URL comes from the configuration, not from data; `|` and `>` would end it early.
+        link = f"<{url.replace('>', '%3E').replace('|', '%7C')}|{escape(label)}>"
+        # Half a link is none, and would cost the whole message.
+        if len(link) <= _SECTION:
+            blocks.append(_section(link))
+    return to_json({"text": _cut_escaped(escape(words.title), _SECTION), "blocks": blocks})
 
 
 def _section(text: str) -> dict[str, object]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": summary(text, _SECTION)}}
+    return {"type": "section", "text": {"type": "mrkdwn", "text": _cut_escaped(text, _SECTION)}}
+
+
+def _cut_escaped(text: str, limit: int) -> str:
+    """Cut, but never within an escaped character."""
+    return text if len(text) <= limit else re.sub(r"&[a-z]*$", "", text[: limit - 1]) + "…"

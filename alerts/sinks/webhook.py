@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alerts.http import HttpRequest
 from alerts.messages import rfc3339
 from alerts.sinks.outcome import by_status
+from alerts.sinks.payload import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from alerts.delivery import OutboxEntry
     from alerts.evaluation import Finding
     from alerts.http import HttpResponse
@@ -35,7 +34,7 @@ class Webhook:
     timeout_seconds: float = 10.0
 
     def request(self, entry: OutboxEntry) -> HttpRequest:
-        """The POST of an outbox entry; a receiver that has seen the ``Idempotency-Key`` has seen the entry."""
+        """The POST of an outbox entry; who has seen its ``Idempotency-Key`` has seen the entry."""
         headers = {**self.headers, "Idempotency-Key": entry.id}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
@@ -77,7 +76,7 @@ def render(notice: Notice, words: Words) -> bytes:
         "findings": [_finding(finding) for finding in evidence.findings],
         "links": [{"href": url, "text": label} for label, url in words.links],
     }
-    return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    return to_json(body)
 
 
 def _finding(finding: Finding) -> dict[str, object]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 KAFKA_JARS = HERE.parent.parent / ".servers" / "kafka-libs"
 _REMEDY = "run `sh tests/servers/install.sh`"
-# Below the ports that Linux hands to outgoing connections: while a broker is down, a client that keeps trying to
-# reach its port must not be given that very port as its own end.
+# Below the ports that Linux hands to outgoing connections: while a broker is down, a client that keeps trying
+# to reach its port must not be given that very port as its own end.
 _PORTS = range(21000, 31000)
 _given: set[int] = set()
 
@@ -61,6 +61,6 @@ def _free_ports() -> Iterator[int]:
 
 
 def bound_to_us(command: list[str]) -> list[str]:
-    """The command, such that the server dies with the process that starts it, even when that one is killed."""
+    """The command, such that the server dies with the process that starts it, even if that one is killed."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else command

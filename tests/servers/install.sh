@@ -36,7 +36,6 @@ install_packages() {
     prometheus_was_here=yes
     lacks prometheus && prometheus_was_here=no
     forbid_services
-    as_root apt-get -qq update || echo "tests/servers: apt-get update failed; trying with the lists at hand" >&2
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null || return 1
     # Nor may it start at the next boot. A Prometheus that was here before is its owner's own affair.
     if [ "$prometheus_was_here" = no ] && ! lacks systemctl; then
@@ -50,6 +49,7 @@ lacks mvn && [ ! -d "$jars" ] && packages="$packages maven"
 { lacks prometheus || lacks promtool; } && packages="$packages prometheus"
 if [ -n "$packages" ]; then
     if may_install; then
+        as_root apt-get -qq update || echo "tests/servers: apt-get update failed; using the lists at hand" >&2
         # One by one: a distribution that lacks one of them may still have the others.
         for package in $packages; do
             install_packages "$package" || echo "tests/servers: $package could not be installed" >&2

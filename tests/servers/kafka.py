@@ -1,4 +1,4 @@
-"""Apache Kafka for tests: one broker that is its own controller (KRaft), on loopback, with data of its own."""
+"""Apache Kafka for tests: one broker that is its own controller (KRaft), on loopback, with its own data."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Message(NamedTuple):
 
 
 class KafkaBroker:
-    """One broker; start it with :meth:`start` or a ``with`` block, which also removes nothing: the directory is yours.
+    """One broker; start it with :meth:`start` or a ``with`` block.
 
     Args:
         directory: gets the configuration, the data and the log of the broker; survives restarts.
@@ -83,7 +83,7 @@ class KafkaBroker:
         return self._process is not None and self._process.running
 
     def start(self, timeout: float = 60.0) -> None:
-        """Starts the broker on its data (made and formatted the first time) and waits until it serves clients.
+        """Starts the broker on its data, formatted the first time, and waits until it serves clients.
 
         Raises:
             ServerFailedError: it did not come up; the message ends with its last log lines.
@@ -107,7 +107,9 @@ class KafkaBroker:
             self._directory,
         )
         self._process = process
-        process.wait_until(lambda: "Kafka Server started" in process.output(), "Kafka Server started", timeout)
+        process.wait_until(
+            lambda: "Kafka Server started" in process.output(), "Kafka Server started", timeout
+        )
 
     def stop(self) -> None:
         """SIGTERM and wait: a clean stop. The data stay."""
@@ -150,7 +152,9 @@ class KafkaBroker:
 
     def delete_records(self, topic: str, before: Mapping[int, int]) -> None:
         """Lets retention pass: drops every record with an offset below ``before[partition]``."""
-        self._client().delete_records({TopicPartition(topic, part): offset for part, offset in before.items()})
+        self._client().delete_records(
+            {TopicPartition(topic, part): offset for part, offset in before.items()}
+        )
 
     def add_partitions(self, topic: str, total: int) -> None:
         """Raises a topic's number of partitions to ``total`` and waits until clients can use them."""
@@ -169,7 +173,7 @@ class KafkaBroker:
         messages: Iterable[Message | tuple[bytes | None, bytes | None, int, int | None]],
         codec: Codec = "lz4",
     ) -> int:
-        """Sends (key, value, partition, timestamp_ms) messages, in order within a partition; gives their number.
+        """Sends (key, value, partition, timestamp_ms) messages, in order in a partition; gives their number.
 
         Returns when the broker has confirmed every one.
 
@@ -196,7 +200,9 @@ class KafkaBroker:
     def consume(self, topic: str, timeout: float = 30.0) -> list[Message]:
         """Everything a topic holds now, partition by partition in order of offset."""
         ends = self.end_offsets(topic)
-        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, auto_offset_reset="none", max_poll_records=10_000)
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.bootstrap, auto_offset_reset="none", max_poll_records=10_000
+        )
         found: dict[int, list[Message]] = {part: [] for part in ends}
         with contextlib.closing(consumer):
             where = [TopicPartition(topic, part) for part in ends]
@@ -207,7 +213,9 @@ class KafkaBroker:
                 if time.monotonic() > deadline:
                     raise ServerFailedError(f"{topic} could not be read to its end within {timeout:g} s")
                 for place, records in consumer.poll(200).items():
-                    found[place.partition] += [Message(r.key, r.value, r.partition, r.timestamp) for r in records]
+                    found[place.partition] += [
+                        Message(r.key, r.value, r.partition, r.timestamp) for r in records
+                    ]
         return [message for part in sorted(found) for message in found[part]]
 
     def _format(self, properties: Path) -> None:

@@ -31,7 +31,11 @@ class ServerProcess:
         self._start = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                bound_to_us(list(command)), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd
+                bound_to_us(list(command)),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
             )
 
     @property
@@ -54,8 +58,8 @@ class ServerProcess:
         """Waits for a condition.
 
         Raises:
-            ServerFailedError: the process ended or ``timeout`` seconds passed first; the message ends with the last
-                lines of the server's output.
+            ServerFailedError: the process ended or ``timeout`` seconds passed first; the message ends with
+                the last lines of the server's output.
         """
         deadline = time.monotonic() + timeout
         while not condition():

@@ -8,6 +8,7 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +16,6 @@ from tests.servers.found import free_port
 from tests.servers.process import ServerFailedError, ServerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 _CONFIG = """\
@@ -114,7 +114,7 @@ class PrometheusServer:
             self._process.terminate()
 
     def query(self, expression: str, at: float | None = None) -> list[Sample]:
-        """The answer to an instant query, at epoch seconds ``at`` or now; a scalar is one sample without labels.
+        """The answer at epoch seconds ``at``, or now; a scalar is one sample without labels.
 
         Raises:
             ServerFailedError: Prometheus refused the expression.
@@ -134,7 +134,7 @@ class PrometheusServer:
         return [str(value) for value in data]
 
     def rules(self) -> list[dict[str, Any]]:
-        """Every loaded rule as Prometheus' API tells it: ``name``, ``type``, ``health``, ``state``, ``lastError``…"""
+        """Every loaded rule as Prometheus' API tells it: ``name``, ``type``, ``health``, ``state``, …"""
         groups = self._get("rules", {})["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
