@@ -173,5 +173,5 @@ class Courier:
             return sink.read(self._transport(sink.request(entry)), self._wall())
         except TransportError as error:
             return Retry(str(error))
-        except Exception as error:  # noqa: BLE001 - a fault in one notification must not end its receiver's thread
+        except Exception as error:  # noqa: BLE001 - one broken receiver must not stop the others
             return Dead(type(error).__name__)

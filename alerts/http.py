@@ -101,9 +101,7 @@ class Urllib3Transport:
             headers = urllib3.HTTPHeaderDict({"Content-Type": "application/json", "User-Agent": "leewayd"})
             for name, value in request.headers.items():
                 headers[name] = value
-            connection.request(
-                "POST", target, request.body, dict(headers), preload_content=False, decode_content=False
-            )
+            connection.request("POST", target, request.body, dict(headers), preload_content=False, decode_content=False)
             answer = connection.getresponse()
             found = {name.lower(): value for name, value in answer.headers.items()}
             return HttpResponse(answer.status, found, _body(answer))

@@ -156,9 +156,7 @@ def plan(
                 receiver_now = receivers.get(name)
                 if receiver_now is not None and receiver_now.resolves and not receiver_now.retrains:
                     notices.append(
-                        _notice(
-                            receiver_now, "resolve", incident.dedup_key, incident.opened, change, rule_now, 0
-                        )
+                        _notice(receiver_now, "resolve", incident.dedup_key, incident.opened, change, rule_now, 0)
                     )
     return Plan(tuple(notices), open_now, quiet, tuple(suppressed))
 

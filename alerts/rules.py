@@ -247,7 +247,7 @@ def _holds(rule: Rule, finding: Finding, *, crossed: bool) -> bool:
     recover = rule.recover if crossed else None
     if rule.above is not None:
         return finding.value > (rule.above if recover is None else recover)
-    assert rule.below is not None  # noqa: S101 - the configuration gives one of the two
+    assert rule.below is not None
     return finding.value < (rule.below if recover is None else recover)
 
 

@@ -27,15 +27,9 @@ def files(runbook: str = RUNBOOK) -> dict[Path, str]:
 
 def main() -> None:
     """Writes the files."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dashboards.generate", description="Writes dashboards and rules."
-    )
-    parser.add_argument(
-        "--runbook", default=RUNBOOK, metavar="URL", help="where alerts link to (%(default)s)"
-    )
-    parser.add_argument(
-        "--into", type=Path, default=HERE, metavar="DIRECTORY", help="where to write (%(default)s)"
-    )
+    parser = argparse.ArgumentParser(prog="python -m dashboards.generate", description="Writes dashboards and rules.")
+    parser.add_argument("--runbook", default=RUNBOOK, metavar="URL", help="where alerts link to (%(default)s)")
+    parser.add_argument("--into", type=Path, default=HERE, metavar="DIRECTORY", help="where to write (%(default)s)")
     arguments = parser.parse_args()
     for path, text in files(arguments.runbook).items():
         target = arguments.into / path

@@ -222,9 +222,7 @@ def _outputs() -> list[PanelBuilder]:
             "distribution functions. Wasserstein: how far the mass moved, in standard deviations of the "
             "reference; only for numbers.",
             [
-                Query(
-                    _judged("leeway_drift_statistic", "jensen_shannon", outputs), "{{feature}} Jensen-Shannon"
-                ),
+                Query(_judged("leeway_drift_statistic", "jensen_shannon", outputs), "{{feature}} Jensen-Shannon"),
                 Query(_judged("leeway_drift_statistic", "ks", outputs), "{{feature}} KS"),
                 Query(_judged("leeway_drift_statistic", "wasserstein", outputs), "{{feature}} Wasserstein"),
             ],

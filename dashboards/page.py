@@ -74,9 +74,7 @@ def render(page: Page) -> str:
             .icon_color(RED)
             .expr(page.marks.expr)
             .title_format("{{rule}}")
-            .target(
-                prometheus.Dataquery().expr(page.marks.expr).ref_id("Anno").datasource(DATASOURCE).range()
-            )
+            .target(prometheus.Dataquery().expr(page.marks.expr).ref_id("Anno").datasource(DATASOURCE).range())
         )
     # Ids of our own: without them Grafana numbers panels at import, and links to one panel break.
     identity = 0

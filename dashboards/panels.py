@@ -64,9 +64,7 @@ ALWAYS_GREEN = (Step(None, GREEN),)
 ANY_IS_BAD = (Step(None, GREEN), Step(1, RED))
 
 
-def _targets(
-    queries: Sequence[Query], *, as_table: bool = False, now: bool = False
-) -> list[prometheus.Dataquery]:
+def _targets(queries: Sequence[Query], *, as_table: bool = False, now: bool = False) -> list[prometheus.Dataquery]:
     targets = []
     for letter, query in zip("ABCDEFGH", queries, strict=False):
         target = prometheus.Dataquery().expr(query.expr).ref_id(letter).datasource(DATASOURCE)
@@ -157,9 +155,7 @@ def lines(
             .calcs(["lastNotNull", "max"])
         )
         .tooltip(
-            common_builders.VizTooltipOptions()
-            .mode(common.TooltipDisplayMode.MULTI)
-            .sort(common.SortOrder.DESCENDING)
+            common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
         )
     )
     if stacked:
@@ -231,9 +227,7 @@ def ranking(
     height: int = 10,
 ) -> PanelBuilder:
     """A table now, one row for each value of the label ``key``, the greatest ``sort_by`` first."""
-    heading = {
-        f"Value #{letter}": column.query.legend for letter, column in zip("ABCDEFGH", columns, strict=False)
-    }
+    heading = {f"Value #{letter}": column.query.legend for letter, column in zip("ABCDEFGH", columns, strict=False)}
     order = [key, *heading]
     panel = (
         table.Panel()

@@ -16,11 +16,7 @@ def traffic() -> list[PanelBuilder]:
             "Rows per second by version",
             "A hand-over from one version to the next is seen here. A version that nobody released: somebody "
             "sends test traffic to production.",
-            [
-                Query(
-                    f"sum by (version) (rate(leeway_rows_total{{{MODEL}}}[$__rate_interval]))", "{{version}}"
-                )
-            ],
+            [Query(f"sum by (version) (rate(leeway_rows_total{{{MODEL}}}[$__rate_interval]))", "{{version}}")],
             unit="reqps",
             width=8,
             stacked=True,
@@ -32,9 +28,7 @@ def traffic() -> list[PanelBuilder]:
             "their own.",
             [
                 Query(f"sum(rate(leeway_rows_late_total{{{MODEL}}}[$__rate_interval]))", "late"),
-                Query(
-                    f"sum(rate(leeway_series_overflow_rows_total{{{MODEL}}}[$__rate_interval]))", "overflow"
-                ),
+                Query(f"sum(rate(leeway_series_overflow_rows_total{{{MODEL}}}[$__rate_interval]))", "overflow"),
             ],
             unit="reqps",
             width=8,
@@ -46,8 +40,7 @@ def traffic() -> list[PanelBuilder]:
             "configuration do not fit the records.",
             [
                 Query(
-                    "sum by (topic, reason) "
-                    f"(rate(leeway_rows_rejected_total[$__rate_interval]) {ITS_DAEMON})",
+                    f"sum by (topic, reason) (rate(leeway_rows_rejected_total[$__rate_interval]) {ITS_DAEMON})",
                     "{{topic}} {{reason}}",
                 )
             ],

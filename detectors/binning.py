@@ -46,9 +46,7 @@ def quantile_edges(values: NDArray[np.float64], bins: int = BINS) -> NDArray[np.
         target -= max(1, (edges.size - 1 - bins) // 2)
 
 
-def _equal_shares(
-    distinct: NDArray[np.float64], counts: NDArray[np.int64], shares: int
-) -> NDArray[np.float64]:
+def _equal_shares(distinct: NDArray[np.float64], counts: NDArray[np.int64], shares: int) -> NDArray[np.float64]:
     share = counts.sum() / shares
     heavy = counts >= share
     # A heavy value starts a bin and so does its successor; between heavy values, bins start where the running count of

@@ -1,7 +1,7 @@
 """How much correlated traffic weakens evidence: what windows of the reference's own tell of one another.
 
-Rows of real traffic come in sessions, batches and hours of the day, so counts vary more from window to window than those
-of independent rows. Rao & Scott (1981) divide the χ² statistic by the factor found here.
+Rows of real traffic come in sessions, batches and hours of the day, so counts vary more from window to window than
+those of independent rows. Rao & Scott (1981) divide the χ² statistic by the factor found here.
 """
 
 from __future__ import annotations
@@ -24,14 +24,12 @@ MIN_BLOCKS = 5
 """With fewer blocks nothing can be told of how they vary."""
 
 
-def measure_dispersion(
-    rows: NDArray[np.int64], bins: NDArray[np.int64], moments: NDArray[np.float64]
-) -> Dispersion:
+def measure_dispersion(rows: NDArray[np.int64], bins: NDArray[np.int64], moments: NDArray[np.float64]) -> Dispersion:
     """The dispersion of blocks of the reference, each as long as a window.
 
-    The design effect of values is the greater of two: the mean dispersion over all bins, and that in the worst direction
-    among the four smooth ones, because correlated rows vary along few directions, and there far more. Both are raised to
-    the upper end of their 95 % interval, as few blocks allow only a rough estimate.
+    The design effect of values is the greater of two: the mean dispersion over all bins, and that in the worst
+    direction among the four smooth ones, because correlated rows vary along few directions, and there far more. Both
+    are raised to the upper end of their 95 % interval, as few blocks allow only a rough estimate.
 
     Args:
         rows: int64[P], rows of each block.
@@ -46,7 +44,9 @@ def measure_dispersion(
         return independent_rows(subjects)
     # chdtri inverts the upper tail: a sum of squares with so many degrees of freedom is rarely less than this.
     raised = (blocks - 1) / chdtri(blocks - 1, 0.95)
-    values = np.concatenate([bins[..., LOW : LOW + 1], bins[..., :MISSING], bins[..., LOW + 1 :]], -1).astype(np.float64)
+    values = np.concatenate([bins[..., LOW : LOW + 1], bins[..., :MISSING], bins[..., LOW + 1 :]], -1).astype(
+        np.float64
+    )
     spread, reach = _location(values.sum(axis=-1), moments)
     return Dispersion(
         np.maximum(_values(values) * raised, 1.0),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betaincinv, chndtrinc, gammaincc, ndtri, stdtrit
 
 from detectors import effects
@@ -17,8 +18,6 @@ from detectors.layout import BINS, INVALID, MISSING
 from detectors.pooling import LADDER, MIN_EXPECTED, VALUES, pooled_sums
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from detectors.layout import Counts
     from detectors.reference import Reference
 
@@ -130,7 +129,9 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
 
     threshold = np.full(len(STATISTICS), np.nan)
     threshold[_PSI], threshold[_MISSING] = settings.min_effect, settings.min_missing
-    return Judgement(value, debiased, lower, upper, threshold, _status(lower, threshold, n, size, reference, window, settings))
+    return Judgement(
+        value, debiased, lower, upper, threshold, _status(lower, threshold, n, size, reference, window, settings)
+    )
 
 
 def _status(
@@ -198,9 +199,7 @@ def _pooled(
     return c, r, (r > 0) | (c > 0)
 
 
-def _smooth_effect(
-    reference: Reference, seen: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _smooth_effect(reference: Reference, seen: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The part of the triangular discrimination that lies in four smooth directions, and how many there are.
 
     The projection of (p − q)/r on the directions, r = (p + q)/2: never more than the whole (Bessel's inequality).
@@ -219,9 +218,7 @@ def _smooth_effect(
     return np.maximum((change * solved).sum(axis=-1), 0.0), alive.sum(axis=-1).astype(np.float64)
 
 
-def _location_effect(
-    reference: Reference, window: Counts, n: NDArray[np.float64], alpha: float
-) -> NDArray[np.float64]:
+def _location_effect(reference: Reference, window: Counts, n: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
     """A lower bound of the effect from the mean alone, where whole windows of the reference differ from one another.
 
     Counts of strongly correlated rows are worth few independent ones, and ranks say no more of a value beyond the
@@ -271,7 +268,8 @@ def _ordered_statistics(
     gap = np.abs(np.cumsum(p - q, axis=-1))[..., :-1]
     points = _points(reference, window)
     steps = np.maximum(np.diff(points, axis=-1), 0.0)
-    # What noise alone adds on average: E sup |Brownian bridge| = sqrt(π/2) ln 2, and E ∫|bridge| ≤ Σ gaps sqrt(F(1−F)·2/π).
+    # What noise alone adds on average:
+    # E sup |Brownian bridge| = sqrt(π/2) ln 2, and E ∫|bridge| ≤ Σ gaps sqrt(F(1−F)·2/π).
     middle = np.cumsum((p + q) / 2, axis=-1)[..., :-1]
     noise = (np.sqrt(np.maximum(middle * (1 - middle), 0.0) * 2 / np.pi / size[..., None]) * steps).sum(axis=-1)
     for place, plain, low, high, bias in (

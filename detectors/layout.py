@@ -23,11 +23,9 @@ z (+inf, −inf while there is none).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
 BINS = 64
 MISSING = BINS

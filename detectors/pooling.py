@@ -75,5 +75,5 @@ def pooled_sums(values: NDArray[np.float64], pools: NDArray[np.int64]) -> NDArra
     width = values.shape[-1]
     rows = int(np.prod(values.shape[:-1]))
     flat = pools.reshape(rows, width) + np.arange(rows)[:, None] * width
-    sums: NDArray[np.float64] = np.bincount(flat.ravel(), weights=values.reshape(-1), minlength=rows * width)
-    return np.reshape(sums, values.shape)
+    sums = np.bincount(flat.ravel(), weights=values.reshape(-1), minlength=rows * width)
+    return np.reshape(sums, values.shape).astype(np.float64, copy=False)

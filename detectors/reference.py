@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.effects import shares
 from detectors.layout import Counts, Layout
 from detectors.pooling import LADDER, pool_columns, value_order
 from detectors.smooth import smooth_basis
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,22 +11,20 @@ import msgspec
 
 from alerts.delivery import OutboxEntry, due, settle
 from alerts.messages import words
-from alerts.policy import Incident, IncidentKey, Notice, plan
+from alerts.policy import Incident, IncidentKey, Notice, ReceiverPolicy, plan
 from alerts.rules import AlertKey, AlertState, Rule, Transition, drop_unknown, end_series, step
-from alerts.sinks import RENDER
+from alerts.sinks import RENDER, Sink
 from alerts.sinks.outcome import Dead, Delivered
 from monitor.snapshot import AlertGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
     from alerts.delivery import Courier, Report
     from alerts.evaluation import Evaluation
-    from alerts.policy import ReceiverPolicy
     from alerts.rules import Step
-    from alerts.sinks import Sink
 
 _ALERTS = msgspec.msgpack.Decoder(list[tuple[AlertKey, AlertState]])
 _INCIDENTS = msgspec.msgpack.Decoder(list[tuple[IncidentKey, Incident]])

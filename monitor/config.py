@@ -234,9 +234,7 @@ class LogReceiver(ReceiverBase):
     type: Literal["log"]
 
 
-Receiver = Annotated[
-    SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogReceiver, Field(discriminator="type")
-]
+Receiver = Annotated[SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogReceiver, Field(discriminator="type")]
 
 
 class AlertsSection(Section):

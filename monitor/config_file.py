@@ -6,7 +6,6 @@ import difflib
 import tomllib
 import types
 import typing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +14,8 @@ from monitor.config import Config, FileSection, LogReceiver, ModelSection, RuleS
 from monitor.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic_core import ErrorDetails
 
 # Keys that people try first, and why they are refused.
@@ -139,7 +140,9 @@ def cross_check(config: Config) -> list[str]:
         ("rules", [rule.name for rule in config.rules]),
         ("receivers", [receiver.name for receiver in config.receivers]),
     ):
-        problems += [f"{kind}: the name {name!r} is given twice" for name in sorted(set(names)) if names.count(name) > 1]
+        problems += [
+            f"{kind}: the name {name!r} is given twice" for name in sorted(set(names)) if names.count(name) > 1
+        ]
     receivers = {receiver.name for receiver in config.receivers}
     models = {model.name for model in config.models}
     windows = {window for model in config.models for window in model.windows}
@@ -199,9 +202,7 @@ def _anchored(config: Config, folder: Path) -> Config:
     return config.model_copy(
         update={
             "state": StateSection.model_validate({**config.state.model_dump(), "dir": folder / config.state.dir}),
-            "models": [
-                model.model_copy(update={"reference": folder / model.reference}) for model in config.models
-            ],
+            "models": [model.model_copy(update={"reference": folder / model.reference}) for model in config.models],
             "file": config.file
             and FileSection(predictions=[folder / path for path in config.file.predictions], follow=config.file.follow),
             "receivers": [
@@ -224,9 +225,7 @@ def _with_defaults(config: Config) -> Config:
         return config
     receivers = config.receivers or [LogReceiver(name="log", type="log")]
     pages = [receiver.name for receiver in receivers if getattr(receiver, "purpose", "notify") == "notify"]
-    rules = [
-        RuleSection.model_validate({"name": "drift", "when": "drifted", "severity": "warning", "notify": pages})
-    ]
+    rules = [RuleSection.model_validate({"name": "drift", "when": "drifted", "severity": "warning", "notify": pages})]
     return config.model_copy(update={"receivers": receivers, "rules": rules})
 
 

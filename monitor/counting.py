@@ -7,14 +7,11 @@ batch size, and a daemon that was killed ends with the very counts of one that w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.layout import COLUMNS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Z_LIMIT = 1000.0
 """|z| is cut here in the moments, so that they cannot overflow: 10^8 rows of the greatest z² still fit int64."""
@@ -38,9 +35,7 @@ class GroupCounts:
     extremes: NDArray[np.float64]
 
 
-def count_groups(
-    codes: NDArray[np.int64], z: NDArray[np.float64], groups: NDArray[np.int64], size: int
-) -> GroupCounts:
+def count_groups(codes: NDArray[np.int64], z: NDArray[np.float64], groups: NDArray[np.int64], size: int) -> GroupCounts:
     """Counts of the rows of each group.
 
     Args:
@@ -70,8 +65,8 @@ def count_groups(
         moments[np.ix_(held, numeric)] = np.add.reduceat(fixed, starts[held], axis=0)
         low = np.where(absent, np.inf, values)[order]
         high = np.where(absent, -np.inf, values)[order]
-        extremes[np.ix_(held, numeric, [0])] = np.minimum.reduceat(low, starts[held], axis=0)[..., None]
-        extremes[np.ix_(held, numeric, [1])] = np.maximum.reduceat(high, starts[held], axis=0)[..., None]
+        extremes[np.ix_(held, numeric, np.array([0]))] = np.minimum.reduceat(low, starts[held], axis=0)[..., None]
+        extremes[np.ix_(held, numeric, np.array([1]))] = np.maximum.reduceat(high, starts[held], axis=0)[..., None]
     return GroupCounts(rows, bins, moments, extremes)
 
 

@@ -17,6 +17,7 @@ from monitor.evaluate import Evaluator
 from monitor.event_time import rfc3339
 from monitor.intake import Intake
 from monitor.model_state import changes, mark_saved, restore
+from monitor.profile import Profile
 from monitor.router import ModelRoute, Router
 from monitor.saved import Checkpoint
 from monitor.schedule import Tick
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from monitor.alerting import Alerting, Outcome
     from monitor.clock import Clock
     from monitor.config import Config
-    from monitor.profile import Profile
     from monitor.records import Partition, Poll
     from monitor.source import Source
     from monitor.store import Store
@@ -218,7 +218,11 @@ class Daemon:
 
     def _end_series(self, model: _Model, at: int, now: int) -> None:
         for key in model.windows.ended:
-            gone = [found for found in self._evaluations if (found.model, found.version, found.segment) == (model.windows.name, *key)]
+            gone = [
+                found
+                for found in self._evaluations
+                if (found.model, found.version, found.segment) == (model.windows.name, *key)
+            ]
             for found in gone:
                 del self._evaluations[found]
             if gone:
@@ -298,7 +302,10 @@ class Daemon:
                     self._intake.positions[partition].offset,
                     self._lag.get(partition),
                     self._messages[partition],
-                    {reason: self._lost.get(partition, Counter())[reason] for reason in ("retention", "corrupt", "recreated")},
+                    {
+                        reason: self._lost.get(partition, Counter())[reason]
+                        for reason in ("retention", "corrupt", "recreated")
+                    },
                 )
                 for partition in sorted(self._partitions)
                 if partition in self._intake.positions

@@ -1,23 +1,23 @@
 """JSON messages → columns of raw values. A message is one record or an array of them.
 
-Two passes: a typed one in C, and, for what it refuses (``NaN``, ``1e999``, text in a numeric field, one bad record in an
-array), a tolerant one that looks at each record by itself.
+Two passes: a typed one in C, and, for what it refuses (``NaN``, ``1e999``, text in a numeric field, one bad record in
+an array), a tolerant one that looks at each record by itself.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Iterable
 
     from monitor.records import Messages
 
@@ -34,7 +34,7 @@ class RawColumns:
         rejects: row → reason.
     """
 
-    columns: dict[str, Sequence[object]]
+    columns: Mapping[str, Sequence[object]]
     offsets: NDArray[np.int64]
     within: NDArray[np.int64]
     rejects: dict[int, str]
@@ -44,7 +44,8 @@ class JsonDecoder:
     """Reads the fields at some dotted paths out of JSON records.
 
     Args:
-        paths: dotted path → kind of value: ``number`` and ``time`` take the fast path when they are what they should be.
+        paths: dotted path → kind of value: ``number`` and ``time`` take the fast path when they are what they should
+            be.
         max_bytes: larger messages are rejected unread.
         max_rows: messages with more records are rejected whole.
     """

@@ -11,20 +11,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from alerts.messages import utc
 from monitor.config_file import parse_config
 from monitor.errors import LeewayError
+from monitor.kafka_client import publish
 from monitor.records import Table
 from monitor.run import set_up, stop_on_signals
 from monitor.source_file import FileSource
-from monitor.source_kafka import publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from rich.console import Console
     from structlog.typing import FilteringBoundLogger
 
     from alerts.evaluation import Evaluation
@@ -49,14 +49,14 @@ class _Receiver:
 
     def __init__(self, heard: Callable[[str, dict[str, object]], object]) -> None:
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+            def do_POST(self) -> None:
                 size = int(self.headers.get("Content-Length", 0))
                 heard(self.path, json.loads(self.rfile.read(size)))
                 self.send_response(202)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - overrides
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
                 """Quiet: the demo tells what was received."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -140,7 +140,7 @@ def _demo_config(folder: Path, receiver: str, kafka: str | None, listen: str | N
 
 
 def _publish(config: Config, clock: Clock) -> None:
-    assert config.kafka is not None  # noqa: S101 - the caller asked
+    assert config.kafka is not None
     source = FileSource([EXAMPLE / "predictions.parquet"], follow=False, batch=5_000, wait=clock.wait)
     source.start({})
 
@@ -148,7 +148,7 @@ def _publish(config: Config, clock: Clock) -> None:
         while True:
             poll = source.poll(0.0, frozenset())
             for table in poll.chunks:
-                assert isinstance(table, Table)  # noqa: S101 - Parquet gives tables
+                assert isinstance(table, Table)
                 names = list(table.columns)
                 for row in zip(*table.columns.values(), strict=True):
                     yield json.dumps(dict(zip(names, row, strict=True))).encode()
@@ -224,10 +224,11 @@ def _tell_transition(console: Console, change: Transition) -> None:
 
 def _tell_received(console: Console, path: str, body: dict[str, object]) -> None:
     window = body["window"]
-    assert isinstance(window, dict)  # noqa: S101 - the webhook sink's own contract
+    assert isinstance(window, dict)
     what = "retraining called" if path == "/retrain" else "person paged"
     console.print(
-        f"[cyan]WEBHOOK [/] {body['at']}  {what}: {body['summary']} ({window['rows']} rows of evidence)", highlight=False
+        f"[cyan]WEBHOOK [/] {body['at']}  {what}: {body['summary']} ({window['rows']} rows of evidence)",
+        highlight=False,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.binning import bin_numbers
 from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING
@@ -13,8 +14,6 @@ from monitor.categories import canonical, lookup_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from monitor.profile import Profile
 
@@ -59,7 +58,7 @@ class CategoricalSubject:
             # NaN equals nothing, so the table cannot know it; only tolerant JSON and Parquet can bring one.
             if unknown in codes:
                 codes = [
-                    MISSING if code == unknown and value != value else code  # noqa: PLR0124 - the test for NaN
+                    MISSING if code == unknown and value != value else code
                     for code, value in zip(codes, values, strict=True)
                 ]
         return np.array(codes, dtype=np.int64), None

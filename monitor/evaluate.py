@@ -96,7 +96,7 @@ class Evaluator:
             held_back = "the series is younger than the window"
         if reference is None:
             reference = self._reference("all", due.window.length)
-            assert reference is not None  # noqa: S101 - a profile always holds all its rows
+            assert reference is not None
         judgement = judge(reference, counts, self.settings)
         return findings_of(self._profile, reference, counts, judgement, held_back)
 

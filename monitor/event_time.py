@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 - subtracted only from times that carry no zone: taken as UTC
+_EPOCH_NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 - what a text without a zone is measured from
 _MILLISECOND = timedelta(milliseconds=1)
 # A count of seconds, milliseconds, … since 1970 is told by its size; the limits lie in the year 5138 for each.
 _SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 1e11, 1e14, 1e17
@@ -22,7 +22,7 @@ def to_milliseconds(value: object) -> int:
     if isinstance(value, datetime):
         return (value - (_EPOCH if value.tzinfo else _EPOCH_NAIVE)) // _MILLISECOND
     if isinstance(value, bool):
-        raise ValueError("no time")  # noqa: TRY004 - one error for every value that is no time
+        raise ValueError("no time")
     if isinstance(value, int | float):
         size = abs(value)
         if size < _SECONDS_BELOW:

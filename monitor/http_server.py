@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,10 +68,8 @@ class HttpServer:
         """Stops listening; answers under way are finished by their threads."""
         self._closed = True
         # shutdown() wakes the thread that waits in accept(); close() alone does not.
-        try:
+        with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._socket.close()
 
     def _accept(self) -> None:
@@ -78,8 +77,6 @@ class HttpServer:
             try:
                 connection, _ = self._socket.accept()
             except OSError:
-                if self._closed:
-                    return
                 time.sleep(0.05)  # out of file descriptors: some will be given back
                 continue
             with self._guard:
@@ -138,16 +135,14 @@ class HttpServer:
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         try:
             response = handler(headers)
-        except Exception:  # noqa: BLE001 - one bad answer must not end the server
+        except Exception:  # noqa: BLE001 - a page that fails must not take the server with it
             response = Response(500, b"internal error\n")
         return _render(response, body=words[0] == "GET")
 
 
 def _hang_up(connection: socket.socket) -> None:
-    try:
+    with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
 
 
 def _render(response: Response, body: bool = True) -> bytes:

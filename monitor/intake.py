@@ -12,15 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from monitor.records import Position
+from monitor.records import Decoded, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from numpy.typing import NDArray
-
-    from monitor.records import Decoded, Partition
+    from monitor.records import Partition
     from monitor.windows import Due, ModelWindows
 
 _NEVER = -(2**62)
@@ -147,9 +146,7 @@ class Intake:
         for rows in decoded.models:
             part = rows.between(first, stop)
             if len(part.index):
-                self._models[rows.model].add(
-                    part, waiting.clocks[part.index], decoded.offsets[part.index], partition
-                )
+                self._models[rows.model].add(part, waiting.clocks[part.index], decoded.offsets[part.index], partition)
         for row, reason in decoded.rejects.items():
             if first <= row < stop:
                 self._on_reject(partition, reason, decoded.values.get(row))

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 def make_log(config: LogSection) -> FilteringBoundLogger:
     """A logger that writes to standard error, for systemd or a container to keep."""
     level = getattr(logging, config.level.upper())
-    # kafka-python and APScheduler log through the standard library; only their warnings are of interest here.
-    logging.basicConfig(stream=sys.stderr, level=max(level, logging.ERROR), format="%(name)s %(levelname)s %(message)s")
+    # kafka-python and APScheduler log through the standard library. What they say is told by leewayd in its own words,
+    # once; kafka-python alone would write three lines a second for as long as a broker is away.
+    theirs = level if level <= logging.DEBUG else logging.CRITICAL
+    logging.basicConfig(stream=sys.stderr, level=theirs, format="%(name)s %(levelname)s %(message)s")
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if config.format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
-    return structlog.wrap_logger(
+    logger: FilteringBoundLogger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[
             structlog.processors.add_log_level,
@@ -35,3 +37,4 @@ def make_log(config: LogSection) -> FilteringBoundLogger:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
+    return logger

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from monitor.counting import moments_as_fixed, moments_as_float
 from monitor.errors import ReferenceDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -59,7 +59,12 @@ class Profile:
 
     def fingerprint(self) -> str:
         """Changes whenever the meaning of a column of counts does: kept panes of another one cannot be used."""
-        parts = [self.layout.subjects, sorted(self.edges.items()), sorted(self.top.items()), sorted(self.others.items())]
+        parts = [
+            self.layout.subjects,
+            sorted(self.edges.items()),
+            sorted(self.top.items()),
+            sorted(self.others.items()),
+        ]
         moments = [self.layout.location.tolist(), self.layout.scale.tolist()]
         return hashlib.sha256(msgspec.json.encode([parts, moments])).hexdigest()[:16]
 
@@ -155,7 +160,10 @@ def save_profile(profile: Profile, path: Path) -> None:
         layout.location.tolist(),
         layout.scale.tolist(),
         # Trailing unused bins are left out; NaN has no place in JSON.
-        [layout.centers[place, : layout.width[place]].tolist() if layout.numeric[place] else [] for place in _places(layout)],
+        [
+            layout.centers[place, : layout.width[place]].tolist() if layout.numeric[place] else []
+            for place in _places(layout)
+        ],
         {key: list(values) for key, values in profile.edges.items()},
         {key: list(values) for key, values in profile.top.items()},
         {key: list(values) for key, values in profile.others.items()},
@@ -180,7 +188,10 @@ def _counts_out(counts: Counts) -> _CountsFile:
 
 
 def _counts_in(stored: _CountsFile, subjects: int) -> Counts:
-    extremes = [[none if value is None else value for value, none in zip(pair, (np.inf, -np.inf), strict=True)] for pair in stored.extremes]
+    extremes = [
+        [none if value is None else value for value, none in zip(pair, (np.inf, -np.inf), strict=True)]
+        for pair in stored.extremes
+    ]
     return Counts(
         np.array(stored.rows, dtype=np.int64),
         np.array(stored.bins, dtype=np.int64).reshape(subjects, COLUMNS),

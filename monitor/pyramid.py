@@ -32,7 +32,11 @@ def window_step(length: int, pane: int) -> int:
     """
     steps = range(pane, length + 1, pane)
     return next(
-        (step for step in steps if step * 100 >= length and length % step == 0 and (DAY % step == 0 or step % DAY == 0)),
+        (
+            step
+            for step in steps
+            if step * 100 >= length and length % step == 0 and (DAY % step == 0 or step % DAY == 0)
+        ),
         pane,
     )
 

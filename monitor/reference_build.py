@@ -54,8 +54,13 @@ def load_reference(model: ModelSection) -> Profile:
     if not is_profile(path):
         return build_profile(read_table(path), model)
     profile = load_profile(path)
-    _refuse([f"the profile holds no segment column {name!r}" for name in model.segments
-             if not any(key.startswith(f"{name}=") for key in profile.segments)])
+    _refuse(
+        [
+            f"the profile holds no segment column {name!r}"
+            for name in model.segments
+            if not any(key.startswith(f"{name}=") for key in profile.segments)
+        ]
+    )
     expected = {"prediction", *model.columns.scores(), *(f"feature:{name}" for name in model.columns.features or [])}
     _refuse([f"the profile holds no {subject!r}" for subject in sorted(expected - set(profile.layout.subjects))])
     return profile
@@ -95,9 +100,7 @@ def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
         chosen = columns.types.get(column)
         return table.is_numeric(column) if chosen is None else chosen == "numeric"
 
-    return Plan(
-        tuple(subjects), tuple(subjects.values()), tuple(numeric(*pair) for pair in subjects.items())
-    )
+    return Plan(tuple(subjects), tuple(subjects.values()), tuple(numeric(*pair) for pair in subjects.items()))
 
 
 def in_reference(name: str, known: tuple[str, ...]) -> str | None:
@@ -161,9 +164,7 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
     )
 
 
-def _categories(
-    table: DataTable, column: str
-) -> tuple[NDArray[np.int64], tuple[str, ...], tuple[str, ...], bool]:
+def _categories(table: DataTable, column: str) -> tuple[NDArray[np.int64], tuple[str, ...], tuple[str, ...], bool]:
     factor = table.factor(column)
     counts = np.bincount(factor.codes[factor.codes >= 0], minlength=len(factor.labels))
     # By frequency, then by name: the same reference always gives the same bins.

@@ -14,6 +14,8 @@ from monitor.records import Decoded, Messages, ModelRows
 from monitor.reference_build import in_reference
 from monitor.windows import UNVERSIONED
 
+_UNHASHABLE = (list, dict, np.ndarray)
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,8 +41,10 @@ class ModelRoute:
         ]
         self.numeric = profile.layout.numeric.tolist()
         self.timestamp, self.version, self.model = columns.timestamp, columns.version, columns.model
-        by_column = {column: path for column, path in zip(profile.columns, self.paths, strict=True)}
-        self.segments = [(name, by_column.get(str(in_reference(name, profile.columns)), name)) for name in model.segments]
+        by_column = dict(zip(profile.columns, self.paths, strict=True))
+        self.segments = [
+            (name, by_column.get(str(in_reference(name, profile.columns)), name)) for name in model.segments
+        ]
 
     def kinds(self) -> dict[str, str]:
         """Every path that this model reads → its kind for `monitor.decoder`."""
@@ -102,9 +106,7 @@ class Router:
         values: dict[int, bytes] = {}
         if self._keep_rejected and isinstance(chunk, Messages):
             place = np.searchsorted(chunk.offsets, raw.offsets)
-            values = {
-                row: value for row in rejects if (value := chunk.values[int(place[row])]) is not None
-            }
+            values = {row: value for row in rejects if (value := chunk.values[int(place[row])]) is not None}
         return Decoded(chunk.partition, raw.offsets, raw.within, times, rejects, values, tuple(models), next_offset)
 
     def _rows(
@@ -172,8 +174,13 @@ def _versions(values: Sequence[object] | None, size: int) -> np.ndarray[tuple[in
         out[:] = UNVERSIONED
     else:
         known: dict[object, str] = {}
-        out[:] = [known.get(value) or known.setdefault(value, label(value) or UNVERSIONED)
-                  if value.__hash__ else UNVERSIONED for value in values]  # fmt: skip
+        for row, value in enumerate(values):
+            if isinstance(value, _UNHASHABLE):
+                out[row] = UNVERSIONED
+                continue
+            if value not in known:
+                known[value] = label(value) or UNVERSIONED
+            out[row] = known[value]
     return out
 
 
@@ -181,7 +188,7 @@ def _labels(name: str, values: Sequence[object]) -> np.ndarray[tuple[int, ...], 
     known: dict[object, str | None] = {}
     out = np.empty(len(values), dtype=object)
     for row, value in enumerate(values):
-        if not value.__hash__:
+        if isinstance(value, _UNHASHABLE):
             continue
         if value not in known:
             text = label(value)

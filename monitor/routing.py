@@ -93,5 +93,5 @@ def _sink(
 
 def _need(secret: str | None) -> str:
     # The configuration has been checked to name exactly one place of the secret.
-    assert secret is not None  # noqa: S101
+    assert secret is not None
     return secret

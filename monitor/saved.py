@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from alerts.delivery import OutboxEntry
-    from monitor.panes import Pane
-    from monitor.records import Partition, Position
+from alerts.delivery import OutboxEntry
+from monitor.panes import Pane
+from monitor.records import Partition, Position
 
 
 @dataclass(frozen=True, slots=True)

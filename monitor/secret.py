@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read_secret(
-    place: str, file: Path | None, variable: str | None, environment: Mapping[str, str]
-) -> str | None:
+def read_secret(place: str, file: Path | None, variable: str | None, environment: Mapping[str, str]) -> str | None:
     """The secret, without surrounding white space; None if neither a file nor a variable is named.
 
     A file that does not exist is looked up by its name in ``$CREDENTIALS_DIRECTORY`` as well, so that one

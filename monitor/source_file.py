@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ from monitor.errors import SourceError
 from monitor.records import Messages, Partition, Poll, Position, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -73,7 +72,7 @@ class FileSource:
             chunks=tuple(chunks),
             partitions=frozenset(self._paths),
             idle=frozenset(self._done | quiet),
-            lag={partition: 0 for partition in self._done | quiet},
+            lag=dict.fromkeys(self._done | quiet, 0),
             assigned=assigned,
             finished=len(self._done) == len(self._paths),
         )
@@ -92,9 +91,7 @@ class FileSource:
         self._readers.clear()
 
 
-def _lines(
-    partition: Partition, path: Path, first: int, batch: int, follow: bool
-) -> Iterator[Messages | None]:
+def _lines(partition: Partition, path: Path, first: int, batch: int, follow: bool) -> Iterator[Messages | None]:
     """Batches of lines; when following, None whenever there is no whole new line yet."""
     number = 0
     with path.open("rb") as file:
@@ -139,7 +136,7 @@ def _parquet(partition: Partition, path: Path, first: int, batch: int) -> Iterat
             if place <= first:
                 continue
             if begin < first:
-                part = part.slice(first - begin)  # noqa: PLW2901 - the rest of the batch
+                part = part.slice(first - begin)
                 begin = first
             columns = {name: _values(part.column(name)) for name in part.schema.names}
             yield Table(partition, begin, part.num_rows, columns)

@@ -1,26 +1,37 @@
-"""Apache Kafka as a source. The only module that knows kafka-python.
+"""Apache Kafka as a source.
 
 The consumer is assigned partitions by hand and sought to stored offsets; nothing is ever reset in silence:
-``auto_offset_reset`` is ``none``, so a position that retention has passed raises, and a topic made anew is told by its id.
+``auto_offset_reset`` is ``none``, so a position that retention has passed raises; a topic made anew is told by its id.
 No deserializer is handed to kafka-python: after one raises, its next poll never returns until a seek.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import NewTopic
-from kafka.codec import has_lz4, has_snappy, has_zstd
-from kafka.errors import CorruptRecordError, KafkaError, KafkaTimeoutError, OffsetOutOfRangeError
-from kafka.structs import OffsetAndMetadata
 
-from monitor.errors import SourceError
+from monitor.damaged import first_readable
+from monitor.kafka_client import (
+    CALL_MS,
+    DeadLetters,
+    KafkaAdminClient,
+    KafkaConsumer,
+    KafkaError,
+    KafkaTimeoutError,
+    OffsetAndMetadata,
+    OffsetOutOfRangeError,
+    TopicPartition,
+    check_codecs,
+    is_passing,
+    open_admin,
+    open_consumer,
+)
 from monitor.records import Loss, Messages, Partition, Poll, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -28,7 +39,6 @@ if TYPE_CHECKING:
 
 _CONNECT_AGAIN_SECONDS = 2.0
 _VERIFY_SECONDS = 5.0
-_CALL_MS = 3_000
 
 
 class KafkaSource:
@@ -55,7 +65,7 @@ class KafkaSource:
         self._monotonic, self._wait, self._log = monotonic, wait, log
         self._consumer: KafkaConsumer | None = None
         self._admin: KafkaAdminClient | None = None
-        self._producer: KafkaProducer | None = None
+        self._dead_letters = None if config.dead_letter is None else DeadLetters(config, log)
         self._positions: dict[Partition, Position] = {}
         self._quiet_since: dict[Partition, float] = {}
         self._proven_idle: dict[Partition, float] = {}
@@ -63,14 +73,10 @@ class KafkaSource:
         self._losses: list[Loss] = []
         self._next_connect = self._next_refresh = self._next_verify = 0.0
         self._up = False
-        self._unsent = False
 
     def start(self, positions: Mapping[Partition, Position]) -> None:
         """Checks that every codec can be read and remembers where to go on. Connecting is left to `poll`."""
-        codecs = {"lz4": has_lz4, "snappy": has_snappy, "zstd": has_zstd}
-        missing = [name for name, present in codecs.items() if not present()]
-        if missing:
-            raise SourceError(f"Kafka topics compressed with {', '.join(missing)} could not be read: install the codecs")
+        check_codecs()
         self._positions = dict(positions)
 
     def poll(self, timeout_seconds: float, paused: frozenset[Partition]) -> Poll:
@@ -105,32 +111,25 @@ class KafkaSource:
         if self._monotonic() < self._next_connect:
             return
         self._next_connect = self._monotonic() + _CONNECT_AGAIN_SECONDS
-        client: dict[str, Any] = {
-            "bootstrap_servers": self._config.bootstrap_servers,
-            "client_id": "leewayd",
-            "bootstrap_timeout_ms": _CALL_MS,
-            "reconnect_backoff_max_ms": 2_000,
-            **self._config.client,
-        }
         try:
-            admin = KafkaAdminClient(**client)
-            self._consumer = KafkaConsumer(
-                **client,
-                group_id=self._config.group_id,
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                allow_auto_create_topics=False,
-                max_poll_records=self._limits.max_poll_messages,
-                # One message above our own limit must still arrive, to be counted and passed.
-                max_partition_fetch_bytes=max(4 * 1_048_576, self._limits.max_message_bytes + 1024),
-                metrics_enabled=False,
-            )
-            self._admin = admin
+            if self._admin is None:
+                self._admin = open_admin(self._config)
+            self._consumer = self._open_consumer()
+            self._place()
         except (KafkaError, OSError) as error:
             self._down(error)
             return
         self._next_refresh = self._next_verify = 0.0
         self._log.info("kafka connected", bootstrap_servers=self._config.bootstrap_servers)
+
+    def _open_consumer(self) -> KafkaConsumer:
+        return open_consumer(self._config, self._limits)
+
+    def _lost(self, partition: Partition, reason: str, count: int) -> None:
+        self._losses.append(Loss(partition, reason, count))
+        self._log.error(
+            "kafka messages lost", topic=partition.topic, partition=partition.partition, reason=reason, lost=count
+        )
 
     def _down(self, error: Exception) -> None:
         if self._up:
@@ -167,12 +166,12 @@ class KafkaSource:
         self._up = True
 
     def _assign(self, fresh: Mapping[Partition, str], anew: list[Partition]) -> None:
-        assert self._consumer is not None  # noqa: S101 - called when connected
-        # A partition that appears later, or belongs to a topic made anew, holds nothing that was meant to be passed over.
+        assert self._consumer is not None
+        # A partition that appears later, or belongs to a new topic, holds nothing that was meant to be passed over.
         late = bool(self._quiet_since)
         unknown = [TopicPartition(*partition) for partition in fresh if partition not in self._positions]
-        begin = self._consumer.beginning_offsets(unknown, timeout_ms=_CALL_MS) if unknown else {}
-        end = self._consumer.end_offsets(unknown, timeout_ms=_CALL_MS) if unknown else {}
+        begin = self._consumer.beginning_offsets(unknown, timeout_ms=CALL_MS) if unknown else {}
+        end = self._consumer.end_offsets(unknown, timeout_ms=CALL_MS) if unknown else {}
         now = self._monotonic()
         for partition, identity in fresh.items():
             known = self._positions.get(partition)
@@ -186,13 +185,17 @@ class KafkaSource:
             self._positions[partition] = known
             # "Never heard of" counts as quiet for ever: an empty partition is not waited for.
             self._quiet_since[partition] = -np.inf if partition not in self._quiet_since else now
+        self._place()
+        self._log.info("kafka partitions assigned", partitions=len(self._quiet_since))
+
+    def _place(self) -> None:
+        assert self._consumer is not None
         self._consumer.assign([TopicPartition(*partition) for partition in self._quiet_since])
         for partition in self._quiet_since:
             self._consumer.seek(TopicPartition(*partition), self._positions[partition].offset)
-        self._log.info("kafka partitions assigned", partitions=len(self._quiet_since))
 
     def _fetch(self, timeout_seconds: float, paused: frozenset[Partition]) -> tuple[Messages, ...]:
-        assert self._consumer is not None  # noqa: S101 - called when connected
+        assert self._consumer is not None
         if not self._quiet_since:
             self._wait(timeout_seconds)
             return ()
@@ -208,11 +211,11 @@ class KafkaSource:
             self._jump_the_gap(list(error.args[0]))
             return ()
         except KafkaError as error:
-            if getattr(error, "retriable", False) and not _is_corrupt(error):
+            if is_passing(error):
                 raise
             self._pass_broken_batch()
             return ()
-        except Exception:  # noqa: BLE001 - a damaged batch raises whatever its decoder does; none may end the daemon
+        except Exception:  # noqa: BLE001 - a damaged batch can fail anywhere inside the library
             self._pass_broken_batch()
             return ()
         now = self._monotonic()
@@ -232,11 +235,11 @@ class KafkaSource:
 
     def _jump_the_gap(self, partitions: list[TopicPartition]) -> None:
         """The position is outside of what the broker holds: retention has passed it, or the topic was made anew."""
-        assert self._consumer is not None  # noqa: S101 - called when connected
+        assert self._consumer is not None
         self._next_refresh = 0.0
         self._refresh()
-        begin = self._consumer.beginning_offsets(partitions, timeout_ms=_CALL_MS)
-        end = self._consumer.end_offsets(partitions, timeout_ms=_CALL_MS)
+        begin = self._consumer.beginning_offsets(partitions, timeout_ms=CALL_MS)
+        end = self._consumer.end_offsets(partitions, timeout_ms=CALL_MS)
         for tp in partitions:
             partition = Partition(tp.topic, tp.partition)
             position = self._positions[partition].offset
@@ -245,67 +248,51 @@ class KafkaSource:
             lost = begin[tp] - position
             # Beyond the end without a new topic id: the broker lost its tail, and with it nothing that we lack.
             target = begin[tp] if lost > 0 else end[tp]
-            self._losses.append(Loss(partition, "retention", max(lost, 0)))
-            self._log.error("kafka messages lost", topic=tp.topic, partition=tp.partition, reason="retention", lost=lost)
+            self._lost(partition, "retention", max(lost, 0))
             self._consumer.seek(tp, target)
             self._moved(partition, target)
 
     def _pass_broken_batch(self) -> None:
         """Finds the partition whose next batch cannot be read, and the first offset after it that can."""
-        assert self._consumer is not None  # noqa: S101 - called when connected
+        assert self._consumer is not None
+        # A consumer that has met a damaged batch keeps what is left of it, and its next poll would never return.
+        spoilt, self._consumer = self._consumer, None
         everyone = [TopicPartition(*partition) for partition in self._quiet_since]
-        self._consumer.pause(*everyone)
         try:
-            end = self._consumer.end_offsets(everyone, timeout_ms=_CALL_MS)
-            for tp in everyone:
-                partition = Partition(tp.topic, tp.partition)
-                first = self._positions[partition].offset
-                if first < end[tp] and not self._readable(tp, first):
-                    target = self._first_readable(tp, first, end[tp])
-                    lost = target - first
-                    self._losses.append(Loss(partition, "corrupt", lost))
-                    self._log.error(
-                        "kafka messages lost", topic=tp.topic, partition=tp.partition, reason="corrupt", lost=lost
-                    )
-                    self._moved(partition, target)
+            end = spoilt.end_offsets(everyone, timeout_ms=CALL_MS)
         finally:
-            # Probing moved the consumer about, and may have been cut short by a broker that went away.
-            for tp in everyone:
-                self._consumer.seek(tp, self._positions[Partition(tp.topic, tp.partition)].offset)
-            self._consumer.resume(*everyone)
-
-    def _first_readable(self, tp: TopicPartition, broken: int, end: int) -> int:
-        # Offsets inside a broken batch fail with it, so readable() is monotone up to the next broken batch.
-        span = 1
-        while broken + span < end and not self._readable(tp, broken + span):
-            span *= 2
-        low, high = broken + span // 2, min(broken + span, end)
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._readable(tp, middle):
-                high = middle
-            else:
-                low = middle
-        return high
+            spoilt.close()
+        for tp in everyone:
+            partition = Partition(tp.topic, tp.partition)
+            first = self._positions[partition].offset
+            readable = partial(self._readable, tp)
+            if first < end[tp] and not readable(first):
+                target = first_readable(readable, first, end[tp])
+                self._lost(partition, "corrupt", target - first)
+                self._moved(partition, target)
+        self._next_connect = 0.0
+        self._connect()
 
     def _readable(self, tp: TopicPartition, offset: int) -> bool:
-        """Whether the batch at an offset can be read.
+        """Whether the batch at an offset can be read; by a consumer of its own, which may be spoilt.
 
         Raises:
             KafkaError: if no answer came: then nothing is known, and nothing may be passed over.
         """
-        assert self._consumer is not None  # noqa: S101 - called when connected
-        self._consumer.seek(tp, offset)
-        self._consumer.resume(tp)
+        probe = self._open_consumer()
         try:
-            if self._consumer.poll(timeout_ms=_CALL_MS, max_records=1):
+            probe.assign([tp])
+            probe.seek(tp, offset)
+            if probe.poll(timeout_ms=CALL_MS, max_records=1):
                 return True
-        except Exception as error:  # noqa: BLE001 - as in _fetch
-            if isinstance(error, KafkaError) and not _is_corrupt(error) and getattr(error, "retriable", False):
+        except KafkaError as error:
+            if is_passing(error):
                 raise
             return False
+        except Exception:  # noqa: BLE001 - a damaged batch can fail anywhere inside the library
+            return False
         finally:
-            self._consumer.pause(tp)
+            probe.close()
         raise KafkaTimeoutError("no answer while a damaged batch was looked at")
 
     def _verify(self) -> None:
@@ -314,11 +301,13 @@ class KafkaSource:
         if now < self._next_verify or self._consumer is None:
             return
         limit = self._limits.idle_partition_timeout / 1000
-        quiet = [partition for partition, since in self._quiet_since.items() if now - since >= min(limit, _VERIFY_SECONDS)]
+        quiet = [
+            partition for partition, since in self._quiet_since.items() if now - since >= min(limit, _VERIFY_SECONDS)
+        ]
         if not quiet:
             return
         self._next_verify = now + min(_VERIFY_SECONDS, limit / 2)
-        end = self._consumer.end_offsets([TopicPartition(*partition) for partition in quiet], timeout_ms=_CALL_MS)
+        end = self._consumer.end_offsets([TopicPartition(*partition) for partition in quiet], timeout_ms=CALL_MS)
         self._up = True
         for partition in quiet:
             read = self._positions[partition].offset >= end[TopicPartition(*partition)]
@@ -339,29 +328,13 @@ class KafkaSource:
 
     def reject(self, partition: Partition, reason: str, value: bytes) -> None:
         """Sends a rejected message whole to the dead-letter topic, its origin and the reason in headers."""
-        if self._config.dead_letter is None:
-            return
-        try:
-            if self._producer is None:
-                self._producer = KafkaProducer(
-                    bootstrap_servers=self._config.bootstrap_servers, max_block_ms=_CALL_MS, **self._config.client
-                )
-            headers = [("reason", reason.encode()), ("topic", partition.topic.encode()),
-                       ("partition", str(partition.partition).encode())]  # fmt: skip
-            self._unsent = True
-            self._producer.send(self._config.dead_letter, value=value, headers=headers)
-        except KafkaError as error:
-            self._log.warning("dead letter not sent", error=type(error).__name__)
+        if self._dead_letters is not None:
+            self._dead_letters.send(partition, reason, value)
 
     def settle(self) -> None:
         """Waits until the dead-letter topic has what was sent to it, for a few seconds at the most."""
-        if self._producer is None or not self._unsent:
-            return
-        try:
-            self._producer.flush(timeout=_CALL_MS / 1000)
-            self._unsent = False
-        except KafkaError as error:
-            self._log.warning("dead letters not confirmed", error=type(error).__name__)
+        if self._dead_letters is not None:
+            self._dead_letters.settle()
 
     def commit(self, positions: Mapping[Partition, Position]) -> None:
         """Commits offsets under the group id without waiting; kafka-python's `commit` blocks while a broker is down."""
@@ -380,42 +353,9 @@ class KafkaSource:
 
     def close(self) -> None:
         """Closes the connections; what waits for the dead-letter topic is sent first."""
-        for client in (self._producer, self._consumer, self._admin):
+        for client in (self._dead_letters, self._consumer, self._admin):
             if client is not None:
                 try:
-                    client.close(timeout=2) if client is self._producer else client.close()
+                    client.close()
                 except KafkaError as error:
                     self._log.warning("kafka not closed", error=type(error).__name__)
-
-
-def _is_corrupt(error: KafkaError) -> bool:
-    # kafka-python calls a bad checksum retriable; reading the same bytes again would only fail again.
-    return isinstance(error, CorruptRecordError)
-
-
-def publish(config: KafkaSection, topic: str, messages: Iterable[bytes]) -> int:
-    """Creates a topic of one partition and sends messages to it; for the demo.
-
-    Returns:
-        How many were sent.
-
-    Raises:
-        SourceError: if the broker cannot be reached or refuses.
-    """
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=config.bootstrap_servers, bootstrap_timeout_ms=_CALL_MS, **config.client)
-        admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
-        admin.close()
-        producer = KafkaProducer(
-            bootstrap_servers=config.bootstrap_servers, compression_type="lz4", linger_ms=50, batch_size=262_144,
-            **config.client,
-        )  # fmt: skip
-        count = 0
-        for message in messages:
-            producer.send(topic, message)
-            count += 1
-        producer.flush(timeout=60)
-        producer.close()
-    except KafkaError as error:
-        raise SourceError(f"Kafka at {', '.join(config.bootstrap_servers)}: {type(error).__name__}") from error
-    return count

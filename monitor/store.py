@@ -156,7 +156,9 @@ class Store:
             )
         )
         offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {}
-        for step, start, ranges in database.execute("SELECT step, start, document FROM ledger WHERE model = ?", (name,)):
+        for step, start, ranges in database.execute(
+            "SELECT step, start, document FROM ledger WHERE model = ?", (name,)
+        ):
             offsets.setdefault(step, {})[start] = {
                 Partition(topic, part): (first, last)
                 for topic, part, first, last in msgspec.json.decode(ranges, type=list[tuple[str, int, int, int]])
@@ -199,17 +201,17 @@ class Store:
             model = change.model
             if change.fresh:
                 for table in ("panes", "series", "ledger"):
-                    database.execute(f"DELETE FROM {table} WHERE model = ?", (name,))  # noqa: S608 - a fixed name
+                    database.execute(f"DELETE FROM {table} WHERE model = ?", (name,))  # noqa: S608 - table names are ours
             if change.oldest is not None:
                 for table in ("panes", "ledger"):
                     database.execute(
-                        f"DELETE FROM {table} WHERE model = ? AND start + step <= ?",  # noqa: S608 - a fixed name
+                        f"DELETE FROM {table} WHERE model = ? AND start + step <= ?",  # noqa: S608
                         (name, change.oldest),
                     )
             for version, segment in change.ended:
                 for table in ("panes", "series"):
                     database.execute(
-                        f"DELETE FROM {table} WHERE model = ? AND version = ? AND segment = ?",  # noqa: S608 - fixed
+                        f"DELETE FROM {table} WHERE model = ? AND version = ? AND segment = ?",  # noqa: S608
                         (name, version, segment),
                     )
             row = _ModelRow(
@@ -219,7 +221,9 @@ class Store:
             database.execute("INSERT OR REPLACE INTO models VALUES (?, ?)", (name, msgspec.json.encode(row)))
             for series in model.series:
                 key = (name, series.version, series.segment)
-                database.execute("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?)", (*key, series.started, series.latest))
+                database.execute(
+                    "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?)", (*key, series.started, series.latest)
+                )
                 database.executemany(
                     "INSERT OR REPLACE INTO panes VALUES (?, ?, ?, ?, ?, ?, ?)",
                     [
@@ -231,7 +235,12 @@ class Store:
             database.executemany(
                 "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)",
                 [
-                    (name, step, start, msgspec.json.encode([(*partition, *ends) for partition, ends in ranges.items()]))
+                    (
+                        name,
+                        step,
+                        start,
+                        msgspec.json.encode([(*partition, *ends) for partition, ends in ranges.items()]),
+                    )
                     for step, starts in model.offsets.items()
                     for start, ranges in starts.items()
                 ],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from monitor.categories import canonical
 from monitor.errors import ReferenceDataError
@@ -14,8 +15,6 @@ from monitor.event_time import to_milliseconds
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)

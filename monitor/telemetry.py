@@ -268,7 +268,9 @@ def _models(snapshot: Snapshot) -> Iterator[Metric]:
 
 def _source(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge("leeway_source_up", "1 if the source can be read.", (), [((), float(snapshot.source_up))])
-    yield _counter("leeway_rows_rejected", "Rows that could not be used.", ("topic", "reason"), snapshot.rejects.items())
+    yield _counter(
+        "leeway_rows_rejected", "Rows that could not be used.", ("topic", "reason"), snapshot.rejects.items()
+    )
     where = ("topic", "partition")
     parts = [((part.topic, str(part.partition)), part) for part in snapshot.partitions]
     yield _gauge(

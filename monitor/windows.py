@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.layout import COLUMNS
 from monitor.counting import count_groups
@@ -19,8 +20,6 @@ from monitor.pyramid import SLACK_PANES, Window, ring_capacities, window_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
     from monitor.config import ModelSection
     from monitor.records import ModelRows, Partition
@@ -84,7 +83,9 @@ class ModelWindows:
         self.name, self.pane, self.lateness = model.name, model.pane, model.lateness
         self.windows = tuple(
             Window(name, length, window_step(length, model.pane))
-            for name, length in sorted(((name, parse_duration(name)) for name in model.windows), key=lambda item: item[1])
+            for name, length in sorted(
+                ((name, parse_duration(name)) for name in model.windows), key=lambda item: item[1]
+            )
         )
         self.capacities = ring_capacities(self.windows, self.pane, self.lateness)
         self.slack = SLACK_PANES * self.pane
@@ -99,9 +100,7 @@ class ModelWindows:
         self.offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {step: {} for step in self.capacities}
         self.dirty_offsets: set[tuple[int, int]] = set()
 
-    def add(
-        self, rows: ModelRows, clocks: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition
-    ) -> None:
+    def add(self, rows: ModelRows, clocks: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition) -> None:
         """Counts rows of one partition.
 
         Args:
@@ -215,7 +214,7 @@ class ModelWindows:
 
     def _retire(self) -> None:
         """Drops series and ledgers that no window can reach any more."""
-        assert self.watermark is not None  # noqa: S101 - called by advance only
+        assert self.watermark is not None
         oldest = self.watermark - self.longest - self.pane
         for key in [key for key, series in self.series.items() if series.latest < oldest]:
             del self.series[key]

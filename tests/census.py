@@ -32,7 +32,9 @@ def messages(frame: pd.DataFrame) -> list[bytes]:
     return [encode(dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
-def config_text(topic: str, bootstrap: str, state: Path, port: int, more: str = "", windows: str = '["7d", "28d"]') -> str:
+def config_text(
+    topic: str, bootstrap: str, state: Path, port: int, more: str = "", windows: str = '["7d", "28d"]'
+) -> str:
     return f"""
 [state]
 dir = "{state}"

@@ -27,9 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--slow"):
         return
     named = {argument for argument in config.args if "::" in argument}
-    slow = [
-        item for item in items if item.get_closest_marker("slow") and item.nodeid.split("[")[0] not in named
-    ]
+    slow = [item for item in items if item.get_closest_marker("slow") and item.nodeid.split("[")[0] not in named]
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in set(slow)]

@@ -7,12 +7,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers.process import ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def wait_until(done: Callable[[], object], seconds: float, what: str) -> None:

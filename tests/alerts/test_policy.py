@@ -88,9 +88,7 @@ def test_ids_are_the_same_whenever_the_same_change_is_planned_and_otherwise_diff
 def test_a_restart_in_mid_incident_does_not_page_again_and_resolves_under_the_same_key() -> None:
     opened = go_on(NOTHING, change("firing"))
     saved = msgspec.msgpack.encode((list(opened.incidents.items()), opened.cooldowns))
-    incidents, cooldowns = msgspec.msgpack.decode(
-        saved, type=tuple[list[tuple[IncidentKey, Incident]], dict[str, int]]
-    )
+    incidents, cooldowns = msgspec.msgpack.decode(saved, type=tuple[list[tuple[IncidentKey, Incident]], dict[str, int]])
     restarted = Plan((), dict(incidents), cooldowns, ())
     assert go_on(restarted, change("firing", START + HOUR, window="24h")).notices == ()
     closed = go_on(restarted, change("resolved", START + 2 * HOUR))
@@ -154,9 +152,7 @@ def test_keys_fit_pagerduty_whatever_the_names() -> None:
 
 
 changes = st.lists(
-    st.tuples(
-        st.sampled_from(["15m", "1h"]), st.sampled_from(["all", "origin=JFK"]), st.sampled_from(["v7", "v8"])
-    ),
+    st.tuples(st.sampled_from(["15m", "1h"]), st.sampled_from(["all", "origin=JFK"]), st.sampled_from(["v7", "v8"])),
     max_size=40,
 )
 

@@ -222,9 +222,7 @@ def test_an_alert_that_no_evaluation_will_touch_again_is_resolved(
 ) -> None:
     after = drop_unknown(firing({}).states, rules, windows, START + HOUR)
     assert after.states == {}
-    assert [(change.state, change.reason) for change in after.transitions] == [
-        ("resolved", "no longer configured")
-    ]
+    assert [(change.state, change.reason) for change in after.transitions] == [("resolved", "no longer configured")]
 
 
 def test_states_come_back_from_a_checkpoint_as_they_were() -> None:

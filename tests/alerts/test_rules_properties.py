@@ -30,9 +30,7 @@ class Look:
             "good": psi("", 0.0, "ok"),
             "silent": psi("", NAN, "insufficient"),
         }
-        found = [
-            replace(sense[word], subject=subject) for subject, word in zip(SUBJECTS, self.words, strict=True)
-        ]
+        found = [replace(sense[word], subject=subject) for subject, word in zip(SUBJECTS, self.words, strict=True)]
         return evaluation(*found, at=self.at)
 
 
@@ -96,9 +94,7 @@ def test_alerts_come_and_go_as_the_whole_history_says(found: list[Look], hold: i
 
 
 @given(looks(), minutes, minutes, st.data())
-def test_looks_that_say_nothing_change_nothing(
-    found: list[Look], hold: int, resolve: int, data: st.DataObject
-) -> None:
+def test_looks_that_say_nothing_change_nothing(found: list[Look], hold: int, resolve: int, data: st.DataObject) -> None:
     """Wherever silence is put in, the same alerts come at the same times."""
     held = [rule(hold_ms=hold, resolve_ms=resolve)]
     place = data.draw(st.integers(0, len(found)))
@@ -112,9 +108,7 @@ def test_looks_that_say_nothing_change_nothing(
 
 
 @given(looks(), minutes, minutes)
-def test_every_alert_lives_pending_firing_resolved_in_that_order(
-    found: list[Look], hold: int, resolve: int
-) -> None:
+def test_every_alert_lives_pending_firing_resolved_in_that_order(found: list[Look], hold: int, resolve: int) -> None:
     seen, states = run([rule(hold_ms=hold, resolve_ms=resolve)], [look.evaluation() for look in found])
     words = [state for _, _, state in seen]
     allowed = {

@@ -43,9 +43,7 @@ url = "http://127.0.0.1:{closed}/"
 def live_metrics_url(kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The metrics page of a `leewayd run` that has read five months around the shift, and some rubbish."""
     frame = census(shifted=True)
-    span = frame[
-        (frame["timestamp"] >= pd.Timestamp("2017-11-01", tz="UTC")) & (frame["timestamp"] < "2018-04-01")
-    ]
+    span = frame[(frame["timestamp"] >= pd.Timestamp("2017-11-01", tz="UTC")) & (frame["timestamp"] < "2018-04-01")]
     topic = kafka.create_topic("dashboards")
     kafka.produce(topic, keyless([*messages(span), b"no json at all"]))
     port = free_port()
@@ -53,9 +51,7 @@ def live_metrics_url(kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactor
     with Receiver() as receiver:
         receiver.always("/refuses", Answer(400))
         rules = _RULES.format(refuses=f"{receiver.url}/refuses", closed=free_port())
-        daemon = DaemonProcess(
-            folder, config_text(topic, kafka.bootstrap, folder / "state", port, rules), port
-        )
+        daemon = DaemonProcess(folder, config_text(topic, kafka.bootstrap, folder / "state", port, rules), port)
         daemon.start()
         try:
             daemon.wait_for("leeway_rows_total", len(span))

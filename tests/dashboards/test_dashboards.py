@@ -45,15 +45,11 @@ def panels_of(board: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", sorted(map(str, generate.files())))
 def test_committed_files_are_what_the_generator_writes(name: str) -> None:
-    assert (generate.HERE / name).read_text() == generate.files()[Path(name)], (
-        "run python -m dashboards.generate"
-    )
+    assert (generate.HERE / name).read_text() == generate.files()[Path(name)], "run python -m dashboards.generate"
 
 
 def test_no_generated_file_is_left_from_a_page_that_is_gone() -> None:
-    there = {
-        path.relative_to(generate.HERE) for folder in ("grafana", "prometheus") for path in _files_of(folder)
-    }
+    there = {path.relative_to(generate.HERE) for folder in ("grafana", "prometheus") for path in _files_of(folder)}
     assert there == set(generate.files())
 
 

@@ -59,13 +59,10 @@ def answer(prometheus: PrometheusServer, expression: Expression, values: Mapping
 
 
 @pytest.fixture(scope="module", params=BOARDS, ids=lambda path: path.stem)
-def board(
-    request: pytest.FixtureRequest, prometheus: PrometheusServer
-) -> list[tuple[Expression, list[Sample]]]:
+def board(request: pytest.FixtureRequest, prometheus: PrometheusServer) -> list[tuple[Expression, list[Sample]]]:
     values = choose(prometheus, choices_of_dashboard(request.param))
     return [
-        (expression, answer(prometheus, expression, values))
-        for expression in expressions_of_dashboard(request.param)
+        (expression, answer(prometheus, expression, values)) for expression in expressions_of_dashboard(request.param)
     ]
 
 

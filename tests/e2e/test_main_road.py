@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,16 +13,21 @@ from kafka import KafkaConsumer, TopicPartition
 
 from detectors.layout import BINS, HIGH, LOW, MISSING
 from monitor.config_file import read_config
-from monitor.profile import Profile
 from monitor.records import Partition
 from monitor.reference_build import load_reference
-from monitor.saved import Saved
 from monitor.store import Store
 from tests.census import DAY, census, config_text, keyless, messages
 from tests.daemon_process import DaemonProcess, wait_until
-from tests.servers.kafka import KafkaBroker
 from tests.servers.found import free_port
 from tests.servers.receiver import ROUTING_KEY, SLACK_PATH, Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from monitor.profile import Profile
+    from monitor.saved import Saved
+    from tests.servers.kafka import KafkaBroker
 
 pytestmark = pytest.mark.kafka
 

@@ -107,9 +107,7 @@ class KafkaBroker:
             self._directory,
         )
         self._process = process
-        process.wait_until(
-            lambda: "Kafka Server started" in process.output(), "Kafka Server started", timeout
-        )
+        process.wait_until(lambda: "Kafka Server started" in process.output(), "Kafka Server started", timeout)
 
     def stop(self) -> None:
         """SIGTERM and wait: a clean stop. The data stay."""
@@ -152,9 +150,7 @@ class KafkaBroker:
 
     def delete_records(self, topic: str, before: Mapping[int, int]) -> None:
         """Lets retention pass: drops every record with an offset below ``before[partition]``."""
-        self._client().delete_records(
-            {TopicPartition(topic, part): offset for part, offset in before.items()}
-        )
+        self._client().delete_records({TopicPartition(topic, part): offset for part, offset in before.items()})
 
     def add_partitions(self, topic: str, total: int) -> None:
         """Raises a topic's number of partitions to ``total`` and waits until clients can use them."""
@@ -200,9 +196,7 @@ class KafkaBroker:
     def consume(self, topic: str, timeout: float = 30.0) -> list[Message]:
         """Everything a topic holds now, partition by partition in order of offset."""
         ends = self.end_offsets(topic)
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.bootstrap, auto_offset_reset="none", max_poll_records=10_000
-        )
+        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, auto_offset_reset="none", max_poll_records=10_000)
         found: dict[int, list[Message]] = {part: [] for part in ends}
         with contextlib.closing(consumer):
             where = [TopicPartition(topic, part) for part in ends]
@@ -213,9 +207,7 @@ class KafkaBroker:
                 if time.monotonic() > deadline:
                     raise ServerFailedError(f"{topic} could not be read to its end within {timeout:g} s")
                 for place, records in consumer.poll(200).items():
-                    found[place.partition] += [
-                        Message(r.key, r.value, r.partition, r.timestamp) for r in records
-                    ]
+                    found[place.partition] += [Message(r.key, r.value, r.partition, r.timestamp) for r in records]
         return [message for part in sorted(found) for message in found[part]]
 
     def _format(self, properties: Path) -> None:

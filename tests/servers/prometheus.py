@@ -62,9 +62,7 @@ class PrometheusServer:
         url: where it answers.
     """
 
-    def __init__(
-        self, scrape_url: str, directory: Path, rules_file: Path | None = None, job: str = "leewayd"
-    ) -> None:
+    def __init__(self, scrape_url: str, directory: Path, rules_file: Path | None = None, job: str = "leewayd") -> None:
         self._directory = directory
         target = urllib.parse.urlsplit(scrape_url)
         # JSON strings and lists are YAML too, whatever characters a path holds.
@@ -189,6 +187,4 @@ class PrometheusServer:
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs promtool; its status and output are the caller's to judge."""
-    return subprocess.run(
-        ["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
-    )
+    return subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)

@@ -265,10 +265,7 @@ def _webhook_fault(headers: dict[str, str], body: dict[str, Any]) -> str:
         return "no idempotency key"
     if fault := _shape_fault(body, _BODY):
         return fault
-    if (
-        body["event"] not in ("alert.firing", "alert.resolved", "retrain")
-        or body["severity"] not in _SEVERITIES
-    ):
+    if body["event"] not in ("alert.firing", "alert.resolved", "retrain") or body["severity"] not in _SEVERITIES:
         return "event or severity"
     window = body["window"]
     if fault := _shape_fault(window, _WINDOW):

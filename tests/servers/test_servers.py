@@ -26,17 +26,13 @@ def test_messages_come_back_as_produced_with_every_codec(
     kafka: KafkaBroker, topic: Callable[..., str], codec: Codec
 ) -> None:
     name = topic(partitions=2)
-    messages = [
-        Message(f"k{i}".encode(), b"value %d " % i * 20, i % 2, 1_700_000_000_000 + i) for i in range(200)
-    ]
+    messages = [Message(f"k{i}".encode(), b"value %d " % i * 20, i % 2, 1_700_000_000_000 + i) for i in range(200)]
     assert kafka.produce(name, messages, codec) == 200
     assert kafka.consume(name) == messages[0::2] + messages[1::2]
 
 
 @pytest.mark.kafka
-def test_a_topic_made_anew_is_empty_and_partitions_can_be_added(
-    kafka: KafkaBroker, topic: Callable[..., str]
-) -> None:
+def test_a_topic_made_anew_is_empty_and_partitions_can_be_added(kafka: KafkaBroker, topic: Callable[..., str]) -> None:
     name = topic()
     kafka.produce(name, [Message(None, b"old")])
     kafka.delete_topic(name)
