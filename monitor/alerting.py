@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from alerts.evaluation import Evaluation
     from alerts.rules import Step
 
+_RESULTS = ("delivered", "retried", "dead", "suppressed")
 _ALERTS = msgspec.msgpack.Decoder(list[tuple[AlertKey, AlertState]])
 _INCIDENTS = msgspec.msgpack.Decoder(list[tuple[IncidentKey, Incident]])
 _COOLDOWNS = msgspec.msgpack.Decoder(dict[str, int])
@@ -75,7 +76,8 @@ class Alerting:
         self.incidents: Mapping[IncidentKey, Incident] = {}
         self.cooldowns: Mapping[str, int] = {}
         self.outbox: dict[str, OutboxEntry] = {}
-        self.results: Counter[tuple[str, str]] = Counter()
+        # Counters stand at zero from the start, so that a rate sees the first failure.
+        self.results = Counter({(name, result): 0 for name in routing.receivers for result in _RESULTS})
         self._changed: dict[str, OutboxEntry] = {}
         self._finished: list[str] = []
         self._unsaved: set[str] = set()

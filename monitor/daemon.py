@@ -18,6 +18,7 @@ from monitor.event_time import rfc3339
 from monitor.intake import Intake
 from monitor.model_state import changes, mark_saved, restore
 from monitor.profile import Profile
+from monitor.records import REJECT_REASONS
 from monitor.router import ModelRoute, Router
 from monitor.saved import Checkpoint
 from monitor.schedule import Tick
@@ -92,7 +93,9 @@ class Daemon:
         self._intake = Intake({name: model.windows for name, model in self._models.items()}, self._on_reject)
         self._routers = self._make_routers(profiles)
         self._evaluations: dict[EvaluationKey, Evaluation] = {}
-        self._rejects: Counter[tuple[str, str]] = Counter()
+        topics = [] if config.kafka is None else config.kafka.predictions
+        # Counters stand at zero from the start, so that a rate sees the first reject.
+        self._rejects = Counter({(topic, reason): 0 for topic in topics for reason in REJECT_REASONS})
         self._messages: Counter[Partition] = Counter()
         self._lost: dict[Partition, Counter[str]] = {}
         self._lag: Mapping[Partition, int] = {}

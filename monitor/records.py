@@ -9,6 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+REJECT_REASONS = ("empty", "malformed", "too_large", "no_model", "no_timestamp", "bad_timestamp", "future")
+"""Why a row can be of no use."""
+
 
 class Partition(NamedTuple):
     """One ordered stream of messages: a Kafka partition, or a file (then ``topic`` is its name, partition 0)."""
