@@ -175,4 +175,5 @@ def check_notifications(receiver: Receiver) -> None:
     assert "AGEP" in triggers[0]["payload"]["summary"]
     message = receiver.accepted(SLACK_PATH)[0].body
     assert "income" in message["text"]
-    assert "moved up by" in message["blocks"][2]["text"]["text"]
+    assert "AGEP" in message["blocks"][2]["text"]["text"]
+    assert "it matters from 0.02" in message["blocks"][2]["text"]["text"]

@@ -1,0 +1,117 @@
+"""The metrics page: what stands on it, how it is capped, and that the documentation tells the same."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitor.snapshot import Snapshot
+from monitor.telemetry import Telemetry, feature_label
+from tests.monitor.samples import evaluation, snapshot
+
+METRICS_MD = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+
+
+def page(current: Snapshot, max_series: int = 10_000) -> dict[str, Metric]:
+    response = Telemetry("1.2.3", lambda: current, max_series).page({})
+    assert response.status == 200
+    return {family.name: family for family in text_string_to_metric_families(response.body.decode())}
+
+
+def value(families: dict[str, Metric], name: str, **labels: str) -> float | None:
+    for family in families.values():
+        for sample in family.samples:
+            if sample.name == name and labels.items() <= sample.labels.items():
+                return sample.value
+    return None
+
+
+def table(families: dict[str, Metric]) -> list[str]:
+    """The lines of docs/metrics.md for these families."""
+    lines = []
+    for family in families.values():
+        if not family.name.startswith("leeway_"):
+            continue
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = ", ".join(f"`{label}`" for label in family.samples[0].labels)
+        lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    return sorted(lines)
+
+
+def test_the_documentation_lists_exactly_the_metrics_of_the_page() -> None:
+    told = [line for line in METRICS_MD.read_text().splitlines() if line.startswith("| `leeway_")]
+    assert sorted(told) == table(page(snapshot()))
+
+
+def test_names_and_labels_keep_to_the_conventions() -> None:
+    for family in page(snapshot()).values():
+        if family.name.startswith("leeway_"):
+            for sample in family.samples:
+                assert set(sample.labels) <= {
+                    "model", "version", "segment", "window", "feature", "statistic", "topic", "partition", "reason",
+                    "receiver", "result", "rule", "severity", "state", "kind",
+                }  # fmt: skip
+            assert not re.search(r"_(age|ms|millis|percent)(_|$)", family.name)
+            assert family.documentation.endswith(".")
+
+
+def test_a_finding_is_shown_with_its_bounds_and_threshold_and_what_is_unknown_is_left_out() -> None:
+    families = page(snapshot())
+    labels = {"model": "income", "version": "3", "segment": "all", "window": "1h", "feature": "age"}
+    assert value(families, "leeway_drift_statistic", statistic="psi", **labels) == 0.4
+    assert value(families, "leeway_drift_lower_bound", statistic="psi", **labels) == 0.3
+    assert value(families, "leeway_drift_upper_bound", statistic="psi", **labels) == 0.5
+    assert value(families, "leeway_drift_threshold", statistic="psi", model="income") == 0.02
+    assert value(families, "leeway_drift_threshold", statistic="ks") is None
+    assert value(families, "leeway_drift_statistic", statistic="missing", **labels) is None
+    assert value(families, "leeway_drifted", **labels) == 1
+    assert value(families, "leeway_window_end_timestamp_seconds", segment="all") == 3600
+
+
+def test_the_cap_leaves_out_segments_before_the_whole_and_counts_what_it_leaves_out() -> None:
+    many = [evaluation(), *(evaluation(segment=f"SEX={number}") for number in range(50))]
+    families = page(snapshot(*many), max_series=100)
+    shown = {sample.labels["segment"] for sample in families["leeway_window_rows"].samples}
+    assert "all" in shown
+    assert 1 < len(shown) < 10
+    kept, dropped = value(families, "leeway_metric_series"), value(families, "leeway_metric_series_dropped")
+    assert kept is not None
+    assert kept <= 100
+    assert dropped
+    assert dropped > 100
+
+
+def test_a_series_that_ended_is_gone_from_the_page() -> None:
+    current = snapshot(evaluation(), evaluation(segment="SEX=1"))
+    assert value(page(current), "leeway_window_rows", segment="SEX=1") == 100
+    assert value(page(snapshot(evaluation())), "leeway_window_rows", segment="SEX=1") is None
+
+
+def test_features_named_like_outputs_keep_apart_from_them() -> None:
+    assert feature_label("feature:age") == "age"
+    assert feature_label("score") == "score"
+    assert feature_label("feature:score") == "feature:score"
+    assert feature_label("feature:score:cat") == "feature:score:cat"
+
+
+def test_readiness_tells_why_not() -> None:
+    telemetry = Telemetry("1", lambda: replace(snapshot(), not_ready="the source cannot be reached"), 100)
+    assert (telemetry.ready({}).status, telemetry.ready({}).body) == (503, b"the source cannot be reached\n")
+    assert telemetry.healthy({}).status == 200
+    assert Telemetry("1", snapshot, 100).ready({}).body == b"ready\n"
+
+
+def test_a_page_before_the_first_turn_is_a_page() -> None:
+    families = page(Snapshot())
+    assert value(families, "leeway_ready") == 0
+    assert value(families, "leeway_build_info", version="1.2.3") == 1
+
+
+def test_open_metrics_is_spoken_to_who_asks_for_it() -> None:
+    response = Telemetry("1", snapshot, 100).page({"accept": "application/openmetrics-text; version=1.0.0"})
+    assert response.content_type.startswith("application/openmetrics-text")
+    assert response.body.endswith(b"# EOF\n")

@@ -1,0 +1,106 @@
+"""Who may import whom: read off the syntax trees, so that a breach fails before anything runs."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("monitor", "detectors", "alerts", "dashboards")
+# Each outside thing is known to one module, so that it can be replaced in one place.
+SOLE_IMPORTERS = {
+    "kafka": "monitor/kafka_client.py",
+    "prometheus_client": "monitor/telemetry.py",
+    "apscheduler": "monitor/schedule.py",
+    "sqlite3": "monitor/store.py",
+    "urllib3": "alerts/http.py",
+    "pandas": "monitor/tables.py",
+    "structlog": "monitor/logs.py",
+}
+FORBIDDEN = {
+    "detectors": {"monitor", "alerts", "dashboards"},
+    "alerts": {"monitor", "detectors", "dashboards"},
+    "monitor": {"dashboards"},
+    "dashboards": {"monitor", "detectors", "alerts"},
+}
+# Pure numpy and scipy: no clock, no input or output, no log, no configuration.
+DETECTORS_MAY = {"__future__", "collections", "dataclasses", "math", "typing", "numpy", "scipy", "detectors"}
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path, *, typing_only: bool = True) -> set[str]:
+    """Names of the modules that a file imports; without those under ``if TYPE_CHECKING`` if so asked."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+        elif isinstance(node, ast.If) and not typing_only and ast.unparse(node.test) == "TYPE_CHECKING":
+            return
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def top(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_import_one_way(package: str) -> None:
+    for path in sources(package):
+        assert not top(imports(path)) & FORBIDDEN[package], path
+
+
+def test_detectors_are_pure() -> None:
+    for path in sources("detectors"):
+        assert top(imports(path)) <= DETECTORS_MAY, path
+
+
+@pytest.mark.parametrize(("library", "owner"), SOLE_IMPORTERS.items())
+def test_each_library_has_one_importer(library: str, owner: str) -> None:
+    importers = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in sources(package)
+        if library in top(imports(path, typing_only=False))
+    }
+    assert importers == {owner}
+
+
+def test_no_module_imports_in_a_circle() -> None:
+    graph = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): imports(
+            path, typing_only=False
+        )
+        for package in PACKAGES
+        for path in sources(package)
+    }
+    done: set[str] = set()
+
+    def walk(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail, name))
+        if name in done:
+            return
+        for wanted in sorted(graph[name] & graph.keys() - {name}):  # a package names its own submodules
+            walk(wanted, (*trail, name))
+        done.add(name)
+
+    for name in graph:
+        walk(name, ())
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_modules_are_short_enough_to_be_read(package: str) -> None:
+    for path in sources(package):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path

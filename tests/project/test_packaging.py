@@ -1,0 +1,49 @@
+"""What is installed: these packages, under names that nobody else owns."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_package_is_listed_and_no_other() -> None:
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for name in ("monitor", "detectors", "alerts")
+        for path in (ROOT / name).rglob("__init__.py")
+    }
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == found
+
+
+def test_packages_are_typed() -> None:
+    for name in ("monitor", "detectors", "alerts"):
+        assert (ROOT / name / "py.typed").exists()
+        assert PROJECT["tool"]["setuptools"]["package-data"][name] == ["py.typed"]
+
+
+def test_no_other_distribution_owns_the_import_names() -> None:
+    owners = packages_distributions()
+    for name in ("monitor", "detectors", "alerts"):
+        assert set(owners.get(name, ["leewayd"])) == {"leewayd"}
+
+
+def test_locks_hold_every_dependency_with_hashes_and_no_foreign_index() -> None:
+    for file, wanted in (
+        ("requirements.lock", PROJECT["project"]["dependencies"]),
+        ("requirements-dev.lock", PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]),
+    ):
+        text = (ROOT / file).read_text()
+        pinned = {line.partition("==")[0] for line in text.splitlines() if "==" in line and line[0].isalpha()}
+        for requirement in wanted:
+            name = requirement.partition(">")[0].partition("=")[0].lower()
+            assert name in pinned, (file, name)
+        assert "http" not in text
+        assert "--hash=sha256:" in text
+
+
+def test_the_wheel_would_not_hold_tests_or_dashboards() -> None:
+    assert not {"tests", "dashboards", "benchmarks"} & set(PROJECT["tool"]["setuptools"]["packages"])
