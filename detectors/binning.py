@@ -56,7 +56,8 @@ def _equal_shares(distinct: NDArray[np.float64], counts: NDArray[np.int64], shar
     starts |= heavy
     starts[1:] |= heavy[:-1]
     light = np.where(heavy, 0, counts)
-    crossed = np.floor(np.cumsum(light) / share)
+    # What lies before a value decides: the last crossing would give the greatest value a bin of a single row.
+    crossed = np.floor((np.cumsum(light) - light) / share)
     starts[1:] |= (crossed[1:] > crossed[:-1]) & ~heavy[1:]
     return np.append(distinct[starts], distinct[-1])
 

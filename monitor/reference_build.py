@@ -21,7 +21,6 @@ from monitor.profile import Profile, is_profile, load_profile, make_layout
 from monitor.tables import DataTable, read_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -230,8 +229,3 @@ def _dispersions(
         part = count_groups(codes[chosen], z[chosen], place[chosen], size)
         effects[length] = measure_dispersion(part.rows, part.bins, moments_as_float(part.moments))
     return effects
-
-
-def write_reference(model: ModelSection, table_path: Path) -> Profile:
-    """The profile of a table, whatever ``model.reference`` names."""
-    return build_profile(read_table(table_path), model)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from detectors.layout import COLUMNS
 from monitor.counting import count_groups
 from monitor.durations import parse_duration
-from monitor.panes import Pane, PaneRing
+from monitor.panes import EMPTY, Pane, PaneRing
 from monitor.pyramid import SLACK_PANES, Window, ring_capacities, window_step
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class SeriesKey(NamedTuple):
 
 @dataclass(slots=True)
 class Series:
-    """The state of one series: its rings by pane length, and the event times of its first and latest row (ms)."""
+    """The state of one series: its rings by pane length, and the starts of its first and latest pane (ms)."""
 
     rings: dict[int, PaneRing]
     started: int
@@ -158,7 +158,8 @@ class ModelWindows:
                 start, int(counted.rows[group]), counted.bins[group], counted.moments[group], counted.extremes[group]
             )
             series = self._series(keys[pair % len(keys)], start, pane.rows)
-            series.latest = max(series.latest, start)
+            # Rows of one chunk come in any order of time, and so do chunks of different partitions.
+            series.started, series.latest = min(series.started, start), max(series.latest, start)
             for step, ring in series.rings.items():
                 ring.add(Pane(start // step * step, pane.rows, pane.bins, pane.moments, pane.extremes))
 
@@ -202,15 +203,25 @@ class ModelWindows:
         due: list[Due] = []
         for window in self.windows:
             done = self.evaluated.get(window.name, started // window.step * window.step)
-            # After a long silence the windows in between were empty: go on where the panes that are kept begin.
-            done = max(done, (watermark - self.longest - window.step) // window.step * window.step)
             ends = range(done + window.step, watermark + 1, window.step)
-            due += [Due(window, end - window.length, end) for end in ends]
+            if len(ends) > 1:
+                # Time has jumped. Windows that hold no row of any series are passed over: there may be millions.
+                filled = self._filled(window, watermark)
+                due += [Due(window, end - window.length, end) for end in filled if end > done]
+            else:
+                due += [Due(window, end - window.length, end) for end in ends]
         due.sort(key=lambda item: (item.end, item.window.length))
         for item in due:
             self.evaluated[item.window.name] = item.end
             yield item
         self._retire()
+
+    def _filled(self, window: Window, watermark: int) -> list[int]:
+        """Ends up to the watermark of the windows that hold a row of any series."""
+        starts = np.unique(np.concatenate([series.rings[window.step].starts for series in self.series.values()]))
+        reach = np.arange(window.step, window.length + 1, window.step)
+        ends = np.unique(starts[starts != EMPTY][:, None] + reach)
+        return [int(end) for end in ends if end <= watermark]
 
     def _retire(self) -> None:
         """Drops series and ledgers that no window can reach any more."""
