@@ -99,7 +99,8 @@ def _categorical(
         blame = np.where(p + q > 0, (p - q) ** 2 / (p + q), 0.0)
     parts = []
     for place in np.argsort(-blame, kind="stable")[:2].tolist():
-        if blame[place] <= 0.05 * blame.sum():
+        # A change that is spread over many categories still names the first of them.
+        if parts and blame[place] <= 0.05 * blame.sum():
             continue
         column = columns[place]
         label = {LOW: "rare categories", HIGH: "categories never seen in the reference"}.get(

@@ -60,7 +60,7 @@ def test_values_beyond_the_references_range_and_on_which_side() -> None:
 def test_several_changes_are_told_as_one_sentence() -> None:
     assert of_age(40 + 1.5 * (AGE - 40) + 20) == (
         "age moved up by 2.00 reference standard deviations, widened to 1.50 times its spread"
-        " and has 11% of its values above the reference's range"
+        " and has 10% of its values above the reference's range"
     )
 
 
@@ -71,9 +71,7 @@ def test_another_shape_at_the_same_mean_and_spread() -> None:
 
 def test_gaps_do_not_disturb_what_is_said_of_the_values() -> None:
     half = np.repeat(AGE[::2], 2) + 5
-    assert of_age(np.where(np.arange(ROWS) % 2, np.nan, half)) == (
-        "age moved up by 0.50 reference standard deviations"
-    )
+    assert of_age(np.where(np.arange(ROWS) % 2, np.nan, half)) == ("age moved up by 0.50 reference standard deviations")
 
 
 def test_a_constant_that_starts_to_vary_says_where_its_values_lie() -> None:

@@ -1,0 +1,203 @@
+"""The state on disk: whole or not at all, one process at a time, and never a crash loop."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import structlog
+
+from alerts.delivery import OutboxEntry
+from detectors.layout import COLUMNS
+from monitor.errors import StateError
+from monitor.panes import Pane
+from monitor.records import Partition, Position
+from monitor.saved import Checkpoint, ModelChange, Saved, SavedModel, SavedSeries
+from monitor.store import Store
+
+HOUR = 3_600_000
+
+
+def pane(start: int, rows: int) -> Pane:
+    bins = np.zeros((2, COLUMNS), dtype=np.int64)
+    bins[:, rows % COLUMNS] = rows
+    moments = np.array([[rows, 2 * rows], [0, 0]], dtype=np.int64)
+    return Pane(start, rows, bins, moments, np.array([[0.5, 1.5], [np.inf, -np.inf]]))
+
+
+def model(panes: list[Pane], version: str = "1") -> SavedModel:
+    series = SavedSeries(version, "all", 0, 5 * HOUR, {HOUR: panes})
+    ledger = {HOUR: {found.start: {Partition("t", 0): (found.start, found.start + 9)} for found in panes}}
+    return SavedModel("print", "shape", 7 * HOUR, {"1h": HOUR}, {"1": 10}, 1, 2, (series,), ledger)
+
+
+def entry(name: str, attempts: int = 0) -> OutboxEntry:
+    return OutboxEntry(name, "team", "trigger", "key", "{}", 5, attempts)
+
+
+def checkpoint(panes: list[Pane], offset: int = 1) -> Checkpoint:
+    return Checkpoint(
+        {Partition("t", 0): Position(offset, 2, "id", 99)},
+        {"m": ModelChange(model(panes), None)},
+        {"alerts": b"a"},
+        (entry("one"), entry("two")),
+    )
+
+
+class Logged:
+    def __init__(self) -> None:
+        self.text = io.StringIO()
+        self.log = structlog.wrap_logger(structlog.PrintLogger(self.text))
+
+
+def open_store(folder: Path, logged: Logged | None = None) -> Store:
+    return Store(folder, (logged or Logged()).log)
+
+
+def load(folder: Path, logged: Logged | None = None) -> Saved:
+    store = open_store(folder, logged)
+    try:
+        return store.load("now")
+    finally:
+        store.close()
+
+
+def save(folder: Path, *checkpoints: Checkpoint, back_up: bool = False) -> None:
+    store = open_store(folder)
+    store.load("now")
+    for found in checkpoints:
+        store.commit(found)
+        if back_up:
+            store.back_up()
+    store.close()
+
+
+def kept(saved: Saved) -> dict[int, tuple[int, bytes]]:
+    (series,) = saved.models["m"].series
+    return {found.start: (found.rows, found.bins.tobytes()) for found in series.panes[HOUR]}
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    panes = [pane(0, 3), pane(HOUR, 4)]
+    save(tmp_path, checkpoint(panes))
+    saved = load(tmp_path)
+    assert saved.positions == {Partition("t", 0): Position(1, 2, "id", 99)}
+    found = saved.models["m"]
+    assert replace(found, series=()) == replace(model(panes), series=())
+    assert kept(saved) == {0: (3, panes[0].bins.tobytes()), HOUR: (4, panes[1].bins.tobytes())}
+    (series,) = found.series
+    assert series.panes[HOUR][0].moments.tolist() == panes[0].moments.tolist()
+    assert series.panes[HOUR][0].extremes.tolist() == panes[0].extremes.tolist()
+    assert saved.documents == {"alerts": b"a"}
+    assert [found.id for found in saved.outbox] == ["one", "two"]
+
+
+def test_only_what_changed_is_written_and_the_rest_stays(tmp_path: Path) -> None:
+    save(tmp_path, checkpoint([pane(0, 3), pane(HOUR, 4)]), checkpoint([pane(HOUR, 40)], offset=2))
+    saved = load(tmp_path)
+    assert {start: rows for start, (rows, _) in kept(saved).items()} == {0: 3, HOUR: 40}
+    assert saved.positions[Partition("t", 0)].offset == 2
+
+
+def test_old_panes_ended_series_and_a_fresh_start_are_dropped(tmp_path: Path) -> None:
+    save(tmp_path, checkpoint([pane(0, 3), pane(HOUR, 4)]))
+    empty = replace(model([]), series=())
+    save(tmp_path, Checkpoint({}, {"m": ModelChange(empty, oldest=HOUR)}, {}))
+    assert set(kept(load(tmp_path))) == {HOUR}
+    save(tmp_path, Checkpoint({}, {"m": ModelChange(empty, None, ended=(("1", "all"),))}, {}))
+    assert load(tmp_path).models["m"].series == ()
+    save(tmp_path, checkpoint([pane(0, 3)]))
+    save(tmp_path, Checkpoint({}, {"m": ModelChange(model([pane(HOUR, 1)], "2"), None, fresh=True)}, {}))
+    assert [series.version for series in load(tmp_path).models["m"].series] == ["2"]
+
+
+def test_the_outbox_keeps_its_order_through_retries_and_loses_what_was_delivered(tmp_path: Path) -> None:
+    save(tmp_path, checkpoint([]))
+    save(tmp_path, Checkpoint({}, {}, {}, (entry("one", attempts=3), entry("three")), ("two",)))
+    assert [(found.id, found.attempts) for found in load(tmp_path).outbox] == [("one", 3), ("three", 0)]
+
+
+def test_a_checkpoint_that_fails_half_way_leaves_the_previous_one(tmp_path: Path) -> None:
+    save(tmp_path, checkpoint([pane(0, 3)]))
+    store = open_store(tmp_path)
+    store.load("now")
+    broken = replace(checkpoint([pane(0, 30)], offset=9), documents={"alerts": object()})  # type: ignore[dict-item]
+    with pytest.raises(StateError):
+        store.commit(broken)
+    store.commit(Checkpoint({Partition("t", 0): Position(5)}, {}, {}))
+    store.close()
+    saved = load(tmp_path)
+    assert saved.positions == {Partition("t", 0): Position(5)}
+    assert {start: rows for start, (rows, _) in kept(saved).items()} == {0: 3}
+
+
+def test_a_full_disk_is_told_and_the_daemon_goes_on_when_there_is_room_again(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.load("now")
+    store.commit(checkpoint([pane(0, 3)]))
+    database = store._database
+    assert database is not None
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    dice = np.random.default_rng(1)
+    noisy = replace(pane(HOUR, 4), bins=dice.integers(0, 2**60, (2, COLUMNS)))
+    big = checkpoint([replace(noisy, start=step * HOUR) for step in range(1, 200)], offset=7)
+    with pytest.raises(StateError, match="full"):
+        store.commit(big)
+    database.execute("PRAGMA max_page_count = 100000")
+    store.commit(big)
+    store.close()
+    assert load(tmp_path).positions[Partition("t", 0)].offset == 7
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    first = open_store(tmp_path)
+    with pytest.raises(StateError, match="another leewayd is using this state directory"):
+        open_store(tmp_path)
+    first.close()
+    open_store(tmp_path).close()
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match="file"):
+        open_store(tmp_path / "file" / "state")
+
+
+@pytest.mark.parametrize("damage", ["scribble", "truncate", "text", "format", "pane", "document"])
+def test_a_damaged_database_is_set_aside_and_the_backup_is_loaded(tmp_path: Path, damage: str) -> None:
+    save(tmp_path, checkpoint([pane(0, 3)]), back_up=True)
+    save(tmp_path, checkpoint([pane(0, 30)], offset=2))
+    path = tmp_path / "leewayd.db"
+    if damage == "format":
+        with sqlite3.connect(path) as database:
+            database.execute("PRAGMA user_version = 99")
+    elif damage == "pane":
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE panes SET counts = x'0102'")
+    elif damage == "document":
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE models SET document = 'x'")
+    else:
+        raw = path.read_bytes()
+        harmed = {"scribble": raw[:200] + b"\xff" * 8000 + raw[8200:], "truncate": raw[:5000], "text": b"hello" * 500}
+        path.write_bytes(harmed[damage])
+    logged = Logged()
+    saved = load(tmp_path, logged)
+    assert saved.positions[Partition("t", 0)].offset == 1
+    assert "state damaged" in logged.text.getvalue()
+    assert "state backup loaded" in logged.text.getvalue()
+    assert (tmp_path / "leewayd.db.damaged-now").exists()
+
+
+def test_without_a_usable_backup_it_begins_anew_rather_than_never(tmp_path: Path) -> None:
+    save(tmp_path, checkpoint([pane(0, 3)]), back_up=True)
+    for name in ("leewayd.db", "leewayd.previous.db"):
+        (tmp_path / name).write_bytes(b"rubbish" * 1000)
+    assert load(tmp_path) == Saved()
+    save(tmp_path, checkpoint([pane(0, 5)]))
+    assert kept(load(tmp_path))[0][0] == 5
