@@ -103,6 +103,11 @@ class _DispersionFile(msgspec.Struct):
     blocks: int
 
 
+class _Header(msgspec.Struct):
+    format: str
+    version: int
+
+
 class _ProfileFile(msgspec.Struct):
     format: str
     version: int
@@ -111,7 +116,7 @@ class _ProfileFile(msgspec.Struct):
     numeric: list[bool]
     location: list[float]
     scale: list[float]
-    centers: list[list[float]]
+    centers: list[list[float | None]]
     edges: dict[str, list[float]]
     top: dict[str, list[str]]
     others: dict[str, list[str]]
@@ -161,7 +166,7 @@ def save_profile(profile: Profile, path: Path) -> None:
         layout.scale.tolist(),
         # Trailing unused bins are left out; NaN has no place in JSON.
         [
-            layout.centers[place, : layout.width[place]].tolist() if layout.numeric[place] else []
+            _or_null(layout.centers[place, : layout.width[place]]) if layout.numeric[place] else []
             for place in _places(layout)
         ],
         {key: list(values) for key, values in profile.edges.items()},
@@ -200,19 +205,22 @@ def _counts_in(stored: _CountsFile, subjects: int) -> Counts:
     )
 
 
+def _or_null(values: NDArray[np.float64]) -> list[float | None]:
+    """JSON has no NaN."""
+    return [value if np.isfinite(value) else None for value in values.tolist()]
+
+
+def _or_nan(values: list[float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
 def _dispersion_out(found: Dispersion) -> _DispersionFile:
-    sd, reach = (
-        [value if np.isfinite(value) else None for value in values.tolist()]
-        for values in (found.location_sd, found.location_reach)
-    )
+    sd, reach = _or_null(found.location_sd), _or_null(found.location_reach)
     return _DispersionFile(found.values.tolist(), found.missing.tolist(), sd, reach, found.blocks)
 
 
 def _dispersion_in(stored: _DispersionFile) -> Dispersion:
-    sd, reach = (
-        np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-        for values in (stored.location_sd, stored.location_reach)
-    )
+    sd, reach = _or_nan(stored.location_sd), _or_nan(stored.location_reach)
     return Dispersion(np.array(stored.values), np.array(stored.missing), sd, reach, stored.blocks)
 
 
@@ -231,18 +239,20 @@ def load_profile(path: Path) -> Profile:
         ReferenceDataError: if it is damaged or of another version.
     """
     try:
-        stored = msgspec.json.decode(path.read_bytes(), type=_ProfileFile)
-        if stored.version != VERSION:
+        raw = path.read_bytes()
+        found = msgspec.json.decode(raw, type=_Header)
+        if found.version != VERSION:
             raise ReferenceDataError(
-                f"{path}: profile version {stored.version}, this leewayd reads {VERSION}: build it anew"
+                f"{path}: profile version {found.version}, this leewayd reads {VERSION}: build it anew"
             )
+        stored = msgspec.json.decode(raw, type=_ProfileFile)
         size = len(stored.subjects)
         subjects = tuple(stored.subjects)
         edges = {key: tuple(values) for key, values in stored.edges.items()}
         top = {key: tuple(values) for key, values in stored.top.items()}
         centers = np.full((size, COLUMNS - 4), np.nan)
         for place, row in enumerate(stored.centers):
-            centers[place, : len(row)] = row
+            centers[place, : len(row)] = _or_nan(row)
         return Profile(
             make_layout(subjects, stored.numeric, stored.location, stored.scale, edges, top, centers),
             tuple(stored.columns),

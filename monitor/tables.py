@@ -105,7 +105,7 @@ def read_table(path: Path) -> DataTable:
         elif suffix == ".csv":
             frame = pd.read_csv(path)
         elif suffix in (".jsonl", ".ndjson", ".json"):
-            frame = pd.read_json(path, lines=True, convert_dates=False, dtype=False)
+            frame = pd.read_json(path, lines=True, dtype=False, precise_float=True)
         else:
             raise ReferenceDataError(f"{path}: cannot tell the format; use .parquet, .csv or .jsonl")
     except OSError as error:
