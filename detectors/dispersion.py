@@ -36,6 +36,8 @@ def measure_dispersion(rows: NDArray[np.int64], bins: NDArray[np.int64], moments
         bins: int64[P, S, COLUMNS].
         moments: float64[P, S, 2], Σz and Σz².
     """
+    if len(rows) < MIN_BLOCKS:
+        return independent_rows(bins.shape[1])
     # Blocks at the ends or in the dead of night hold too few rows to say anything of how windows vary.
     used = (rows > 0) & (rows >= 0.2 * np.median(rows))
     rows, bins, moments = rows[used], bins[used], moments[used]

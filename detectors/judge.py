@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv, chndtrinc, gammaincc, ndtri, stdtrit
 
 from detectors import effects
-from detectors.layout import BINS, INVALID, MISSING
+from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING
 from detectors.pooling import LADDER, MIN_EXPECTED, VALUES, pooled_sums
 
 if TYPE_CHECKING:
@@ -87,17 +87,19 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
         size = np.maximum(1.0 / (phi / n + phi / m), 1e-9)
 
     # Values are shown on bins as fine as the rows allow; evidence is taken on bins that the effective rows allow.
-    c, r, used = _pooled(reference, seen, n, m)
-    c_worth, r_worth, used_worth = _pooled(reference, seen, n / phi, m / phi)
+    # Four ways of proving an effect share the error probability.
+    part = settings.alpha / 4
+    novel = _novel(reference, seen, n, m, part)
+    c, r, used = _pooled(reference, seen, n, m, novel)
+    c_worth, r_worth, used_worth = _pooled(reference, seen, n / phi, m / phi, novel)
     freedom = used_worth.sum(axis=-1) - 1.0
     p_pooled, q_pooled = effects.shares(c), effects.shares(r)
     delta = effects.triangular(effects.shares(c_worth), effects.shares(r_worth))
-    third = settings.alpha / 3
-    low_bins, high_bins = _bounds(delta * size, freedom, third)
+    low_bins, high_bins = _bounds(delta * size, freedom, part)
     smooth, directions = _smooth_effect(reference, seen)
-    low_smooth, _ = _bounds(smooth * size, directions, third)
+    low_smooth, _ = _bounds(smooth * size, directions, part)
     low = np.maximum(low_bins, low_smooth) / size
-    low = np.fmax(low, _location_effect(reference, window, n, third))
+    low = np.fmax(low, _location_effect(reference, window, n, part))
     high = np.maximum(high_bins / size, low)
 
     shape = (*n.shape[:-1], len(STATISTICS), n.shape[-1])
@@ -105,6 +107,8 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     lower, upper = np.full(shape, np.nan), np.full(shape, np.nan)
 
     psi = effects.psi(effects.smoothed_shares(c, used), effects.smoothed_shares(r, used))
+    # Smoothing would make up shares where no row is.
+    psi = np.where((n > 0) & (m > 0), psi, np.nan)
     noise = (used.sum(axis=-1) - 1.0) / size
     value[..., _PSI, :] = psi
     debiased[..., _PSI, :] = np.maximum(psi - noise, 0.0)
@@ -122,7 +126,11 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
 
     value[..., _CHI2, :] = effects.chi2(c, r)
     debiased[..., _CHI2, :] = np.maximum(value[..., _CHI2, :] - (used.sum(axis=-1) - 1.0), 0.0)
-    lower[..., _CHI2, :], upper[..., _CHI2, :] = low * size, high * size
+    # χ² weighs bins by the rows of both sides, the triangular discrimination does not: again a ratio seen in the data.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        worth = np.where(delta > 0, value[..., _CHI2, :] / delta, size)
+    lower[..., _CHI2, :] = np.minimum(low * worth, value[..., _CHI2, :])
+    upper[..., _CHI2, :] = np.maximum(high * worth, value[..., _CHI2, :])
 
     _ordered_statistics(value, debiased, lower, upper, reference, window, seen, size, settings.alpha)
     _missing(value, debiased, lower, upper, reference, window, settings.alpha)
@@ -183,8 +191,32 @@ def _noncentrality(
     return np.where((statistic > 1000.0) | ~np.isfinite(exact), normal, np.maximum(exact, 0.0))
 
 
+def _novel(
+    reference: Reference, seen: NDArray[np.float64], n: NDArray[np.float64], m: NDArray[np.float64], alpha: float
+) -> NDArray[np.bool_]:
+    """Whether surely more rows than the reference leaves room for lie where it has none.
+
+    Pools are made from the reference's shares, so what it never held shares a pool with a neighbour, and a neighbour
+    that was replaced by it would hide it. Exact binomial bounds tell when it deserves a pool of its own.
+    """
+    numeric, held, phi = reference.layout.numeric, reference.held, reference.dispersion.values
+    beyond = seen[..., -1] + np.where(numeric, seen[..., 0], 0.0)
+    known = held[:, -1] + np.where(numeric, held[:, 0], 0.0)
+    # Some rows lie beyond what m rows happened to show. Numeric: the share beyond the extremes of m rows exceeds x as
+    # often as m rows hold at most one of a share x. Categorical: about as many as categories were seen just once
+    # (Good 1953), which the rest may all have been.
+    once = np.where(numeric, 1.0, (held[:, :-2] == 1).sum(axis=-1) + held[:, -2])
+    low, _ = _binomial_bounds(beyond / phi, n / phi, alpha / 2)
+    _, high = _binomial_bounds(known / phi + once, m / phi, alpha / 2)
+    return np.asarray(low > high)
+
+
 def _pooled(
-    reference: Reference, seen: NDArray[np.float64], n: NDArray[np.float64], m: NDArray[np.float64]
+    reference: Reference,
+    seen: NDArray[np.float64],
+    n: NDArray[np.float64],
+    m: NDArray[np.float64],
+    novel: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Window and reference counts on pools fit for so many (effective) rows, and which pools are in use.
 
@@ -195,6 +227,8 @@ def _pooled(
     wanted = np.minimum(np.minimum(2.0 * worth**0.4, worth / MIN_EXPECTED), kept / MIN_EXPECTED)
     level = np.clip(np.searchsorted(LADDER, wanted, side="right") - 1, 0, len(LADDER) - 1)
     pools = reference.pools[level, np.arange(wanted.shape[-1])]
+    beyond = (reference.order == HIGH) | ((reference.order == LOW) & reference.layout.numeric[:, None])
+    pools = np.where(novel[..., None] & beyond, np.minimum(pools[..., -1:] + 1, VALUES - 1), pools)
     c, r = pooled_sums(seen, pools), pooled_sums(np.broadcast_to(reference.held, seen.shape), pools)
     return c, r, (r > 0) | (c > 0)
 

@@ -21,7 +21,6 @@ from monitor.profile import Profile, is_profile, load_profile, make_layout
 from monitor.tables import DataTable, read_table
 
 if TYPE_CHECKING:
-
     from numpy.typing import NDArray
 
     from detectors.reference import Dispersion

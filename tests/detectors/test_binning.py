@@ -102,10 +102,8 @@ def test_the_order_of_values_does_not_matter(values: Array) -> None:
 def test_regular_values_are_counted_as_numpys_histogram_counts_them(reference: Array, live: Array) -> None:
     edges = quantile_edges(reference)
     inside = live[(live >= edges[0]) & (live <= edges[-1])]
-    if edges[0] == edges[-1]:
-        expected = np.array([inside.size])  # numpy widens a histogram without width
-    else:
-        expected = np.histogram(inside, edges)[0]
+    # NumPy widens a histogram without width.
+    expected = np.array([inside.size]) if edges[0] == edges[-1] else np.histogram(inside, edges)[0]
     found = bin_numbers(live, None, edges)
     np.testing.assert_array_equal(np.bincount(found[found < BINS], minlength=edges.size - 1), expected)
 

@@ -34,7 +34,9 @@ def snapshot(*evaluations: Evaluation) -> Snapshot:
             for found in evaluations or (evaluation(),)
         },
         models=(
-            ModelStatus("income", {"3": 100}, 1, 2, 3_720_000, 4, {"feature:job": 5}, {"feature:age": 6}, 7, 0.8, 0.1, 9),
+            ModelStatus(
+                "income", {"3": 100}, 1, 2, 3_720_000, 4, {"feature:job": 5}, {"feature:age": 6}, 7, 0.8, 0.1, 9
+            ),
         ),
         partitions=(PartitionStatus("predictions", 0, 1000, 10, 900, {"retention": 1}),),
         rejects={("predictions", "malformed"): 3},

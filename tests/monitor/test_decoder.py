@@ -99,9 +99,7 @@ def test_both_passes_read_what_the_standard_library_reads(values: list[Any]) -> 
     expected: list[tuple[object, ...] | None] = []
     for value in values:
         for record in value if isinstance(value, list) else [value]:
-            expected.append(
-                tuple(look_up(record, path) for path in PATHS) if isinstance(record, dict) else None
-            )
+            expected.append(tuple(look_up(record, path) for path in PATHS) if isinstance(record, dict) else None)
     assert [row for row, _ in enumerate(expected) if expected[row] is None] == sorted(found.rejects)
     assert len(found.offsets) == len(expected)
     for row, wanted in zip(rows(found) if expected else [], expected, strict=True):

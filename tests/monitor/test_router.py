@@ -21,9 +21,9 @@ LIMITS = IngestSection.model_validate({"max_future_skew": "5m"})
 
 def section(folder: Path, name: str, **columns: object) -> ModelSection:
     path = folder / f"{name}.parquet"
-    pd.DataFrame(
-        {"age": [20.0, 30.0, 40.0, 50.0], "job": ["a", "a", "b", "b"], "prediction": [0, 1, 0, 1]}
-    ).to_parquet(path)
+    pd.DataFrame({"age": [20.0, 30.0, 40.0, 50.0], "job": ["a", "a", "b", "b"], "prediction": [0, 1, 0, 1]}).to_parquet(
+        path
+    )
     return ModelSection.model_validate(
         {
             "name": name,

@@ -155,7 +155,9 @@ def roughly_in_order(rows: list[Row], jitter: int) -> list[Row]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(rows_strategy, rows_strategy, st.sampled_from([MINUTE, 5 * MINUTE, 60 * MINUTE]), st.randoms(use_true_random=False))
+@given(
+    rows_strategy, rows_strategy, st.sampled_from([MINUTE, 5 * MINUTE, 60 * MINUTE]), st.randoms(use_true_random=False)
+)
 def test_windows_hold_exactly_the_rows_that_came_in_time(one: list[Row], two: list[Row], jitter: int, dice) -> None:  # type: ignore[no-untyped-def]
     partitions = {Partition("t", 0): roughly_in_order(one, jitter), Partition("t", 1): roughly_in_order(two, jitter)}
     results = []

@@ -1,0 +1,160 @@
+"""The command line, as a process: exit codes and what a person reads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.census import PREDICTIONS, REFERENCE
+
+if TYPE_CHECKING:
+    from tests.servers.kafka import KafkaBroker
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def leewayd(*arguments: object, folder: Path = ROOT, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "monitor", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=folder)
+
+
+def config(folder: Path, more: str = "", columns: str = "") -> Path:
+    path = folder / "config.toml"
+    path.write_text(
+        f"""
+[state]
+dir = "{folder / "state"}"
+[http]
+listen = "127.0.0.1:0"
+[file]
+predictions = ["{PREDICTIONS}"]
+[[models]]
+name = "income"
+task = "binary"
+reference = "{REFERENCE}"
+pane = "1d"
+windows = ["28d"]
+lateness = "1d"
+segments = ["SEX"]
+[models.columns]
+timestamp = "timestamp"
+prediction = "prediction"
+score = "predicted_probability"
+label = "employed"
+id = "id"
+{columns}
+{more}
+"""
+    )
+    return path
+
+
+def test_help_tells_every_command_and_version_is_told() -> None:
+    told = leewayd("--help")
+    assert told.returncode == 0
+    for command in ("run", "check", "schema", "demo", "reference"):
+        assert command in told.stdout
+    assert leewayd("--version").stdout.startswith("leewayd ")
+
+
+def test_wrong_usage_exits_with_2() -> None:
+    for arguments in (("run",), ("no-such-command",), ("run", "--no-such-option", "x")):
+        assert leewayd(*arguments).returncode == 2
+
+
+def test_check_of_a_good_configuration_says_what_it_found(tmp_path: Path) -> None:
+    done = leewayd("check", config(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert 'model "income": 18 subjects, reference of' in done.stdout
+    assert "ok (1 rules, 1 receivers)" in done.stdout
+
+
+def test_check_tells_every_fault_of_references_and_secrets_at_once(tmp_path: Path) -> None:
+    more = """
+[[receivers]]
+name = "team"
+type = "slack"
+url_env = "NO_SUCH_VARIABLE"
+[[receivers]]
+name = "call"
+type = "pagerduty"
+routing_key_file = "no-such-file"
+"""
+    path = config(tmp_path, more, columns='features = ["AGE"]')
+    done = leewayd("check", path)
+    assert done.returncode == 2
+    assert "NO_SUCH_VARIABLE is not set" in done.stderr
+    assert "no-such-file" in done.stderr
+    assert "the reference has no column 'AGE'; did you mean 'AGEP'?" in done.stderr
+    assert done.stderr.rstrip().endswith("3 problems")
+    assert "Traceback" not in done.stderr
+
+
+def test_run_refuses_a_bad_configuration_before_anything_starts(tmp_path: Path) -> None:
+    path = config(tmp_path, "[kafkaa]\nx = 1")
+    done = leewayd("run", path)
+    assert done.returncode == 2
+    assert "kafkaa: unknown key; did you mean 'kafka'?" in done.stderr
+    assert not (tmp_path / "state").exists()
+
+
+def test_schema_is_json() -> None:
+    assert json.loads(leewayd("schema").stdout)["type"] == "object"
+
+
+def test_a_profile_is_built_shown_and_taken_for_the_reference(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    target = tmp_path / "income.profile.json"
+    done = leewayd("reference", "build", path, "-o", target)
+    assert done.returncode == 0, done.stderr
+    assert "rows as counts of 18 subjects" in done.stdout
+    shown = leewayd("reference", "show", target)
+    assert shown.returncode == 0
+    for text in ("segments: SEX=1, SEX=2", "feature:AGEP", "numeric", "score"):
+        assert text in shown.stdout
+    path.write_text(path.read_text().replace(str(REFERENCE), str(target)))
+    assert leewayd("check", path).returncode == 0
+    assert leewayd("reference", "show", path).returncode == 2
+
+
+def test_a_replay_runs_to_its_end_and_leaves_its_state(tmp_path: Path) -> None:
+    done = leewayd("run", config(tmp_path), "--exit", timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert events[0] == "http server started"
+    assert "replay finished" in events
+    assert events[-1] == "daemon stopped"
+    assert (tmp_path / "state" / "leewayd.db").exists()
+
+
+@pytest.fixture(scope="module")
+def demo() -> subprocess.CompletedProcess[str]:
+    return leewayd("demo", "--exit", "--listen", "127.0.0.1:0", timeout=300)
+
+
+def test_the_demo_tells_its_story_and_exits_with_0(demo: subprocess.CompletedProcess[str]) -> None:
+    done = demo
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = done.stdout
+    assert text.index("FIRING") < text.index("retraining called")
+    assert "Nine months in one sitting" in text
+
+
+@pytest.mark.slow
+@pytest.mark.kafka
+def test_the_demo_tells_the_same_story_through_a_broker(
+    demo: subprocess.CompletedProcess[str], kafka: KafkaBroker
+) -> None:
+    brokered = leewayd("demo", "--exit", "--listen", "127.0.0.1:0", "--kafka", kafka.bootstrap, timeout=300)
+    assert brokered.returncode == 0, brokered.stdout + brokered.stderr
+
+    def story(text: str) -> list[str]:
+        return [line for line in text.splitlines() if line.startswith(("FIRING", "RESOLVED"))]
+
+    assert story(brokered.stdout) == story(demo.stdout)
+    assert len(story(demo.stdout)) > 2
