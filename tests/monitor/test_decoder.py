@@ -96,10 +96,11 @@ def look_up(record: Any, path: str) -> object:
 @given(st.lists(documents, min_size=1, max_size=6))
 def test_both_passes_read_what_the_standard_library_reads(values: list[Any]) -> None:
     found = decode(*(json.dumps(value).encode() for value in values), max_rows=100)
-    expected: list[tuple[object, ...] | None] = []
-    for value in values:
-        for record in value if isinstance(value, list) else [value]:
-            expected.append(tuple(look_up(record, path) for path in PATHS) if isinstance(record, dict) else None)
+    expected = [
+        tuple(look_up(record, path) for path in PATHS) if isinstance(record, dict) else None
+        for value in values
+        for record in (value if isinstance(value, list) else [value])
+    ]
     assert [row for row, _ in enumerate(expected) if expected[row] is None] == sorted(found.rejects)
     assert len(found.offsets) == len(expected)
     for row, wanted in zip(rows(found) if expected else [], expected, strict=True):
