@@ -96,7 +96,7 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     p_pooled, q_pooled = effects.shares(c), effects.shares(r)
     delta = effects.triangular(effects.shares(c_worth), effects.shares(r_worth))
     low_bins, high_bins = _bounds(delta * size, freedom, part)
-    smooth, directions = _smooth_effect(reference, seen)
+    smooth, directions = _smooth_effect(reference, _unseen_as_rare(reference, seen, novel))
     low_smooth, _ = _bounds(smooth * size, directions, part)
     low = np.maximum(low_bins, low_smooth) / size
     low = np.fmax(low, _location_effect(reference, window, n, part))
@@ -209,6 +209,15 @@ def _novel(
     low, _ = _binomial_bounds(beyond / phi, n / phi, alpha / 2)
     _, high = _binomial_bounds(known / phi + once, m / phi, alpha / 2)
     return np.asarray(low > high)
+
+
+def _unseen_as_rare(reference: Reference, seen: NDArray[np.float64], novel: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Categories never seen counted with the rare ones, unless there are surely too many: ids are always new."""
+    joined = seen.copy()
+    moved = np.where(novel | reference.layout.numeric, 0.0, seen[..., -1])
+    joined[..., -2] += moved
+    joined[..., -1] -= moved
+    return joined
 
 
 def _pooled(

@@ -250,6 +250,22 @@ def test_many_ids_seen_once_each_do_not_make_the_next_ids_a_drift() -> None:
     assert judge(reference, live, Settings(alpha=ALPHA)).status[PSI, 0] == OK
 
 
+@pytest.mark.parametrize("rows", [1_000, 20_000])
+def test_users_of_whom_every_twelfth_is_new_are_no_drift_as_long_as_no_more_are(rows: int) -> None:
+    generator = np.random.default_rng(26)
+    users = generator.integers(0, 20_000, 50_000)
+    known, times = np.unique(users, return_counts=True)
+    column = np.full(20_000, HIGH)  # of each user: the most frequent have columns of their own
+    column[known] = LOW
+    column[known[np.argsort(-times)[:BINS]]] = np.arange(BINS)
+    reference = reference_of({"feature:user": column[users]})
+    live = stack(
+        [count(reference.layout, {"feature:user": column[generator.integers(0, 20_000, rows)]}) for _ in range(50)]
+    )
+    assert (live.bins[:, 0, HIGH] > 0.06 * rows).all()
+    assert (judge(reference, live, Settings(alpha=ALPHA)).status == OK).all()
+
+
 def test_where_windows_scatter_by_themselves_a_far_mean_is_still_found() -> None:
     # Rows worth next to nothing, but 30 windows of the reference tell how far a mean may lie.
     generator = np.random.default_rng(24)

@@ -115,7 +115,7 @@ def test_a_profile_is_built_shown_and_taken_for_the_reference(tmp_path: Path) ->
     assert "rows as counts of 18 subjects" in done.stdout
     shown = leewayd("reference", "show", target)
     assert shown.returncode == 0
-    for text in ("segments: SEX=1, SEX=2", "feature:AGEP", "numeric", "score"):
+    for text in ("segments: SEX=", "feature:AGEP", "numeric", "score"):
         assert text in shown.stdout
     path.write_text(path.read_text().replace(str(REFERENCE), str(target)))
     assert leewayd("check", path).returncode == 0

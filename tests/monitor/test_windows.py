@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +20,7 @@ from monitor.panes import EMPTY
 from monitor.pyramid import window_step
 from monitor.records import Decoded, ModelRows, Partition, Position
 from monitor.saved import SavedModel
-from monitor.windows import ALL, OVERFLOW, ModelWindows, SeriesKey
+from monitor.windows import ALL, OVERFLOW, Due, ModelWindows, SeriesKey
 
 SUBJECTS = 2
 PANE, LATENESS = MINUTE, 2 * MINUTE
@@ -78,7 +80,7 @@ class Rig:
         self.intake.offer(chunk(partition, rows, first))
         self.look(self.intake.drain())
 
-    def look(self, dues) -> None:  # type: ignore[no-untyped-def]  # an iterator of (windows, due)
+    def look(self, dues: Iterator[tuple[ModelWindows, Due]]) -> None:
         for windows, due in dues:
             ranges = windows.window_offsets(due)
             for key, series in windows.series.items():
@@ -155,10 +157,11 @@ def roughly_in_order(rows: list[Row], jitter: int) -> list[Row]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    rows_strategy, rows_strategy, st.sampled_from([MINUTE, 5 * MINUTE, 60 * MINUTE]), st.randoms(use_true_random=False)
-)
-def test_windows_hold_exactly_the_rows_that_came_in_time(one: list[Row], two: list[Row], jitter: int, dice) -> None:  # type: ignore[no-untyped-def]
+@given(rows_strategy, rows_strategy, st.sampled_from([1, 5, 60]), st.randoms(use_true_random=False))
+def test_windows_hold_exactly_the_rows_that_came_in_time(
+    one: list[Row], two: list[Row], minutes: int, dice: random.Random
+) -> None:
+    jitter = minutes * MINUTE
     partitions = {Partition("t", 0): roughly_in_order(one, jitter), Partition("t", 1): roughly_in_order(two, jitter)}
     results = []
     for _ in range(2):
