@@ -97,7 +97,7 @@ def _categorical(
     p, q = shares(now[columns].astype(np.float64)), shares(before[columns].astype(np.float64))
     with np.errstate(invalid="ignore", divide="ignore"):
         blame = np.where(p + q > 0, (p - q) ** 2 / (p + q), 0.0)
-    parts = []
+    parts: list[str] = []
     for place in np.argsort(-blame, kind="stable")[:2].tolist():
         # A change that is spread over many categories still names the first of them.
         if parts and blame[place] <= 0.05 * blame.sum():

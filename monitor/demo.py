@@ -237,6 +237,7 @@ def _conclude(console: Console, config: Config, story: _Story) -> None:
     pages = sum(path == "/page" and body["event"] == "alert.firing" for path, body in story.received)
     console.print()
     console.print(
-        f"[bold]Nine months in one sitting.[/] Alerts: {len(story.fired)}. Calls for retraining: {calls}. Pages: {pages}."
+        f"[bold]Nine months in one sitting.[/] Alerts: {len(story.fired)}, calls for retraining: {calls}, "
+        f"pages: {pages}."
     )
     console.print(f"See http://{config.http.listen}/metrics and {EXAMPLE.name}/demo.toml; README.md goes on from here.")

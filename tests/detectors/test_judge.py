@@ -62,7 +62,7 @@ def reference_rows(rows: int, generator: np.random.Generator, missing: float = M
 def population(
     reference: Reference, shift: float = 0, spread: float = 1, missing: float = MISSING_RATE
 ) -> NDArray[np.float64]:
-    """float64[S, COLUMNS]: the true share of each column, the numeric features shifted and spread on the normal scale."""
+    """float64[S, COLUMNS]: true shares; numeric features are shifted and spread (lognormal ones in their logarithm)."""
     layout = reference.layout
     found = np.zeros((len(KINDS), COLUMNS))
     for place, kind in enumerate(KINDS):
@@ -111,7 +111,6 @@ def test_without_drift_alarms_stay_within_the_budget(kept: int, rows: int) -> No
         assert (judgement.status[:, [PSI, GONE]] != INSUFFICIENT).all()
         alarms += [found_drifted(judgement, PSI).sum(), found_drifted(judgement, GONE).sum()]
     decisions = references * many * len(KINDS)
-    print("FA", kept, rows, alarms, decisions, most_by_chance(decisions, ALPHA))
     assert (alarms <= most_by_chance(decisions, ALPHA)).all()
 
 
@@ -126,7 +125,6 @@ def test_a_less_sure_decision_errs_no_more_often_than_it_says(rows: int) -> None
         reference = reference_rows(5_000, generator)
         judgement = judge(reference, windows(population(reference), rows, many, generator), settings)
         alarms += [found_drifted(judgement, PSI).sum(), found_drifted(judgement, GONE).sum()]
-    print("FA05", rows, alarms, references * many * 20)
     assert (alarms <= most_by_chance(references * many * len(KINDS), 0.05)).all()
 
 
@@ -208,7 +206,6 @@ def test_a_change_that_matters_is_found_in_95_of_100_windows(
         live = windows(population(reference, shift, spread), rows, 50, generator)
         judgement = judge(reference, live, Settings(min_effect=min_effect, alpha=ALPHA))
         found.append(found_drifted(judgement, PSI)[:, reference.layout.numeric])
-    print("POWER", shift, spread, rows, min_effect, np.mean(found))
     assert np.mean(found) >= 0.95
 
 
@@ -217,7 +214,6 @@ def test_three_in_a_hundred_missing_where_none_were_are_found() -> None:
     reference = reference_rows(50_000, generator, missing=0)
     live = windows(population(reference, missing=0.03), 5_000, 100, generator)
     found = found_drifted(judge(reference, live, Settings(min_missing=0.01, alpha=ALPHA)), GONE)
-    print("POWER missing", found.mean())
     assert found.mean() >= 0.95
     still = windows(population(reference, missing=0.005), 5_000, 100, generator)
     assert not found_drifted(judge(reference, still, Settings(min_missing=0.01, alpha=ALPHA)), GONE).any()
@@ -297,7 +293,6 @@ def test_the_lower_bound_lies_below_the_true_psi_as_often_as_it_says(shift: floa
         live = windows(population(reference, shift, spread), rows, 2, generator)
         lower = judge(reference, live, Settings(alpha=0.05)).lower[:, PSI, reference.layout.numeric]
         above, runs = above + int((lower > true).sum()), runs + lower.size
-    print("COVER", shift, spread, rows, above, runs)
     assert above <= most_by_chance(runs, 0.05)
 
 
@@ -312,7 +307,6 @@ def test_on_few_categories_the_bounds_enclose_the_true_effect_as_often_as_they_s
         reference = reference_of({"feature:c": generator.choice(COLUMNS, 3_000, p=q[0])})
         judgement = judge(reference, windows(p, 1_000, 1, generator), Settings(alpha=0.05))
         outside += [judgement.lower[0, PSI, 0] > psi, judgement.upper[0, PSI, 0] < psi]
-    print("BOTH", outside, runs)
     assert (outside <= most_by_chance(runs, 0.05)).all()
 
 

@@ -1,0 +1,76 @@
+"""From JSON messages to columns of the counts matrix, on the census log."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from monitor.config import IngestSection
+from monitor.config_file import parse_config
+from monitor.decoder import JsonDecoder
+from monitor.records import Messages, Partition
+from monitor.reference_build import load_reference
+from monitor.router import ModelRoute, Router
+from tests.census import REFERENCE, census, messages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BATCH, ROWS = 5_000, 100_000
+
+
+def best(work, repeats: int = 3) -> float:  # type: ignore[no-untyped-def]  # a function without arguments
+    """Seconds of the fastest of some runs."""
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def measure() -> Iterator[tuple[str, str]]:
+    values = messages(census()[:ROWS])
+    chunks = [
+        Messages(Partition("t", 0), np.arange(first, first + BATCH), values[first : first + BATCH])
+        for first in range(0, ROWS, BATCH)
+    ]
+    config = parse_config(
+        {
+            "kafka": {"bootstrap_servers": ["x:1"], "predictions": ["t"]},
+            "models": [
+                {
+                    "name": "income", "task": "binary", "reference": str(REFERENCE), "segments": ["SEX"],
+                    "columns": {
+                        "timestamp": "timestamp", "id": "id", "prediction": "prediction",
+                        "score": "predicted_probability", "label": "employed",
+                    },
+                }
+            ],
+        },
+        REFERENCE.parent,
+    )  # fmt: skip
+    route = ModelRoute(config.models[0], load_reference(config.models[0]))
+    decoder = JsonDecoder(route.kinds(), 1_000_000, 10_000)
+    router = Router([route], IngestSection(), keep_rejected=False)
+    paths = list(route.kinds())
+
+    def plain() -> None:
+        for chunk in chunks:
+            for value in chunk.values:
+                record = json.loads(value or b"")
+                tuple(record.get(path) for path in paths)
+
+    typed = best(lambda: [decoder.decode(chunk) for chunk in chunks])
+    standard = best(plain)
+    whole = best(lambda: [router.decode(chunk, 2**45) for chunk in chunks])
+    size = sum(map(len, values)) / ROWS
+    yield (f"JSON records of {size:.0f} bytes to raw columns", f"{ROWS / typed:,.0f} rows/s")
+    yield (
+        "the same with json.loads and look-ups",
+        f"{ROWS / standard:,.0f} rows/s ({typed / standard:.2f} of the time)",
+    )
+    yield (f"JSON records to encoded rows, {len(paths)} fields", f"{ROWS / whole:,.0f} rows/s")

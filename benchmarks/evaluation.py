@@ -1,0 +1,64 @@
+"""One evaluation: all subjects of all window lengths, for windows of any number of rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.decoding import best
+from detectors.judge import Settings, judge
+from detectors.layout import Counts
+from detectors.reference import Reference, independent_rows, prepare
+from monitor.config import ColumnsSection, ModelSection
+from monitor.counting import count_groups, moments_as_float
+from monitor.encoder import Encoder
+from monitor.reference_build import build_profile
+from monitor.tables import DataTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from monitor.profile import Profile
+
+NUMERIC, CATEGORICAL, WINDOWS = 200, 20, 3
+
+
+def frame(rows: int, seed: int) -> pd.DataFrame:
+    """Numeric features of several shapes, categorical ones with up to 50 categories."""
+    dice = np.random.default_rng(seed)
+    columns: dict[str, object] = {}
+    for place in range(NUMERIC):
+        columns[f"n{place}"] = dice.normal(0, 1, rows) if place % 2 else dice.lognormal(0, 1, rows)
+    for place in range(CATEGORICAL):
+        columns[f"c{place}"] = np.minimum(dice.zipf(1.7, rows), 50).astype(str)
+    columns["prediction"] = dice.integers(0, 2, rows)
+    return pd.DataFrame(columns)
+
+
+def counted(profile: Profile, rows: int) -> Counts:
+    """Three windows of so many rows."""
+    parts = []
+    for window in range(WINDOWS):
+        table = frame(rows, seed=100 + window)
+        codes, z = Encoder(profile).encode([table[name].tolist() for name in profile.columns])
+        part = count_groups(codes, z, np.zeros(rows, dtype=np.int64), 1)
+        parts.append((part.rows[0], part.bins[0], moments_as_float(part.moments[0]), part.extremes[0]))
+    return Counts(*(np.stack(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def measure() -> Iterator[tuple[str, str]]:
+    section = ModelSection(
+        name="m", task="binary", reference="none", columns=ColumnsSection(timestamp="t", prediction="prediction")
+    )  # type: ignore[arg-type]  # pydantic makes it a path
+    profile = build_profile(DataTable(frame(50_000, seed=1)), section)
+    size = len(profile.layout.subjects)
+    reference: Reference = prepare(profile.layout, profile.counts, independent_rows(size))
+    settings = Settings(alpha=1e-6)
+    seconds = {}
+    for rows in (1_000, 100_000):
+        windows = counted(profile, rows)
+        seconds[rows] = best(lambda windows=windows: judge(reference, windows, settings), repeats=10)
+        yield (f"judging {size} subjects in {WINDOWS} windows of {rows:,} rows", f"{seconds[rows] * 1000:.1f} ms")
+    yield ("a hundred times the rows take", f"{seconds[100_000] / seconds[1_000]:.2f} of the time")
