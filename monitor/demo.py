@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from alerts.messages import utc
@@ -178,7 +179,7 @@ def _play(
     exit_when_told: bool,
 ) -> None:
     stop = stop_on_signals()
-    rows_total = 256_089
+    rows_total = pq.read_metadata(EXAMPLE / "predictions.parquet").num_rows
     task = progress.add_task("reading", total=rows_total, rows=0)
 
     def observe(evaluation: Evaluation, outcome: Outcome) -> None:

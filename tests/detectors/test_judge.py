@@ -128,6 +128,25 @@ def test_a_less_sure_decision_errs_no_more_often_than_it_says(rows: int) -> None
     assert (alarms <= most_by_chance(references * many * len(KINDS), 0.05)).all()
 
 
+def test_categories_ranked_by_a_small_reference_raise_no_alarm_for_having_been_lucky() -> None:
+    # Which of two equally frequent categories comes first is the luck of the reference; another sample has other luck.
+    # The share of each reference's luck is common to its windows, so many references are needed to see it.
+    generator = np.random.default_rng(21)
+    settings = Settings(min_effect=0, alpha=ALPHA, min_rows=50)
+    alarms, many, references, subjects = 0, 1_000, 20, 6
+    for _ in range(references):
+        columns = {f"feature:{place}": generator.choice(50, 2_000, p=ZIPF) for place in range(subjects)}
+        reference = reference_of(columns)
+        shares = np.zeros((subjects, COLUMNS))
+        shares[:, :50] = ZIPF
+        held = reference.counts.bins[:, :50] > 0
+        shares[:, HIGH] = np.where(held, 0.0, ZIPF).sum(axis=1)
+        shares[:, :50] *= held
+        judgement = judge(reference, windows(shares, 1_000, many, generator), settings)
+        alarms += int(found_drifted(judgement, PSI).sum())
+    assert alarms <= most_by_chance(references * many * subjects, ALPHA)
+
+
 def test_real_rows_without_drift_raise_no_alarm() -> None:
     generator = np.random.default_rng(11)
     columns = {"feature:x": generator.normal(size=20_000), "feature:c": generator.choice(50, 20_000, p=ZIPF)}
