@@ -69,7 +69,7 @@ def prepare(layout: Layout, counts: Counts, dispersion: Dispersion) -> Reference
     held = counts.bins[np.arange(len(layout.subjects))[:, None], order].astype(np.float64)
     q = np.nan_to_num(shares(held))
     least = np.broadcast_to((1.0 / LADDER)[:, None], (len(LADDER), len(layout.subjects)))
-    # Categories are ordered by how many of each the reference happened to hold. Any polynomial of such ranks would find,
-    # in every other sample, that the lucky ones have lost: smooth directions are for values that have an order.
+    # Categories are ordered by how many of each the reference happened to hold. Any polynomial of such ranks would
+    # find, in every other sample, that the lucky ones have lost: smooth directions are for values that have an order.
     basis = np.where(layout.numeric[:, None, None], smooth_basis(q), 0.0)
     return Reference(layout, counts, dispersion, order, held, q, pool_columns(q, least), basis)

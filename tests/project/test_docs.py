@@ -52,7 +52,7 @@ def test_make_targets_and_files_that_pages_name_exist(page: Path) -> None:
 def test_ci_runs_what_the_readme_tells() -> None:
     told = (ROOT / "README.md").read_text()
     for line in (ROOT / ".ci" / "run").read_text().splitlines():
-        if line.startswith("make demo") or line.startswith("make test"):
+        if line.startswith(("make demo", "make test")):
             assert line.split()[1].removesuffix("-all") in told
 
 
