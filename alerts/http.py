@@ -93,7 +93,8 @@ class Urllib3Transport:
         except _FAULTS as error:
             raise TransportError(type(error).__name__) from None
         # A time-out for each read would never end with a receiver that sends a byte at a time.
-        deadline = threading.Timer(request.timeout_seconds, _hang_up, (connection,))
+        late = threading.Event()
+        deadline = threading.Timer(request.timeout_seconds, _hang_up, (connection, late))
         try:
             connection.connect()
             self._inspect(connection)
@@ -103,6 +104,8 @@ class Urllib3Transport:
                 headers[name] = value
             connection.request("POST", target, request.body, dict(headers), preload_content=False, decode_content=False)
             answer = connection.getresponse()
+            if late.is_set():
+                raise TransportError("the answer's head did not come in time")
             found = {name.lower(): value for name, value in answer.headers.items()}
             return HttpResponse(answer.status, found, _body(answer))
         except _FAULTS as error:
@@ -134,7 +137,8 @@ def _body(answer: urllib3.BaseHTTPResponse) -> bytes:
         return b""
 
 
-def _hang_up(connection: HTTPConnection) -> None:
+def _hang_up(connection: HTTPConnection, late: threading.Event) -> None:
+    late.set()
     sock = connection.sock
     if sock is not None:
         try:

@@ -163,7 +163,7 @@ def plan(
 
 def dedup_key_of(key: IncidentKey, opened: int) -> str:
     """A name of bounded length (PagerDuty takes 255 characters) that a restart cannot change."""
-    digest = hashlib.sha256("\x00".join((*key, str(opened))).encode()).hexdigest()[:24]
+    digest = hashlib.sha256("\x00".join((*key, str(opened))).encode("utf-8", "surrogatepass")).hexdigest()[:24]
     return f"leeway-{digest}"
 
 
