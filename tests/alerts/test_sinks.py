@@ -164,14 +164,15 @@ def test_the_log_gets_the_text() -> None:
 
 def test_a_message_tells_what_how_much_how_sure_since_when_and_on_what() -> None:
     text = words(trigger(runbook="https://wiki.example.org/drift"), None).text()
+    wind, delay, carrier, _ = (finding.detail for finding in DRIFTED)
     assert text.splitlines() == [
         "feature drift on flights (version v7): wind_speed and 3 more have drifted",
         "Severity: critical",
         "Since: 2013-04-02 06:00 UTC",
         "Seen in: window 1h, 2013-04-02 05:00 to 06:00 UTC, 11,842 rows",
-        f"- {DRIFTED[0].detail}. Change of the missing share 0.412, surely between 0.388 and 0.436; it matters from 0.02",
-        f"- {DRIFTED[1].detail}. PSI 0.214, surely between 0.187 and 0.243; it matters from 0.02",
-        f"- {DRIFTED[2].detail}. PSI 0.1, surely between 0.0875 and 0.14; it matters from 0.02",
+        f"- {wind}. Change of the missing share 0.412, surely between 0.388 and 0.436; it matters from 0.02",
+        f"- {delay}. PSI 0.214, surely between 0.187 and 0.243; it matters from 0.02",
+        f"- {carrier}. PSI 0.1, surely between 0.0875 and 0.14; it matters from 0.02",
         "- and 1 more",
         "Runbook: https://wiki.example.org/drift",
     ]
