@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from alerts.http import TransportError
 from alerts.sinks.log import Log
@@ -114,6 +114,16 @@ def settle(report: Report, now: int, fraction: float) -> OutboxEntry | None:
     attempts = entry.attempts + 1
     delay = next_delay(attempts, fraction, outcome.after_seconds)
     return replace(entry, attempts=attempts, not_before=now + int(delay * 1000), last_error=outcome.reason)
+
+
+class Delivery(Protocol):
+    """Takes saved entries for one attempt each, and tells later what came of it."""
+
+    def submit(self, entry: OutboxEntry) -> None:
+        """Hands over an entry for one attempt."""
+
+    def reports(self) -> list[Report]:
+        """What has come of attempts since the last call."""
 
 
 class Courier:

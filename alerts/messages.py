@@ -14,7 +14,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
     from alerts.policy import Notice
-    from alerts.rules import Evidence, Rule
+    from alerts.rules import Evidence, Rule, Transition
 
 _TOP = 3
 _LONGEST = 500
@@ -93,7 +93,13 @@ def words(notice: Notice, dashboard_url: str | None) -> Words:
     more = len(subjects) - _TOP
     if more > 0:
         findings = (*findings, f"and {more} more")
-    return Words(f"{tidy(rule.name)} on {model}: {_headline(subjects, rule)}", facts, findings, links)
+    return Words(summary(notice.transition, rule), facts, findings, links)
+
+
+def summary(change: Transition, rule: Rule) -> str:
+    """One line: which rule, which model, what about it."""
+    model = change.key.model if change.key.version == "-" else f"{change.key.model} (version {change.key.version})"
+    return f"{tidy(rule.name)} on {tidy(model)}: {_headline(_subjects(change.evidence), rule)}"
 
 
 def cut(text: str, limit: int) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from alerts.delivery import Courier, Report
+    from alerts.delivery import Delivery, Report
     from alerts.evaluation import Evaluation
     from alerts.rules import Step
 
@@ -68,7 +68,7 @@ class Alerting:
     """
 
     def __init__(
-        self, routing: Routing, courier: Courier, log: FilteringBoundLogger, random: Callable[[], float]
+        self, routing: Routing, courier: Delivery, log: FilteringBoundLogger, random: Callable[[], float]
     ) -> None:
         self._routing, self._courier, self._log, self._random = routing, courier, log, random
         self._rules = tuple(routing.rules.values())

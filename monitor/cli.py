@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from alerts.messages import utc
 from detectors.layout import HIGH, INVALID, LOW, MISSING
+from monitor.backtest import replayed, run_backtest
 from monitor.clock import system_clock
 from monitor.config import Config, LogSection
 from monitor.config_file import read_config
@@ -24,8 +28,13 @@ from monitor.event_time import rfc3339
 from monitor.logs import make_log
 from monitor.profile import Profile, load_profile, save_profile
 from monitor.reference_build import load_reference
+from monitor.report import render_report
 from monitor.routing import make_routing
 from monitor.run import load_profiles, run
+
+if TYPE_CHECKING:
+    from monitor.history import History
+    from monitor.snapshot import Snapshot
 
 app = typer.Typer(
     name="leewayd",
@@ -141,6 +150,66 @@ def demo(
         console=Console(highlight=False),
     )
     raise typer.Exit(0 if told else 1)
+
+
+@app.command()
+def backtest(
+    config: ConfigPath,
+    logs: Annotated[
+        list[Path], typer.Option("--input", "-i", metavar="LOG", help="JSON lines or Parquet; repeatable.")
+    ],
+    model: Annotated[str | None, typer.Option(help="Which model; needed if several would read every record.")] = None,
+    lines: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="OUT", help="Write evaluations, alerts, notifications as JSON lines."),
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--html", metavar="REPORT", help="Write a report, one HTML file.")
+    ] = None,
+    fail_on_alert: Annotated[bool, typer.Option("--fail-on-alert", help="Exit with 1 if an alert would fire.")] = False,
+) -> None:
+    """Replays a log through configuration and rules: what would have fired, and when. Tells nobody."""
+    settings = replayed(read_config(config), [path.resolve() for path in logs], model)
+    clock = system_clock()
+    console = Console(highlight=False, stderr=True)
+    progress = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[rows]:>12,} rows"),
+        TimeElapsedColumn(), console=console,
+    )  # fmt: skip
+    with progress, lines.open("wb") if lines else nullcontext() as out:
+        task = progress.add_task("reading", total=None, rows=0)
+
+        def show(snapshot: Snapshot) -> None:
+            rows = sum(sum(status.rows.values()) for status in snapshot.models)
+            reached = max((status.watermark or 0 for status in snapshot.models), default=0)
+            progress.update(
+                task, rows=rows, description=f"event time {rfc3339(reached)[:10]}" if reached else "reading"
+            )
+
+        history = run_backtest(
+            settings,
+            now=clock.wall(),
+            monotonic=clock.monotonic,
+            log=make_log(LogSection(level="error", format="console")),
+            write=None if out is None else lambda line: out.write(line + b"\n"),
+            progress=show,
+        )
+    if page is not None:
+        page.write_text(render_report(history, config.name, [path.name for path in logs]), encoding="utf-8")
+    _tell_backtest(history)
+    fired = any(change.state == "firing" for change in history.transitions)
+    raise typer.Exit(1 if fired and fail_on_alert else 0)
+
+
+def _tell_backtest(history: History) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("rule", "alerts", "first", "notifications"):
+        table.add_column(name, justify="right" if name in ("alerts", "notifications") else "left")
+    for name in history.rules:
+        fired = [change for change in history.transitions if change.key.rule == name and change.state == "firing"]
+        sent = sum(notice.rule.name == name for notice in history.notices)
+        table.add_row(name, str(len(fired)), utc(fired[0].at) if fired else "never", str(sent))
+    Console(highlight=False, width=120 if not sys.stdout.isatty() else None).print(table)
 
 
 @reference_app.command("build")

@@ -23,7 +23,7 @@ from monitor.router import ModelRoute, Router
 from monitor.saved import Checkpoint
 from monitor.schedule import Tick
 from monitor.snapshot import EvaluationKey, ModelStatus, PartitionStatus, Snapshot
-from monitor.windows import ModelWindows
+from monitor.windows import ModelWindows, SeriesKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from alerts.evaluation import Evaluation
+    from detectors.layout import Counts
     from monitor.alerting import Alerting, Outcome
     from monitor.clock import Clock
     from monitor.config import Config
@@ -67,7 +68,8 @@ class Daemon:
         alerting: rules and outbox.
         clock: time.
         log: past-tense events.
-        observer: told of every evaluation and what it led to, in order; for the demo.
+        observer: told of every evaluation and what it led to, in order; without an evaluation, of what the end of a
+            series led to. For the demo and for backtests.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class Daemon:
         alerting: Alerting,
         clock: Clock,
         log: FilteringBoundLogger,
-        observer: Callable[[Evaluation, Outcome], object] | None = None,
+        observer: Callable[[Evaluation | None, Outcome], object] | None = None,
     ) -> None:
         self._config, self._source, self._store = config, source, store
         self._alerting, self._clock, self._log, self._observer = alerting, clock, log, observer
@@ -229,7 +231,9 @@ class Daemon:
             for found in gone:
                 del self._evaluations[found]
             if gone:
-                self._alerting.end_series(model.windows.name, key.version, key.segment, at, now)
+                outcome = self._alerting.end_series(model.windows.name, key.version, key.segment, at, now)
+                if self._observer is not None:
+                    self._observer(None, outcome)
                 self._log.info("series ended", model=model.windows.name, version=key.version, segment=key.segment)
 
     def _on_reject(self, partition: Partition, reason: str, value: bytes | None) -> None:
@@ -270,6 +274,13 @@ class Daemon:
             self._store.back_up()
         except StateError as error:
             self._log.error("backup failed", error=str(error))
+
+    def window_counts(self, evaluation: Evaluation) -> Counts:
+        """What the window of an evaluation held; only to be asked while the observer is told of it."""
+        windows = self._models[evaluation.model].windows
+        (step,) = (window.step for window in windows.windows if window.name == evaluation.window)
+        series = windows.series[SeriesKey(evaluation.version, evaluation.segment)]
+        return series.rings[step].window(evaluation.start, evaluation.end)
 
     def deliver(self) -> None:
         """Sends what is due and takes in what became of it, between turns."""

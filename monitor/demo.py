@@ -182,7 +182,7 @@ def _play(
     rows_total = pq.read_metadata(EXAMPLE / "predictions.parquet").num_rows
     task = progress.add_task("reading", total=rows_total, rows=0)
 
-    def observe(evaluation: Evaluation, outcome: Outcome) -> None:
+    def observe(evaluation: Evaluation | None, outcome: Outcome) -> None:
         for change in outcome.transitions:
             if change.state == "firing":
                 story.fired.append(change.key.rule)

@@ -16,6 +16,7 @@ from monitor.secret import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
 
@@ -23,8 +24,13 @@ if TYPE_CHECKING:
     from monitor.config import Config, LogReceiver, PagerDutyReceiver, RuleSection, SlackReceiver, WebhookReceiver
 
 
-def make_routing(config: Config, environment: Mapping[str, str], log: FilteringBoundLogger) -> Routing:
+def make_routing(config: Config, environment: Mapping[str, str] | None, log: FilteringBoundLogger) -> Routing:
     """Everything that alerting needs to know.
+
+    Args:
+        config: validated.
+        environment: of the process; None where nothing will be sent, so that no secret is needed.
+        log: for receivers of type log.
 
     Raises:
         ConfigError: naming every secret that cannot be read.
@@ -75,18 +81,22 @@ def _policy(receiver: SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogR
 def _sink(
     receiver: SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogReceiver,
     config: Config,
-    environment: Mapping[str, str],
+    environment: Mapping[str, str] | None,
     log: FilteringBoundLogger,
 ) -> Sink:
-    place, name, timeout = f'receiver "{receiver.name}"', receiver.name, receiver.timeout / 1000
+    name, timeout = receiver.name, receiver.timeout / 1000
+
+    def secret(file: Path | None, variable: str | None) -> str | None:
+        return "" if environment is None else read_secret(f'receiver "{name}"', file, variable, environment)
+
     if receiver.type == "slack":
-        return Slack(name, _need(read_secret(place, receiver.url_file, receiver.url_env, environment)), timeout)
+        return Slack(name, _need(secret(receiver.url_file, receiver.url_env)), timeout)
     if receiver.type == "pagerduty":
-        key = read_secret(place, receiver.routing_key_file, receiver.routing_key_env, environment)
+        key = secret(receiver.routing_key_file, receiver.routing_key_env)
         return PagerDuty(name, _need(key), receiver.url, config.alerts.source_name, timeout)
     if receiver.type == "webhook":
-        url = receiver.url or _need(read_secret(place, receiver.url_file, receiver.url_env, environment))
-        token = read_secret(place, receiver.token_file, receiver.token_env, environment)
+        url = receiver.url or _need(secret(receiver.url_file, receiver.url_env))
+        token = secret(receiver.token_file, receiver.token_env)
         return Webhook(name, url, token, dict(receiver.headers), timeout)
     return Log(name, lambda kind, text: log.warning("alert", receiver=name, kind=kind, text=text))
 

@@ -94,7 +94,7 @@ def set_up(
     clock: Clock,
     environment: Mapping[str, str],
     log: FilteringBoundLogger,
-    observer: Callable[[Evaluation, Outcome], object] | None = None,
+    observer: Callable[[Evaluation | None, Outcome], object] | None = None,
 ) -> Running:
     """Everything that runs, started.
 

@@ -1,0 +1,197 @@
+"""Small charts as inline SVG, without scripts: they print, and work in a mail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 52, 12, 10, 24
+_MOST_POINTS = 360
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Data coordinates → pixels."""
+
+    x0: float
+    x1: float
+    y1: float
+    height: int
+
+    def x(self, value: float) -> float:
+        span = max(self.x1 - self.x0, 1e-12)
+        return _LEFT + (value - self.x0) / span * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        inner = self.height - _TOP - _BOTTOM
+        return _TOP + inner * (1 - min(max(value / max(self.y1, 1e-12), 0.0), 1.0))
+
+
+def _svg(height: int, label: str, parts: Sequence[str]) -> str:
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(label, quote=True)}">'
+        + "".join(parts)
+        + "</svg>"
+    )
+
+
+def _text(x: float, y: float, text: str, anchor: str = "middle", style: str = "tick") -> str:
+    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands with a comma."""
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _ticks(top: float) -> list[float]:
+    step = 10 ** np.floor(np.log10(max(top, 1e-12)))
+    for part in (0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0):
+        if top / (step * part) <= 4:
+            return [float(step * part * place) for place in range(int(top / (step * part)) + 1)]
+    return [0.0, top]
+
+
+def _axes(frame: _Frame, ends: NDArray[np.int64]) -> list[str]:
+    parts = []
+    for value in _ticks(frame.y1):
+        y = frame.y(value)
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_text(_LEFT - 6, y + 4, number(value), "end"))
+    long = frame.x1 - frame.x0 > 3 * 86_400_000
+    for moment in np.linspace(ends[0], ends[-1], 5):
+        shown = datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d" if long else "%d %b %H:%M")
+        parts.append(_text(min(max(frame.x(moment), _LEFT + 30), _WIDTH - _RIGHT - 34), frame.height - 6, shown))
+    return parts
+
+
+def _thinned(ends: NDArray[np.int64], numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """At most so many points; of each stretch the one whose lower bound is greatest, so that no alarm is lost."""
+    if len(ends) <= _MOST_POINTS:
+        return ends, numbers
+    chosen = []
+    for part in np.array_split(np.arange(len(ends)), _MOST_POINTS):
+        lower = numbers[part, 1]
+        chosen.append(part[0] if np.isnan(lower).all() else part[int(np.nanargmax(lower))])
+    return ends[chosen], numbers[chosen]
+
+
+def _runs(known: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Stretches of points without a gap."""
+    places = np.flatnonzero(known)
+    return [run for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if run.size]
+
+
+def interval_chart(ends: NDArray[np.int64], numbers: NDArray[np.float64], threshold: float, label: str) -> str:
+    """A statistic over time with its interval and threshold.
+
+    Args:
+        ends: int64[N], epoch ms.
+        numbers: float64[N, 3], value, lower and upper bound; NaN where there was too little data.
+        threshold: what the lower bound is held against.
+        label: for who cannot see it.
+    """
+    ends, numbers = _thinned(ends, numbers)
+    shown = numbers[np.isfinite(numbers[:, 0])]
+    if not len(shown):
+        return '<p class="quiet">Never enough data.</p>'
+    top = max(float(np.nanmax(shown[:, 0])) * 1.25, threshold * 2, 1e-6)
+    frame = _Frame(float(ends[0]), float(ends[-1]), top, 200)
+    parts = _axes(frame, ends)
+    for run in _runs(np.asarray(np.isfinite(numbers).all(axis=1))):
+        upper = " ".join(f"{frame.x(ends[place]):.1f},{frame.y(numbers[place, 2]):.1f}" for place in run)
+        lower = " ".join(f"{frame.x(ends[place]):.1f},{frame.y(numbers[place, 1]):.1f}" for place in run[::-1])
+        parts.append(f'<polygon class="band" points="{upper} {lower}"/>')
+    for column, style in ((0, "value"), (1, "lower")):
+        for run in _runs(np.isfinite(numbers[:, column])):
+            points = " ".join(f"{frame.x(ends[place]):.1f},{frame.y(numbers[place, column]):.1f}" for place in run)
+            parts.append(f'<polyline class="{style}" points="{points}"/>')
+    y = frame.y(threshold)
+    parts.append(f'<line class="threshold" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+    return _svg(200, label, parts)
+
+
+def area_chart(ends: NDArray[np.int64], values: NDArray[np.float64], label: str) -> str:
+    """A quantity over time, such as rows in a window."""
+    numbers = np.repeat(values[:, None], 3, axis=1)
+    ends, numbers = _thinned(ends, numbers)
+    frame = _Frame(float(ends[0]), float(ends[-1]), max(float(numbers.max()), 1.0) * 1.1, 120)
+    points = " ".join(f"{frame.x(end):.1f},{frame.y(row[0]):.1f}" for end, row in zip(ends, numbers, strict=True))
+    floor = frame.y(0)
+    area = f"{frame.x(ends[0]):.1f},{floor:.1f} {points} {frame.x(ends[-1]):.1f},{floor:.1f}"
+    return _svg(120, label, [*_axes(frame, ends), f'<polygon class="band" points="{area}"/>'])
+
+
+def spans_chart(spans: Sequence[tuple[str, Sequence[tuple[int, int]]]], first: int, last: int, label: str) -> str:
+    """When something was the case: a line a name, a bar a span (epoch ms)."""
+    height = _TOP + 26 * len(spans) + _BOTTOM
+    frame = _Frame(float(first), float(last), 1.0, height)
+    parts = []
+    for place, (name, found) in enumerate(spans):
+        y = _TOP + 26 * place
+        parts.append(_text(_LEFT, y + 9, name, "start", "name"))
+        parts.append(f'<rect class="rail" x="{_LEFT}" y="{y + 13}" width="{_WIDTH - _LEFT - _RIGHT}" height="7"/>')
+        for start, end in found:
+            width = max(frame.x(end) - frame.x(start), 2.0)
+            parts.append(f'<rect class="firing" x="{frame.x(start):.1f}" y="{y + 13}" width="{width:.1f}" height="7"/>')
+    for moment in np.linspace(first, last, 5):
+        shown = datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d")
+        parts.append(_text(min(max(frame.x(moment), _LEFT + 30), _WIDTH - _RIGHT - 34), height - 6, shown))
+    return _svg(height, label, parts)
+
+
+def density_chart(
+    edges: NDArray[np.float64], reference: NDArray[np.float64], window: NDArray[np.float64], label: str
+) -> str:
+    """Two distributions over the same bins, as densities, laid over one another.
+
+    Args:
+        edges: float64[K + 1].
+        reference, window: float64[K], shares.
+        label: for who cannot see it.
+    """
+    # The outermost of many quantile bins reach far into the tails and would leave the rest a sliver.
+    cut = slice(1, -1) if len(reference) >= 20 else slice(None)
+    widths = np.maximum(np.diff(edges), 1e-12)
+    held = [(shares / widths)[cut] for shares in (reference, window)]
+    sides = edges[1:-1] if len(reference) >= 20 else edges
+    frame = _Frame(float(sides[0]), float(sides[-1]), max(float(np.max(held)), 1e-12) * 1.05, 170)
+    parts = []
+    for heights, style in zip(held, ("reference", "window"), strict=True):
+        corners = [f"{frame.x(sides[0]):.1f},{frame.y(0):.1f}"]
+        for left, right, height in zip(sides[:-1], sides[1:], heights, strict=True):
+            corners.append(f"{frame.x(left):.1f},{frame.y(height):.1f} {frame.x(right):.1f},{frame.y(height):.1f}")
+        corners.append(f"{frame.x(sides[-1]):.1f},{frame.y(0):.1f}")
+        parts.append(f'<polygon class="{style}" points="{" ".join(corners)}"/>')
+    parts += [
+        _text(min(max(frame.x(value), _LEFT + 12), _WIDTH - _RIGHT - 16), 164, number(float(value)))
+        for value in np.linspace(sides[0], sides[-1], 5)
+    ]
+    return _svg(170, label, parts)
+
+
+def pairs_chart(names: Sequence[str], reference: Sequence[float], window: Sequence[float], label: str) -> str:
+    """Shares of categories side by side, one above the other."""
+    height = _TOP + 34 * len(names)
+    widest = max([*reference, *window, 1e-9])
+    room = _WIDTH - 200 - 60
+    parts = []
+    for place, name in enumerate(names):
+        y = _TOP + 34 * place
+        parts.append(_text(190, y + 17, name if len(name) <= 26 else name[:25] + "…", "end", "name"))
+        for share, style, down in ((reference[place], "reference", 2), (window[place], "window", 15)):
+            width = share / widest * room
+            parts.append(f'<rect class="{style}" x="200" y="{y + down}" width="{width:.1f}" height="12"/>')
+            parts.append(_text(206 + width, y + down + 10, f"{share:.1%}", "start"))
+    return _svg(height, label, parts)

@@ -1,0 +1,71 @@
+"""Evaluations, alerts and notifications as JSON lines: the contract of `leewayd backtest --json`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from monitor.event_time import rfc3339
+
+if TYPE_CHECKING:
+    from alerts.evaluation import Evaluation
+    from alerts.policy import Notice
+    from alerts.rules import Transition
+
+
+def evaluation_line(evaluation: Evaluation) -> bytes:
+    """One evaluation with its findings; a number that is unknown is null."""
+    return msgspec.json.encode(
+        {
+            "type": "evaluation",
+            "model": evaluation.model,
+            "version": evaluation.version,
+            "segment": evaluation.segment,
+            "window": evaluation.window,
+            "start": rfc3339(evaluation.start),
+            "end": rfc3339(evaluation.end),
+            "at": rfc3339(evaluation.at),
+            "rows": evaluation.rows,
+            "labelled_rows": evaluation.labelled_rows,
+            "findings": [
+                {
+                    "subject": finding.subject,
+                    "statistic": finding.statistic,
+                    "value": finding.value,
+                    "lower": finding.lower,
+                    "upper": finding.upper,
+                    "threshold": finding.threshold,
+                    "status": finding.status,
+                    "detail": finding.detail,
+                }
+                for finding in evaluation.findings
+            ],
+        }
+    )
+
+
+def alert_line(change: Transition, summary: str) -> bytes:
+    """One alert that changed."""
+    return msgspec.json.encode(
+        {
+            "type": "alert",
+            **change.key._asdict(),
+            "state": change.state,
+            "at": rfc3339(change.at),
+            "severity": change.severity,
+            "summary": summary,
+        }
+    )
+
+
+def notification_line(notice: Notice, payload: str) -> bytes:
+    """One notification as its receiver would have got it, without secrets."""
+    return msgspec.json.encode(
+        {
+            "type": "notification",
+            "receiver": notice.receiver,
+            "at": rfc3339(notice.at),
+            "payload": msgspec.Raw(payload.encode()),
+        }
+    )

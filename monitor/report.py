@@ -1,0 +1,265 @@
+"""The report of a backtest: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alerts.messages import summary, utc
+from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING
+from monitor.charts import area_chart, density_chart, interval_chart, number, pairs_chart, spans_chart
+from monitor.report_style import STYLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from alerts.rules import Rule
+    from monitor.history import History, Leeway, TrackKey, Worst
+    from monitor.profile import Profile
+
+_MOST_FLAGGED = 25
+_MOST_CATEGORIES = 12
+
+
+def render_report(history: History, config_name: str, inputs: Sequence[str]) -> str:
+    """The whole page.
+
+    Args:
+        history: of a finished replay.
+        config_name, inputs: what was replayed, for the heading.
+    """
+    ends = [end for track in history.tracks.values() for end in (track.ends[0], track.ends[-1])]
+    body = [
+        f"<h1>Backtest of {escape(config_name)}</h1>",
+        f'<p class="lead">{escape(_verdict(history))}</p>',
+        f"<p>{escape(', '.join(inputs))}. {escape(_counts(history))}</p>",
+    ]
+    if ends:
+        body += [
+            _section("Alerts over time", _alert_spans(history, min(ends), max(ends))),
+            _section("Rules", _rules_table(history)),
+            _section("Alerts", _alerts_table(history)),
+            _section("What drifted", _flagged(history)),
+            _section("Leeway left", _leeway_table(history.leeways())),
+            _section("Traffic", _traffic(history)),
+        ]
+    else:
+        body.append("<p>No window was ever judged: the log is shorter than the lateness and one pane.</p>")
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>leewayd backtest: {escape(config_name)}</title><style>{STYLE}</style></head>"
+        f"<body><main>{''.join(body)}</main></body></html>\n"
+    )
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> str:
+    def cells(row: Sequence[str], tag: str) -> str:
+        return "".join(
+            f"<{tag}{' class=right' if place in right else ''}>{cell}</{tag}>" for place, cell in enumerate(row)
+        )
+
+    lines = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    shown = "".join(("<div class=scroll><table><thead><tr>", cells(head, "th"), "</tr></thead><tbody>"))
+    return f"{shown}{lines}</tbody></table></div>"
+
+
+def _verdict(history: History) -> str:
+    fired = sum(change.state == "firing" for change in history.transitions)
+    told = len(history.notices)
+    if not fired:
+        return "No alert would have fired."
+    first = min(change.at for change in history.transitions if change.state == "firing")
+    alerts = "1 alert" if fired == 1 else f"{fired} alerts"
+    notes = "1 notification" if told == 1 else f"{told} notifications"
+    return f"{alerts} would have fired, the first on {utc(first)}; {notes} would have been sent."
+
+
+def _counts(history: History) -> str:
+    if history.snapshot is None:
+        return ""
+    rows = sum(sum(model.rows.values()) for model in history.snapshot.models)
+    late = sum(model.late for model in history.snapshot.models)
+    rejects = sum(history.snapshot.rejects.values())
+    windows = sum(len(track.ends) for track in history.tracks.values())
+    return f"{rows:,} rows counted, {late:,} late, {rejects:,} rejected; {windows:,} windows judged."
+
+
+def _where(key: TrackKey, many_models: bool) -> str:
+    parts = [key.model] if many_models else []
+    parts += [f"version {key.version}"] if key.version != "-" else []
+    parts += [key.segment] if key.segment != "all" else []
+    return ", ".join([*parts, f"window {key.window}"])
+
+
+def _firing_spans(history: History, rule: str, last: int) -> list[tuple[int, int]]:
+    """When a rule had at least one alert firing."""
+    open_since: dict[object, int] = {}
+    spans: list[tuple[int, int]] = []
+    for change in history.transitions:
+        if change.key.rule != rule:
+            continue
+        if change.state == "firing":
+            open_since[change.key] = change.at
+        elif change.state == "resolved" and change.key in open_since:
+            spans.append((open_since.pop(change.key), change.at))
+    spans += [(start, last) for start in open_since.values()]
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _alert_spans(history: History, first: int, last: int) -> str:
+    spans = [(name, _firing_spans(history, name, last)) for name in history.rules]
+    return spans_chart(spans, first, last, "When each rule had an alert firing")
+
+
+def _rules_table(history: History) -> str:
+    last = max(track.ends[-1] for track in history.tracks.values())
+
+    def row(name: str, rule: Rule) -> list[str]:
+        fired = [change for change in history.transitions if change.key.rule == name and change.state == "firing"]
+        sent = sum(notice.rule.name == name for notice in history.notices)
+        firing = sum(end - start for start, end in _firing_spans(history, name, last)) / 86_400_000
+        condition = rule.when or f"{rule.metric} {'above' if rule.above is not None else 'below'} " + number(
+            rule.above if rule.above is not None else rule.below or 0.0
+        )
+        return [
+            escape(name), escape(condition), str(len(fired)), utc(fired[0].at) if fired else "–",
+            f"{firing:.1f} d", str(sent),
+        ]  # fmt: skip
+
+    head = ("Rule", "Condition", "Alerts", "First", "Firing for", "Notifications")
+    return _table(head, (row(name, rule) for name, rule in history.rules.items()), frozenset({2, 4, 5}))
+
+
+def _alerts_table(history: History) -> str:
+    changes = [change for change in history.transitions if change.state != "pending"]
+    if not changes:
+        return '<p class="quiet">None.</p>'
+    rows = (
+        [
+            utc(change.at),
+            f"<span class={change.state}>{change.state}</span>",
+            escape(summary(change, history.rules[change.key.rule])),
+            escape(f"{change.key.segment}, {change.key.window}"),
+            f"{change.evidence.rows:,}",
+        ]
+        for change in changes[:200]
+    )
+    more = f'<p class="quiet">and {len(changes) - 200} more</p>' if len(changes) > 200 else ""
+    return _table(("At", "State", "What", "Where", "Rows"), rows, frozenset({4})) + more
+
+
+def _flagged(history: History) -> str:
+    if not history.worst:
+        return '<p class="quiet">Nothing: no lower bound reached its threshold.</p>'
+    found = sorted(history.worst.values(), key=lambda worst: -worst.margin / max(worst.finding.threshold, 1e-9))
+    many = len(history.profiles) > 1
+    cards = [_card(history, worst, many) for worst in found[:_MOST_FLAGGED]]
+    more = len(found) - _MOST_FLAGGED
+    note = f'<p class="quiet">and {more} more, in the table below</p>' if more > 0 else ""
+    legend = (
+        '<p class="legend"><i class="k-value"></i>estimate <i class="k-lower"></i>lower bound '
+        '<i class="k-band"></i>interval <i class="k-threshold"></i>threshold '
+        '<i class="k-reference"></i>reference <i class="k-window"></i>worst window</p>'
+    )
+    return legend + "".join(cards) + note
+
+
+def _card(history: History, worst: Worst, many_models: bool) -> str:
+    finding, track = worst.finding, history.tracks[worst.track]
+    name = finding.subject.removeprefix("feature:")
+    kind = "missing values" if finding.statistic == "missing" else finding.statistic.upper()
+    chart = interval_chart(
+        np.array(track.ends),
+        track.series((finding.subject, finding.statistic)),
+        finding.threshold,
+        f"{kind} of {name} over time",
+    )
+    sure = f"{kind} {number(finding.value)}, surely between {number(finding.lower)} and {number(finding.upper)}"
+    when = f"worst in {_where(worst.track, many_models)}, {utc(worst.start)} to {utc(worst.end)}, {worst.rows:,} rows"
+    return (
+        f"<article><h3>{escape(name)} <small>{escape(kind)}</small></h3>"
+        f"<p>{escape(finding.detail)}. {escape(sure)}; {escape(when)}.</p>"
+        f"{chart}{_distributions(history.profiles[worst.track.model], worst)}</article>"
+    )
+
+
+def _distributions(profile: Profile, worst: Worst) -> str:
+    subject = worst.finding.subject
+    place = profile.layout.subjects.index(subject)
+    segment = worst.track.segment
+    counts = profile.segments.get(segment, profile.counts)
+    reference, window = counts.bins[place], worst.bins
+    label = f"Distribution of {subject} in the reference and in the worst window"
+    if worst.finding.statistic == "missing":
+        missing = [float((bins[MISSING] + bins[INVALID]) / max(bins.sum(), 1)) for bins in (reference, window)]
+        return pairs_chart(["missing or invalid"], missing[:1], missing[1:], label)
+    q, p = (_value_shares(bins) for bins in (reference, window))
+    if profile.layout.numeric[place]:
+        edges = np.array(profile.edges[subject])
+        width = int(profile.layout.width[place])
+        outside = f"{p[LOW]:.1%} of the window's values lie below the reference's range, {p[HIGH]:.1%} above."
+        return density_chart(edges, q[:width], p[:width], label) + f'<p class="quiet">{outside}</p>'
+    names = {column: profile.category(subject, column) or "?" for column in range(int(profile.layout.width[place]))}
+    names |= {LOW: "(rare ones)", HIGH: "(never seen before)"}
+    columns = sorted(names, key=lambda column: -abs(p[column] - q[column]))[:_MOST_CATEGORIES]
+    return pairs_chart(
+        [names[column] for column in columns],
+        [q[column] for column in columns],
+        [p[column] for column in columns],
+        label,
+    )
+
+
+def _value_shares(bins: NDArray[np.int64]) -> NDArray[np.float64]:
+    values = bins.astype(np.float64)
+    values[[MISSING, INVALID]] = 0.0
+    shares: NDArray[np.float64] = values / max(values.sum(), 1.0)
+    assert LOW >= BINS
+    return shares
+
+
+def _leeway_table(leeways: list[Leeway]) -> str:
+    many = len({found.track.model for found in leeways}) > 1
+    rows = (
+        [
+            escape(found.subject.removeprefix("feature:")),
+            escape(found.statistic),
+            f"<span class={'gone' if found.left <= 0 else 'left'}>{number(found.left)}</span>",
+            number(found.lower),
+            number(found.threshold),
+            escape(_where(found.track, many)),
+            datetime.fromtimestamp(found.end / 1000, UTC).strftime("%Y-%m-%d %H:%M"),
+        ]
+        for found in leeways
+    )
+    head = ("Subject", "Statistic", "Leeway left", "Greatest lower bound", "Threshold", "Where", "When (UTC)")
+    told = (
+        "<p>Threshold less the greatest lower bound of any window: how much more could have been proven unharmed.</p>"
+    )
+    return told + _table(head, rows, frozenset({2, 3, 4}))
+
+
+def _traffic(history: History) -> str:
+    charts = []
+    for key, track in history.tracks.items():
+        if key.segment == "all":
+            title = escape(_where(key, len(history.profiles) > 1))
+            chart = area_chart(np.array(track.ends), np.array(track.rows, dtype=np.float64), f"Rows in {title}")
+            charts.append(f"<h3>Rows in {title}</h3>{chart}")
+    return "".join(charts)
