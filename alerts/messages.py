@@ -98,8 +98,11 @@ def words(notice: Notice, dashboard_url: str | None) -> Words:
 
 def summary(change: Transition, rule: Rule) -> str:
     """One line: which rule, which model, what about it."""
-    model = change.key.model if change.key.version == "-" else f"{change.key.model} (version {change.key.version})"
-    return f"{tidy(rule.name)} on {tidy(model)}: {_headline(_subjects(change.evidence), rule)}"
+    name = change.key.model if change.key.version == "-" else f"{change.key.model} (version {change.key.version})"
+    where = f"{tidy(rule.name)} on {tidy(name)}"
+    if change.state == "resolved":
+        return f"Resolved: {where}"
+    return f"{where}: {_headline(_subjects(change.evidence), rule)}"
 
 
 def cut(text: str, limit: int) -> str:

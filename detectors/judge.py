@@ -55,7 +55,7 @@ class Judgement:
     Attributes:
         value: float64[..., T, S], plain estimates; NaN where a statistic is not defined or there are no values.
         debiased: the same less what sampling noise alone adds on average, not below 0.
-        lower, upper: confidence bounds, each at 1 − alpha.
+        lower, upper: confidence bounds, each at 1 − alpha; an upper one is NaN where the rows are worth too little.
         threshold: float64[T], NaN where a statistic is shown but not judged.
         status: uint8[..., T, S]: OK, DRIFTED or INSUFFICIENT.
     """
@@ -116,13 +116,15 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     # The triangular discrimination bounds the PSI from below; upwards the PSI exceeds it by a ratio seen in the data.
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(delta > 0, np.maximum(psi / delta, 1.0), 1.0)
-    upper[..., _PSI, :] = high * ratio
+    # Rows worth so few independent ones that a single pool is left say nothing of how large the effect may be at most.
+    bounded = freedom > 0
+    upper[..., _PSI, :] = np.where(bounded, np.maximum(high * ratio, psi), np.nan)
 
     value[..., _JS, :] = effects.jensen_shannon(p_pooled, q_pooled)
     debiased[..., _JS, :] = np.sqrt(np.maximum(effects.triangular(p_pooled, q_pooled) - noise, 0.0) / (8 * _LN2))
     # Topsøe (2000): the divergence lies between 1/8 and ln 2 / 4 of the triangular discrimination.
     lower[..., _JS, :] = np.sqrt(low / (8 * _LN2))
-    upper[..., _JS, :] = np.minimum(np.sqrt(high / 4), 1.0)
+    upper[..., _JS, :] = np.where(bounded, np.clip(np.sqrt(high / 4), value[..., _JS, :], 1.0), 1.0)
 
     value[..., _CHI2, :] = effects.chi2(c, r)
     debiased[..., _CHI2, :] = np.maximum(value[..., _CHI2, :] - (used.sum(axis=-1) - 1.0), 0.0)
@@ -130,7 +132,7 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     with np.errstate(invalid="ignore", divide="ignore"):
         worth = np.where(delta > 0, value[..., _CHI2, :] / delta, size)
     lower[..., _CHI2, :] = np.minimum(low * worth, value[..., _CHI2, :])
-    upper[..., _CHI2, :] = np.maximum(high * worth, value[..., _CHI2, :])
+    upper[..., _CHI2, :] = np.where(bounded, np.maximum(high * worth, value[..., _CHI2, :]), np.nan)
 
     _ordered_statistics(value, debiased, lower, upper, reference, window, seen, size, settings.alpha)
     _missing(value, debiased, lower, upper, reference, window, settings.alpha)

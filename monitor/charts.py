@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 52, 12, 10, 24
 _MOST_POINTS = 360
+_MUCH = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +162,15 @@ def density_chart(
         reference, window: float64[K], shares.
         label: for who cannot see it.
     """
-    # The outermost of many quantile bins reach far into the tails and would leave the rest a sliver.
-    cut = slice(1, -1) if len(reference) >= 20 else slice(None)
     widths = np.maximum(np.diff(edges), 1e-12)
-    held = [(shares / widths)[cut] for shares in (reference, window)]
-    sides = edges[1:-1] if len(reference) >= 20 else edges
+    held = [shares / widths for shares in (reference, window)]
+    first, last = 0, len(reference)
+    if last >= 20:
+        # The outermost of many quantile bins reach far into the tails and would leave the rest a sliver; unless the
+        # window has much there.
+        first += int(window[0] < _MUCH / last)
+        last -= int(window[-1] < _MUCH / last)
+    held, sides = [shares[first:last] for shares in held], edges[first : last + 1]
     frame = _Frame(float(sides[0]), float(sides[-1]), max(float(np.max(held)), 1e-12) * 1.05, 170)
     parts = []
     for heights, style in zip(held, ("reference", "window"), strict=True):

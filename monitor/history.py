@@ -68,6 +68,7 @@ class Worst:
     Attributes:
         margin: lower bound less threshold.
         bins: int64[COLUMNS], the window's counts of the subject.
+        extremes: least and greatest z of the window; infinite where there is none.
     """
 
     track: TrackKey
@@ -77,6 +78,7 @@ class Worst:
     end: int
     rows: int
     bins: NDArray[np.int64]
+    extremes: tuple[float, float]
 
 
 class Leeway(NamedTuple):
@@ -132,9 +134,11 @@ class History:
         name = (evaluation.model, finding.subject, finding.statistic)
         held = self.worst.get(name)
         if held is None or margin > held.margin:
+            low, high = counts.extremes[place].tolist()
             self.worst[name] = Worst(
-                key, finding, margin, evaluation.start, evaluation.end, evaluation.rows, counts.bins[place].copy()
-            )
+                key, finding, margin, evaluation.start, evaluation.end, evaluation.rows, counts.bins[place].copy(),
+                (low, high),
+            )  # fmt: skip
 
     def changed(self, outcome: Outcome) -> None:
         """Takes in what an evaluation led to."""

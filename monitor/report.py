@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_FLAGGED = 25
 _MOST_CATEGORIES = 12
+_WORTH_SHOWING = 0.005
 
 
 def render_report(history: History, config_name: str, inputs: Sequence[str]) -> str:
@@ -183,14 +184,21 @@ def _flagged(history: History) -> str:
 def _card(history: History, worst: Worst, many_models: bool) -> str:
     finding, track = worst.finding, history.tracks[worst.track]
     name = finding.subject.removeprefix("feature:")
-    kind = "missing values" if finding.statistic == "missing" else finding.statistic.upper()
+    missing = finding.statistic == "missing"
+    kind = "missing values" if missing else finding.statistic.upper()
     chart = interval_chart(
         np.array(track.ends),
         track.series((finding.subject, finding.statistic)),
         finding.threshold,
         f"{kind} of {name} over time",
     )
-    sure = f"{kind} {number(finding.value)}, surely between {number(finding.lower)} and {number(finding.upper)}"
+    bounds = (
+        f"at least {number(finding.lower)}"
+        if np.isnan(finding.upper)
+        else f"between {number(finding.lower)} and {number(finding.upper)}"
+    )
+    what = "Change of the missing share" if missing else kind
+    sure = f"{what} {number(finding.value)}, surely {bounds}"
     when = f"worst in {_where(worst.track, many_models)}, {utc(worst.start)} to {utc(worst.end)}, {worst.rows:,} rows"
     return (
         f"<article><h3>{escape(name)} <small>{escape(kind)}</small></h3>"
@@ -211,10 +219,19 @@ def _distributions(profile: Profile, worst: Worst) -> str:
         return pairs_chart(["missing or invalid"], missing[:1], missing[1:], label)
     q, p = (_value_shares(bins) for bins in (reference, window))
     if profile.layout.numeric[place]:
-        edges = np.array(profile.edges[subject])
+        location, scale = float(profile.layout.location[place]), float(profile.layout.scale[place])
+        low, high = (location + z * scale for z in worst.extremes)
         width = int(profile.layout.width[place])
-        outside = f"{p[LOW]:.1%} of the window's values lie below the reference's range, {p[HIGH]:.1%} above."
-        return density_chart(edges, q[:width], p[:width], label) + f'<p class="quiet">{outside}</p>'
+        edges, shares = np.array(profile.edges[subject]), [q[:width], p[:width]]
+        # What lies beyond the reference's range gets a bin of its own, as far as the window reaches.
+        if p[LOW] > _WORTH_SHOWING and low < edges[0]:
+            edges = np.append(low, edges)
+            shares = [np.append(outside, held) for outside, held in zip((q[LOW], p[LOW]), shares, strict=True)]
+        if p[HIGH] > _WORTH_SHOWING and high > edges[-1]:
+            edges = np.append(edges, high)
+            shares = [np.append(held, outside) for outside, held in zip((q[HIGH], p[HIGH]), shares, strict=True)]
+        told = f"{p[LOW]:.1%} of the window's values lie below the reference's range, {p[HIGH]:.1%} above."
+        return density_chart(edges, shares[0], shares[1], label) + f'<p class="quiet">{told}</p>'
     names = {column: profile.category(subject, column) or "?" for column in range(int(profile.layout.width[place]))}
     names |= {LOW: "(rare ones)", HIGH: "(never seen before)"}
     columns = sorted(names, key=lambda column: -abs(p[column] - q[column]))[:_MOST_CATEGORIES]
