@@ -25,12 +25,15 @@ from monitor.demo import run_demo
 from monitor.durations import format_duration
 from monitor.errors import ConfigError, LeewayError, ReferenceDataError
 from monitor.event_time import rfc3339
+from monitor.guess import guess
+from monitor.init import starting_config
 from monitor.logs import make_log
 from monitor.profile import Profile, load_profile, save_profile
 from monitor.reference_build import load_reference
 from monitor.report import render_report
 from monitor.routing import make_routing
 from monitor.run import load_profiles, run
+from monitor.tables import read_table
 
 if TYPE_CHECKING:
     from monitor.history import History
@@ -121,6 +124,22 @@ def check(config: ConfigPath) -> None:
             f"panes of {format_duration(model.pane)}, windows {', '.join(model.windows)}"
         )
     typer.echo(f"{config}: ok ({len(settings.rules)} rules, {len(settings.receivers)} receivers)")
+
+
+@app.command("init")
+def init_command(
+    sample: Annotated[
+        Path, typer.Option("--input", "-i", metavar="SAMPLE", help="Training data or a piece of the log.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="What to write.")] = Path("leewayd.toml"),
+    model: Annotated[str, typer.Option(help="The model's name.")] = "model",
+) -> None:
+    """Writes a first configuration from a sample: columns, types, segments, windows for its traffic."""
+    if output.exists():
+        raise LeewayError(f"{output} is there already; give another --output")
+    found = guess(read_table(sample))
+    output.write_text(starting_config(found, os.path.relpath(sample, output.resolve().parent), model), encoding="utf-8")
+    typer.echo(f"{output}: written; read the lines marked GUESS, then run: leewayd check {output}")
 
 
 @app.command()

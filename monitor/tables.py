@@ -63,8 +63,8 @@ class DataTable:
 
     def factor(self, name: str) -> Factor:
         """The column as categories, equal ones merged (`monitor.categories`)."""
-        codes, values = pd.factorize(self._frame[name], use_na_sentinel=True)
         try:
+            codes, values = pd.factorize(self._frame[name], use_na_sentinel=True)
             texts = [canonical(value.item() if isinstance(value, np.generic) else value) for value in values]
         except TypeError as error:
             raise ReferenceDataError(f"column {name!r} holds values that are no categories: {error}") from error
@@ -105,7 +105,7 @@ def read_table(path: Path) -> DataTable:
         elif suffix == ".csv":
             frame = pd.read_csv(path)
         elif suffix in (".jsonl", ".ndjson", ".json"):
-            frame = pd.read_json(path, lines=True, dtype=False, precise_float=True)
+            frame = _flat(pd.read_json(path, lines=True, dtype=False, precise_float=True))
         else:
             raise ReferenceDataError(f"{path}: cannot tell the format; use .parquet, .csv or .jsonl")
     except OSError as error:
@@ -115,3 +115,16 @@ def read_table(path: Path) -> DataTable:
     if frame.empty:
         raise ReferenceDataError(f"{path}: holds no rows")
     return DataTable(frame)
+
+
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """Objects inside records become columns with dotted names, as they are addressed in messages."""
+    parts: list[pd.DataFrame] = []
+    for name in frame.columns:
+        column = frame[name]
+        if any(isinstance(value, dict) for value in column.head(1000)):
+            inner = pd.json_normalize([value if isinstance(value, dict) else {} for value in column], sep=".")
+            parts.append(inner.add_prefix(f"{name}."))
+        else:
+            parts.append(column.to_frame())
+    return pd.concat(parts, axis=1) if parts else frame
