@@ -54,7 +54,8 @@ def starting_config(found: Guess, reference: str, model: str) -> str:
     ]
     if found.excluded:
         lines.append(
-            f"exclude = [{', '.join(map(_text, found.excluded))}]   # lists, or values of which nearly every row has its own"
+        names = ", ".join(map(_text, found.excluded))
+        lines.append(f"exclude = [{names}]   # lists, or a value of its own in nearly every row")
         )
     lines += [
         "",

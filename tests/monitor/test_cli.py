@@ -57,7 +57,7 @@ id = "id"
 def test_help_tells_every_command_and_version_is_told() -> None:
     told = leewayd("--help")
     assert told.returncode == 0
-    for command in ("run", "check", "schema", "demo", "reference"):
+    for command in ("run", "check", "init", "backtest", "schema", "demo", "reference"):
         assert command in told.stdout
     assert leewayd("--version").stdout.startswith("leewayd ")
 
