@@ -53,10 +53,8 @@ def starting_config(found: Guess, reference: str, model: str) -> str:
         *_column("version", found.version, None),
     ]
     if found.excluded:
-        lines.append(
         names = ", ".join(map(_text, found.excluded))
         lines.append(f"exclude = [{names}]   # lists, or a value of its own in nearly every row")
-        )
     lines += [
         "",
         "[models.drift]",
