@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV ?= uv
 PYTEST_ARGS ?=
 
-.PHONY: demo test test-all lint bench servers lock clean
+.PHONY: demo test test-all lint bench simulate servers lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/leewayd demo $(DEMO_ARGS)
@@ -23,6 +23,10 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev servers
 	$(BIN)/python -m benchmarks.run
+
+# The numbers in docs/statistics.md.
+simulate: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.simulate
 
 # Apache Kafka and Prometheus for the tests: installed where that may be done, else the tests say what is missing.
 servers:
