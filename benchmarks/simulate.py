@@ -239,8 +239,8 @@ def report() -> str:
     lines = [
         BEGIN,
         "",
-        "Twenty features (8 normal, 6 lognormal, 6 Zipf with 50 categories), 1 % missing values, budget one false alarm",
-        f"a month, hourly windows: α = {ALPHA:.1e} for each decision. `min_effect = 0` unless it is given.",
+        "Twenty features (8 normal, 6 lognormal, 6 Zipf with 50 categories), 1 % missing values, budget one false",
+        f"alarm a month, hourly windows: α = {ALPHA:.1e} for each decision. `min_effect = 0` unless it is given.",
         "",
         f"**Without drift**, {WINDOWS:,} windows of each size over {REFERENCES} references. Ours: alarms (the budget",
         "expects). Peers' rules: % of windows in which some feature was flagged; – where the reference is too small.",
@@ -270,9 +270,9 @@ def report() -> str:
     print(f"{time.perf_counter() - began:.0f} s")
     lines += [
         "",
-        "Peers' rules on the same counts: PSI on ten quantile bins (50 categories) with zeros at 10⁻⁴; KS and χ² p-values",
-        "at .05 and, as alibi-detect's drift detectors correct them, at .05/20; Jensen-Shannon distance above mean plus",
-        "three standard deviations of the reference's own chunks, NannyML's default.",
+        "Peers' rules on the same counts: PSI on ten quantile bins (50 categories) with zeros at 10⁻⁴; KS and χ²",
+        "p-values at .05 and, as alibi-detect's drift detectors correct them, at .05/20; Jensen-Shannon distance above",
+        "mean plus three standard deviations of the reference's own chunks, NannyML's default.",
         "",
         END,
     ]
