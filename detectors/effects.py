@@ -94,3 +94,56 @@ def wasserstein(p: NDArray[np.float64], q: NDArray[np.float64], points: NDArray[
     gaps = np.diff(points, axis=-1)
     area: NDArray[np.float64] = (np.abs(np.cumsum(p - q, axis=-1))[..., :-1] * gaps).sum(axis=-1)
     return area
+
+
+def hellinger(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Hellinger distance, sqrt(½ Σ (√p − √q)²), from 0 to 1. Source: Le Cam & Yang (2000), section 3.2."""
+    distance: NDArray[np.float64] = np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum(axis=-1) / 2)
+    return distance
+
+
+def total_variation(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Total variation distance, ½ Σ |p − q|: the share of rows that would have to change places."""
+    distance: NDArray[np.float64] = np.abs(p - q).sum(axis=-1) / 2
+    return distance
+
+
+def l_infinity(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The greatest change of any bin's share, max |p − q|."""
+    distance: NDArray[np.float64] = np.abs(p - q).max(axis=-1)
+    return distance
+
+
+def kullback_leibler(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Kullback-Leibler divergence of the window from the reference, Σ p ln(p/q), in nats.
+
+    Infinite where q is 0 and p is not; feed it `smoothed_shares`. Source: Kullback & Leibler (1951).
+    """
+    divergence: NDArray[np.float64] = rel_entr(p, q).sum(axis=-1)
+    return divergence
+
+
+def energy(p: NDArray[np.float64], q: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Energy distance of two distributions on the same ordered points, sqrt(2 ∫ (P − Q)²).
+
+    As ``scipy.stats.energy_distance`` of weighted points. Source: Székely & Rizzo (2013), J. Stat. Plan. Inference 143.
+
+    Args:
+        p, q: shares at each point.
+        points: float64[..., V], ascending where a share is held.
+    """
+    gaps = np.diff(points, axis=-1)
+    area = (np.cumsum(p - q, axis=-1)[..., :-1] ** 2 * gaps).sum(axis=-1)
+    distance: NDArray[np.float64] = np.sqrt(2 * area)
+    return distance
+
+
+def cramers_v(counts: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cramér's V of the table window × bins, sqrt(χ²/(n + m)), from 0 to 1.
+
+    Depends on how many rows the two sides have; `scipy.stats.contingency.association` of the same table.
+    """
+    total = counts.sum(axis=-1) + reference.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value: NDArray[np.float64] = np.sqrt(chi2(counts, reference) / total)
+    return value

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, chndtrinc, gammaincc, ndtri, stdtrit
+from scipy.special import stdtrit
 
 from detectors import effects
-from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING
+from detectors.bounds import binomial_bounds, noncentrality_bounds
+from detectors.layout import HIGH, INVALID, LOW, MISSING
+from detectors.ordered import ordered_statistics, points, sides
 from detectors.pooling import LADDER, MIN_EXPECTED, VALUES, pooled_sums
+from detectors.shown import OPTIONAL, Evidence
 
 if TYPE_CHECKING:
     from detectors.layout import Counts
@@ -40,17 +43,24 @@ class Settings:
         min_missing: change of the missing share that matters.
         alpha: one-sided error probability of one decision.
         min_rows: windows with fewer rows are not judged.
+        shown: names of `detectors.shown.OPTIONAL` to show beside the usual statistics.
     """
 
     min_effect: float = 0.02
     min_missing: float = 0.01
     alpha: float = 1e-6
     min_rows: int = 100
+    shown: tuple[str, ...] = ()
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """All that a judgement holds, in its order."""
+        return (*STATISTICS, *self.shown)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """All statistics of all subjects; T statistics in the order of `STATISTICS`.
+    """All statistics of all subjects; T statistics in the order of `Settings.statistics`.
 
     Attributes:
         value: float64[..., T, S], plain estimates; NaN where a statistic is not defined or there are no values.
@@ -95,14 +105,14 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     freedom = used_worth.sum(axis=-1) - 1.0
     p_pooled, q_pooled = effects.shares(c), effects.shares(r)
     delta = effects.triangular(effects.shares(c_worth), effects.shares(r_worth))
-    low_bins, high_bins = _bounds(delta * size, freedom, part)
+    low_bins, high_bins = noncentrality_bounds(delta * size, freedom, part)
     smooth, directions = _smooth_effect(reference, _unseen_as_rare(reference, seen, novel))
-    low_smooth, _ = _bounds(smooth * size, directions, part)
+    low_smooth, _ = noncentrality_bounds(smooth * size, directions, part)
     low = np.maximum(low_bins, low_smooth) / size
     low = np.fmax(low, _location_effect(reference, window, n, part))
     high = np.maximum(high_bins / size, low)
 
-    shape = (*n.shape[:-1], len(STATISTICS), n.shape[-1])
+    shape = (*n.shape[:-1], len(settings.statistics), n.shape[-1])
     value, debiased = np.full(shape, np.nan), np.full(shape, np.nan)
     lower, upper = np.full(shape, np.nan), np.full(shape, np.nan)
 
@@ -134,10 +144,37 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     lower[..., _CHI2, :] = np.minimum(low * worth, value[..., _CHI2, :])
     upper[..., _CHI2, :] = np.where(bounded, np.maximum(high * worth, value[..., _CHI2, :]), np.nan)
 
-    _ordered_statistics(value, debiased, lower, upper, reference, window, seen, size, settings.alpha)
+    for place, parts in zip(
+        (_KS, _WASSERSTEIN), ordered_statistics(reference, window, seen, size, settings.alpha), strict=True
+    ):
+        value[..., place, :], debiased[..., place, :], lower[..., place, :], upper[..., place, :] = parts
     _missing(value, debiased, lower, upper, reference, window, settings.alpha)
 
-    threshold = np.full(len(STATISTICS), np.nan)
+    if settings.shown:
+        lead = n.shape
+        found = Evidence(
+            p=np.broadcast_to(effects.shares(seen), seen.shape),
+            q=np.broadcast_to(reference.q, seen.shape),
+            counts=c,
+            reference=r,
+            used=used,
+            low=low,
+            high=high,
+            bounded=bounded,
+            chi2=np.stack([part[..., _CHI2, :] for part in (value, lower, upper)], axis=-2),
+            size=size,
+            points=points(reference, window),
+            sides=sides(reference, window),
+            moments=_mean_and_variance(window.moments, n),
+            held=np.broadcast_to(_mean_and_variance(reference.counts.moments, m), (*lead, 2)),
+            numeric=reference.layout.numeric,
+            alpha=settings.alpha,
+        )
+        for place, name in enumerate(settings.shown, start=len(STATISTICS)):
+            for target, array in zip((value, debiased, lower, upper), OPTIONAL[name](found), strict=True):
+                target[..., place, :] = array
+
+    threshold = np.full(len(settings.statistics), np.nan)
     threshold[_PSI], threshold[_MISSING] = settings.min_effect, settings.min_missing
     return Judgement(
         value, debiased, lower, upper, threshold, _status(lower, threshold, n, size, reference, window, settings)
@@ -166,33 +203,6 @@ def _status(
     return np.where(few, np.uint8(INSUFFICIENT), status)
 
 
-def _bounds(
-    statistic: NDArray[np.float64], freedom: NDArray[np.float64], alpha: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Confidence bounds of the noncentrality of a χ² statistic, each with error probability ``alpha``."""
-    statistic, freedom = np.broadcast_arrays(np.nan_to_num(statistic), freedom)
-    with np.errstate(invalid="ignore"):
-        # Only what the central distribution can hardly reach has a noncentrality that is surely above 0.
-        surprising = (freedom > 0) & (gammaincc(np.maximum(freedom, 1) / 2, statistic / 2) < alpha)
-    low = np.zeros(statistic.shape)
-    if surprising.any():
-        low[surprising] = _noncentrality(statistic[surprising], freedom[surprising], 1 - alpha)
-    high = _noncentrality(statistic, np.maximum(freedom, 1.0), alpha)
-    return low, np.where(freedom > 0, high, 0.0)
-
-
-def _noncentrality(
-    statistic: NDArray[np.float64], freedom: NDArray[np.float64], probability: float
-) -> NDArray[np.float64]:
-    # chndtrinc loses its way for large statistics; there the square root of a noncentral χ² is normal enough
-    # (Sankaran 1959): sqrt(x − (k − 1)/2) ~ N(sqrt(λ + (k − 1)/2), 1).
-    shift = (freedom - 1) / 2
-    root = np.sqrt(np.maximum(statistic - shift, 0.0)) - ndtri(probability)
-    normal = np.maximum(np.sign(root) * root**2 - shift, 0.0)
-    exact = chndtrinc(np.minimum(statistic, 1000.0), freedom, probability)
-    return np.where((statistic > 1000.0) | ~np.isfinite(exact), normal, np.maximum(exact, 0.0))
-
-
 def _novel(
     reference: Reference, seen: NDArray[np.float64], n: NDArray[np.float64], m: NDArray[np.float64], alpha: float
 ) -> NDArray[np.bool_]:
@@ -208,8 +218,8 @@ def _novel(
     # often as m rows hold at most one of a share x. Categorical: about as many as categories were seen just once
     # (Good 1953), which the rest may all have been.
     once = np.where(numeric, 1.0, (held[:, :-2] == 1).sum(axis=-1) + held[:, -2])
-    low, _ = _binomial_bounds(beyond / phi, n / phi, alpha / 2)
-    _, high = _binomial_bounds(known / phi + once, m / phi, alpha / 2)
+    low, _ = binomial_bounds(beyond / phi, n / phi, alpha / 2)
+    _, high = binomial_bounds(known / phi + once, m / phi, alpha / 2)
     return np.asarray(low > high)
 
 
@@ -293,61 +303,6 @@ def _location_effect(reference: Reference, window: Counts, n: NDArray[np.float64
     return np.where(reference.layout.numeric & np.isfinite(effect), effect, 0.0)
 
 
-def _ordered_statistics(
-    value: NDArray[np.float64],
-    debiased: NDArray[np.float64],
-    lower: NDArray[np.float64],
-    upper: NDArray[np.float64],
-    reference: Reference,
-    window: Counts,
-    seen: NDArray[np.float64],
-    size: NDArray[np.float64],
-    alpha: float,
-) -> None:
-    """KS and Wasserstein: for numeric subjects only, as categories have no order."""
-    numeric = reference.layout.numeric
-    p, q = effects.shares(seen), reference.q
-    # Dvoretzky-Kiefer-Wolfowitz with Massart's constant, for two samples.
-    band = np.sqrt(np.log(2 / alpha) / (2 * size))
-    ks = effects.ks(p, q)
-    gap = np.abs(np.cumsum(p - q, axis=-1))[..., :-1]
-    points = _points(reference, window)
-    steps = np.maximum(np.diff(points, axis=-1), 0.0)
-    # What noise alone adds on average:
-    # E sup |Brownian bridge| = sqrt(π/2) ln 2, and E ∫|bridge| ≤ Σ gaps sqrt(F(1−F)·2/π).
-    middle = np.cumsum((p + q) / 2, axis=-1)[..., :-1]
-    noise = (np.sqrt(np.maximum(middle * (1 - middle), 0.0) * 2 / np.pi / size[..., None]) * steps).sum(axis=-1)
-    for place, plain, low, high, bias in (
-        (_KS, ks, np.maximum(ks - band, 0.0), np.minimum(ks + band, 1.0), np.sqrt(np.pi / (2 * size)) * _LN2),
-        (
-            _WASSERSTEIN,
-            (gap * steps).sum(axis=-1),
-            (np.maximum(gap - band[..., None], 0.0) * steps).sum(axis=-1),
-            (np.minimum(gap + band[..., None], 1.0) * steps).sum(axis=-1),
-            noise,
-        ),
-    ):
-        value[..., place, :] = np.where(numeric, plain, np.nan)
-        debiased[..., place, :] = np.where(numeric, np.maximum(plain - bias, 0.0), np.nan)
-        lower[..., place, :] = np.where(numeric, low, np.nan)
-        upper[..., place, :] = np.where(numeric, high, np.nan)
-
-
-def _points(reference: Reference, window: Counts) -> NDArray[np.float64]:
-    """float64[..., S, VALUES]: where the mass of each ordered column stands, in reference standard deviations."""
-    layout = reference.layout
-    centers = np.where(np.isnan(layout.centers), layout.edges[:, :-1], layout.centers)
-    last = np.take_along_axis(layout.edges, layout.width[:, None], axis=1)[:, 0]
-    first = layout.edges[:, 0]
-    lead = window.extremes.shape[:-2]
-    points = np.empty((*lead, len(layout.subjects), VALUES))
-    points[..., 1 : BINS + 1] = np.where(np.isnan(centers), last[:, None], centers)
-    # What lies out of the reference's range stands half-way between the range's end and the extreme that was seen.
-    points[..., 0] = (first + np.minimum(window.extremes[..., 0], first)) / 2
-    points[..., -1] = (last + np.maximum(window.extremes[..., 1], last)) / 2
-    return np.nan_to_num(points)
-
-
 def _missing(
     value: NDArray[np.float64],
     debiased: NDArray[np.float64],
@@ -365,20 +320,15 @@ def _missing(
     m = np.asarray(reference.counts.rows, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         p, q = gone / rows, was / m
-    low_p, high_p = _binomial_bounds(gone / phi, rows / phi, alpha / 4)
-    low_q, high_q = _binomial_bounds(was / phi, m / phi, alpha / 4)
+    low_p, high_p = binomial_bounds(gone / phi, rows / phi, alpha / 4)
+    low_q, high_q = binomial_bounds(was / phi, m / phi, alpha / 4)
     value[..., _MISSING, :] = np.abs(p - q)
     debiased[..., _MISSING, :] = np.abs(p - q)
     lower[..., _MISSING, :] = np.maximum(np.maximum(low_p - high_q, low_q - high_p), 0.0)
     upper[..., _MISSING, :] = np.maximum(high_p - low_q, high_q - low_p)
 
 
-def _binomial_bounds(
-    successes: NDArray[np.float64], trials: NDArray[np.float64], alpha: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Clopper & Pearson (1934); real-valued counts come from dividing by a design effect."""
-    successes, trials = np.broadcast_arrays(successes, trials)
-    failures = np.maximum(trials - successes, 0.0)
-    low = np.where(successes > 0, betaincinv(np.maximum(successes, 1e-9), failures + 1, alpha), 0.0)
-    high = np.where(failures > 0, betaincinv(successes + 1, np.maximum(failures, 1e-9), 1 - alpha), 1.0)
-    return low, high
+def _mean_and_variance(moments: NDArray[np.float64], n: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = moments[..., 0] / n
+        return np.stack([mean, np.maximum(moments[..., 1] / n - mean**2, 0.0)], axis=-1)

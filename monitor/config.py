@@ -119,6 +119,12 @@ class DriftSection(Section):
     min_missing: float = Field(0.01, ge=0, le=1)
     min_rows: int = Field(100, ge=1)
     false_alarms_per_30d: float = Field(1.0, gt=0)
+    show: list[
+        Literal[
+            "hellinger", "total_variation", "l_infinity", "kullback_leibler", "energy", "cramers_v", "mean_shift",
+            "median_shift",
+        ]
+    ] = []  # fmt: skip
 
 
 class ModelSection(Section):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from alerts.evaluation import Evaluation, Finding, OffsetRange
 from detectors.budget import alpha
 from detectors.explain import explain
-from detectors.judge import DRIFTED, INSUFFICIENT, STATISTICS, Settings, judge
+from detectors.judge import DRIFTED, INSUFFICIENT, Settings, judge
 from monitor.windows import OVERFLOW
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Evaluator:
                 steps_ms=tuple(window.step for window in windows.windows),
             ),
             min_rows=model.drift.min_rows,
+            shown=tuple(model.drift.show),
         )
 
     def judge(self, windows: ModelWindows, due: Due) -> list[Evaluation]:
@@ -98,11 +99,16 @@ class Evaluator:
             reference = self._reference("all", due.window.length)
             assert reference is not None
         judgement = judge(reference, counts, self.settings)
-        return findings_of(self._profile, reference, counts, judgement, held_back)
+        return findings_of(self._profile, reference, counts, judgement, self.settings.statistics, held_back)
 
 
 def findings_of(
-    profile: Profile, reference: Reference, counts: Counts, judgement: Judgement, held_back: str
+    profile: Profile,
+    reference: Reference,
+    counts: Counts,
+    judgement: Judgement,
+    statistics: tuple[str, ...],
+    held_back: str,
 ) -> tuple[Finding, ...]:
     """A judgement of one window as findings, subject by subject.
 
@@ -111,13 +117,14 @@ def findings_of(
         reference: what the window was compared with.
         counts: of the window, without leading dimensions.
         judgement: of these counts.
+        statistics: names of what it holds.
         held_back: why nothing may be concluded; empty when it may.
     """
     findings = []
     value, lower, upper = judgement.value.tolist(), judgement.lower.tolist(), judgement.upper.tolist()
     status, threshold = judgement.status.tolist(), judgement.threshold.tolist()
     for place, subject in enumerate(reference.layout.subjects):
-        for number, statistic in enumerate(STATISTICS):
+        for number, statistic in enumerate(statistics):
             verdict: Status = _STATUS.get(status[number][place], "ok")
             detail = ""
             if held_back:

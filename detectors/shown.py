@@ -1,0 +1,192 @@
+"""Statistics that are shown on request, never judged: each with a debiased value and bounds of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from detectors import effects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What judging has worked out of a window; leading dimensions are the window's.
+
+    Attributes:
+        p, q: float64[..., S, V], shares of window and reference over ordered columns.
+        counts, reference: float64[..., S, V], pooled counts.
+        used: bool[..., S, V], pools in use.
+        low, high: float64[..., S], bounds of the triangular discrimination.
+        bounded: bool[..., S], whether the upper one means anything.
+        chi2: float64[..., 3, S], χ² with its bounds.
+        size: float64[..., S], effective size, 1/(φ/n + φ/m).
+        points: float64[..., S, V], where the mass of each ordered column stands.
+        sides: float64[..., S, V, 2], where it begins and ends.
+        moments: float64[..., S, 2], mean and variance of the window's z; held: of the reference's.
+        numeric: bool[S].
+        alpha: one-sided error probability of each bound.
+    """
+
+    p: Array
+    q: Array
+    counts: Array
+    reference: Array
+    used: NDArray[np.bool_]
+    low: Array
+    high: Array
+    bounded: NDArray[np.bool_]
+    chi2: Array
+    size: Array
+    points: Array
+    sides: Array
+    moments: Array
+    held: Array
+    numeric: NDArray[np.bool_]
+    alpha: float
+
+    @property
+    def pooled(self) -> tuple[Array, Array]:
+        """Shares over pools."""
+        return effects.shares(self.counts), effects.shares(self.reference)
+
+    @property
+    def noise(self) -> Array:
+        """What sampling alone adds to the triangular discrimination on average."""
+        extra: Array = np.maximum(self.used.sum(axis=-1) - 1.0, 0.0) / self.size
+        return extra
+
+    @property
+    def z(self) -> float:
+        """Normal quantile of one bound."""
+        return float(-ndtri(self.alpha))
+
+
+Shown = tuple[Array, Array, Array, Array]
+"""Value, debiased value, lower and upper bound, float64[..., S] each."""
+
+
+def _hellinger(seen: Evidence) -> Shown:
+    # Topsøe (2000) and Le Cam: Δ/8 ≤ H² ≤ Δ/4.
+    value = effects.hellinger(*seen.pooled)
+    debiased = np.sqrt(np.maximum(value**2 - seen.noise / 8, 0.0))
+    upper = np.where(seen.bounded, np.clip(np.sqrt(seen.high / 4), value, 1.0), 1.0)
+    return value, debiased, np.sqrt(seen.low / 8), upper
+
+
+def _total_variation(seen: Evidence) -> Shown:
+    # Δ ≤ 4 TV because |p − q| ≤ p + q; 4 TV² ≤ Δ by Cauchy and Schwarz.
+    p, q = seen.pooled
+    value = effects.total_variation(p, q)
+    middle = (p + q) / 2
+    noise = np.sqrt(middle * (1 - middle) * 2 / np.pi / seen.size[..., None]).sum(axis=-1) / 2
+    upper = np.where(seen.bounded, np.clip(np.sqrt(seen.high) / 2, value, 1.0), 1.0)
+    return value, np.maximum(value - noise, 0.0), seen.low / 4, upper
+
+
+def _l_infinity(seen: Evidence) -> Shown:
+    # The normal interval of each pool's change, with Bonferroni's correction for the number of pools.
+    p, q = seen.pooled
+    gap, middle = np.abs(p - q), (p + q) / 2
+    pools = np.maximum(seen.used.sum(axis=-1, keepdims=True), 1)
+    error = -ndtri(seen.alpha / 2 / pools) * np.sqrt(middle * (1 - middle) / seen.size[..., None])
+    value = effects.l_infinity(p, q)
+    lower, upper = np.maximum(gap - error, 0.0).max(axis=-1), np.minimum((gap + error).max(axis=-1), 1.0)
+    # No debiasing: which pool changed most depends on the noise of all of them. Half the way to the bound is cautious.
+    return value, (value + lower) / 2, lower, upper
+
+
+def _kullback_leibler(seen: Evidence) -> Shown:
+    # KL ≥ −2 ln(1 − H²) ≥ 2 H² ≥ Δ/4; upwards by the ratio to Δ that is seen in the data.
+    p, q = seen.pooled
+    smooth = (effects.smoothed_shares(part, seen.used) for part in (seen.counts, seen.reference))
+    value = np.where(np.isnan(p).any(axis=-1), np.nan, effects.kullback_leibler(*smooth))
+    delta = effects.triangular(p, q)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(delta > 0, np.maximum(value / delta, 0.25), 0.5)
+    upper = np.where(seen.bounded, np.maximum(seen.high * ratio, value), np.nan)
+    return value, np.maximum(value - seen.noise / 2, 0.0), np.minimum(seen.low / 4, value), upper
+
+
+def _energy(seen: Evidence) -> Shown:
+    # The Dvoretzky-Kiefer-Wolfowitz band of the difference of the distribution functions, squared and summed.
+    band = np.sqrt(np.log(2 / seen.alpha) / (2 * seen.size))[..., None]
+    gap = np.abs(np.cumsum(seen.p - seen.q, axis=-1))[..., :-1]
+    steps = np.maximum(np.diff(seen.points, axis=-1), 0.0)
+    middle = np.cumsum((seen.p + seen.q) / 2, axis=-1)[..., :-1]
+    value, lower, upper = (
+        np.sqrt(2 * (part**2 * steps).sum(axis=-1))
+        for part in (gap, np.maximum(gap - band, 0.0), np.minimum(gap + band, 1.0))
+    )
+    noise = 2 * (np.maximum(middle * (1 - middle), 0.0) * steps).sum(axis=-1) / seen.size
+    return _numeric(seen, value, np.sqrt(np.maximum(value**2 - noise, 0.0)), lower, upper)
+
+
+def _cramers_v(seen: Evidence) -> Shown:
+    total = seen.counts.sum(axis=-1) + seen.reference.sum(axis=-1)
+    freedom = np.maximum(seen.used.sum(axis=-1) - 1.0, 0.0)
+    value, low, high = (seen.chi2[..., place, :] for place in range(3))
+    v, debiased, lower, upper = (np.sqrt(np.maximum(part, 0.0) / total) for part in (value, value - freedom, low, high))
+    return v, debiased, lower, np.minimum(upper, 1.0)
+
+
+def _mean_shift(seen: Evidence) -> Shown:
+    # Signed. The two-sample normal interval, with the effective size for both sides.
+    value = seen.moments[..., 0] - seen.held[..., 0]
+    error = seen.z * np.sqrt(np.maximum(seen.moments[..., 1] + seen.held[..., 1], 0.0) / 2 / seen.size)
+    return _numeric(seen, value, value, value - error, value + error)
+
+
+def _median_shift(seen: Evidence) -> Shown:
+    # Signed. Ranks around the middle (Woodruff 1952) by the normal interval of a share of one half.
+    reach = np.minimum(seen.z * 0.5 / np.sqrt(seen.size), 0.499)
+    middle = np.full(reach.shape, 0.5)
+    held = quantile(seen.q, seen.sides, middle)
+    value, lower, upper = (quantile(seen.p, seen.sides, middle + part) - held for part in (0.0, -reach, reach))
+    return _numeric(seen, value, value, lower, upper)
+
+
+def _numeric(seen: Evidence, *parts: Array) -> Shown:
+    value, debiased, lower, upper = (np.where(seen.numeric, part, np.nan) for part in parts)
+    return value, debiased, lower, upper
+
+
+def quantile(shares: Array, sides: Array, rank: Array) -> Array:
+    """A quantile of binned values, mass spread evenly within each column.
+
+    Args:
+        shares: float64[..., S, V].
+        sides: float64[..., S, V, 2].
+        rank: float64[..., S], from 0 to 1.
+    """
+    total = np.cumsum(np.nan_to_num(shares), axis=-1)
+    place = np.argmax(total >= rank[..., None] - 1e-12, axis=-1)[..., None]
+    held = np.take_along_axis(np.broadcast_to(np.nan_to_num(shares), total.shape), place, axis=-1)[..., 0]
+    before = np.take_along_axis(total, place, axis=-1)[..., 0] - held
+    ends = np.broadcast_to(sides, (*total.shape, 2))
+    left, right = (np.take_along_axis(ends[..., side], place, axis=-1)[..., 0] for side in range(2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        within = np.clip((rank - before) / held, 0.0, 1.0)
+        found: Array = left + (right - left) * within
+    return np.where((held > 0) & np.isfinite(found), found, np.nan)
+
+
+OPTIONAL: Mapping[str, Callable[[Evidence], Shown]] = {
+    "hellinger": _hellinger,
+    "total_variation": _total_variation,
+    "l_infinity": _l_infinity,
+    "kullback_leibler": _kullback_leibler,
+    "energy": _energy,
+    "cramers_v": _cramers_v,
+    "mean_shift": _mean_shift,
+    "median_shift": _median_shift,
+}
+"""Name → function."""
