@@ -124,7 +124,10 @@ class ModelWindows:
         codes, z = rows.codes[kept], rows.z[kept]
         versions = rows.versions[kept]
         for version, count in zip(*np.unique(versions.astype(str), return_counts=True), strict=True):
-            self.tally.rows[str(version)] = self.tally.rows.get(str(version), 0) + int(count)
+            # A field full of ids, taken for the version, must not fill the memory and the metrics page.
+            known = version in self.tally.rows or len(self.tally.rows) < self.max_series
+            name = str(version) if known else OVERFLOW
+            self.tally.rows[name] = self.tally.rows.get(name, 0) + int(count)
         self._count(versions, None, panes, codes, z)
         for labels in rows.segments:
             held = np.flatnonzero(labels[kept] != np.array(None))

@@ -236,6 +236,8 @@ def test_a_flood_of_versions_ends_in_one_series() -> None:
     rig.feed(Partition("t", 0), [Row(START, 1, version=str(number)) for number in range(100)], 0)
     assert len(rig.windows.series) == 7
     assert rig.windows.tally.overflow > 0
+    assert len(rig.windows.tally.rows) == 7
+    assert sum(rig.windows.tally.rows.values()) == 100
     overflow = rig.windows.series[SeriesKey(OVERFLOW, ALL)]
     assert overflow.rings[MINUTE].window_rows(START, START + MINUTE) == rig.windows.tally.overflow
 
