@@ -16,6 +16,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from alerts.messages import utc
+from detectors.dispersion import MIN_BLOCKS
 from detectors.layout import HIGH, INVALID, LOW, MISSING
 from monitor.backtest import replayed, run_backtest
 from monitor.clock import system_clock
@@ -123,6 +124,11 @@ def check(config: ConfigPath) -> None:
             f'model "{model.name}": {len(profile.layout.subjects)} subjects, reference of {profile.rows:,} rows, '
             f"panes of {format_duration(model.pane)}, windows {', '.join(model.windows)}"
         )
+        if lacking := profile.windows_taken_as_independent(model.windows):
+            typer.echo(
+                f"  note: the reference holds fewer than {MIN_BLOCKS} windows of {', '.join(lacking)} by event time, "
+                "so rows are taken for independent there; correlated traffic may raise more alarms than the budget"
+            )
     typer.echo(f"{config}: ok ({len(settings.rules)} rules, {len(settings.receivers)} receivers)")
 
 

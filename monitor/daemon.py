@@ -134,6 +134,10 @@ class Daemon:
             SourceError: if the source can never work as configured.
         """
         saved = self._store.load(rfc3339(self._clock.now_ms()).replace(":", ""))
+        for section in self._config.models:
+            lacking = self._models[section.name].profile.windows_taken_as_independent(section.windows)
+            if lacking:
+                self._log.warning("rows taken for independent", model=section.name, windows=lacking)
         for name, model in self._models.items():
             stored = saved.models.get(name)
             if stored is None:

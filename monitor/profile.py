@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
+from detectors.dispersion import MIN_BLOCKS
 from detectors.layout import COLUMNS, Counts, Layout
 from detectors.reference import Dispersion, Reference, independent_rows, prepare
 from monitor.counting import moments_as_fixed, moments_as_float
+from monitor.durations import parse_duration
 from monitor.errors import ReferenceDataError
 
 if TYPE_CHECKING:
@@ -81,6 +83,11 @@ class Profile:
             return independent_rows(len(self.layout.subjects))
         nearest = min(self.dispersions, key=lambda known: abs(np.log(known / window_ms)))
         return self.dispersions[nearest]
+
+    def windows_taken_as_independent(self, windows: Sequence[str]) -> list[str]:
+        """Window lengths whose rows have to be taken for independent: too few such windows lie in the reference."""
+        known = {length: found.blocks for length, found in self.dispersions.items()}
+        return [name for name in windows if known.get(parse_duration(name), 0) < MIN_BLOCKS]
 
     def category(self, subject: str, column: int) -> str | None:
         """The category that a regular column of a categorical subject stands for."""

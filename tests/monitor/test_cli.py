@@ -72,6 +72,10 @@ def test_check_of_a_good_configuration_says_what_it_found(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert 'model "income": 18 subjects, reference of' in done.stdout
     assert "ok (1 rules, 1 receivers)" in done.stdout
+    assert "note:" not in done.stdout
+    path = tmp_path / "config.toml"
+    path.write_text(path.read_text().replace('windows = ["28d"]', 'windows = ["28d", "364d"]'))
+    assert "fewer than 5 windows of 364d by event time" in leewayd("check", path).stdout
 
 
 def test_check_tells_every_fault_of_references_and_secrets_at_once(tmp_path: Path) -> None:
