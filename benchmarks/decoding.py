@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.timing import best
 from monitor.config import IngestSection
 from monitor.config_file import parse_config
 from monitor.decoder import JsonDecoder
@@ -20,16 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BATCH, ROWS = 5_000, 100_000
-
-
-def best(work, repeats: int = 3) -> float:  # type: ignore[no-untyped-def]  # a function without arguments
-    """Seconds of the fastest of some runs."""
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
 
 
 def measure() -> Iterator[tuple[str, str]]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from benchmarks.decoding import best
+from benchmarks import peers
+from benchmarks.timing import best
 from detectors.judge import Settings, judge
 from detectors.layout import Counts
 from detectors.reference import Reference, independent_rows, prepare
@@ -62,3 +63,4 @@ def measure() -> Iterator[tuple[str, str]]:
         seconds[rows] = best(lambda windows=windows: judge(reference, windows, settings), repeats=10)
         yield (f"judging {size} subjects in {WINDOWS} windows of {rows:,} rows", f"{seconds[rows] * 1000:.1f} ms")
     yield ("a hundred times the rows take", f"{seconds[100_000] / seconds[1_000]:.2f} of the time")
+    yield from peers.measure(frame(50_000, seed=1), frame(10_000, seed=100), seconds[100_000])
