@@ -88,6 +88,7 @@ def words(notice: Notice, dashboard_url: str | None) -> Words:
         ("Severity", rule.severity),
         ("Since", utc(notice.transition.since)),
         ("Seen in", _where(notice)),
+        *_shares_of_drift(subjects, rule),
     )
     findings = tuple(_line(finding, rule) for finding in subjects[:_TOP])
     more = len(subjects) - _TOP
@@ -139,6 +140,17 @@ def _names(subjects: list[Finding]) -> str:
     if len(subjects) > 2:
         return f"{_name(subjects[0])} and {len(subjects) - 1} more"
     return " and ".join(_name(finding) for finding in subjects)
+
+
+def _shares_of_drift(subjects: list[Finding], rule: Rule) -> tuple[tuple[str, str], ...]:
+    """How the proven part of the drift (the lower bounds) is shared out among the features; nothing for one alone."""
+    proven = [finding for finding in subjects if finding.statistic == "psi" and finding.lower > 0]
+    if rule.metric is not None or len(proven) < 2:
+        return ()
+    proven.sort(key=lambda finding: -finding.lower)
+    total = sum(finding.lower for finding in proven)
+    told = ", ".join(f"{_name(finding)} {finding.lower / total:.0%}" for finding in proven[:_TOP])
+    return (("Share of the proven drift", told),)
 
 
 def _headline(subjects: list[Finding], rule: Rule) -> str:
