@@ -119,9 +119,10 @@ class Urllib3Transport:
         if url.scheme not in ("http", "https") or not url.host:
             raise TransportError("the URL is none of http or https")
         timeout = request.timeout_seconds
+        host = url.host.strip("[]")  # the client puts brackets around an IPv6 address itself
         if url.scheme == "http":
-            return HTTPConnection(url.host, url.port or 80, timeout=timeout), url.request_uri
-        secure = HTTPSConnection(url.host, url.port or 443, timeout=timeout, ssl_context=self._tls)
+            return HTTPConnection(host, url.port or 80, timeout=timeout), url.request_uri
+        secure = HTTPSConnection(host, url.port or 443, timeout=timeout, ssl_context=self._tls)
         return secure, url.request_uri
 
     def _inspect(self, connection: HTTPConnection) -> None:
