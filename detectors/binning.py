@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING
+from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING, NONFINITE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,7 @@ def bin_numbers(
     """The column of each value.
 
     Args:
-        values: float64[n]; NaN is missing, ±inf is invalid.
+        values: float64[n]; NaN is missing.
         invalid: bool[n], values that were no numbers at all, or None.
         edges: as made by `quantile_edges`, same unit as ``values``.
 
@@ -81,7 +81,7 @@ def bin_numbers(
     codes = np.where(values == edges[-1], width - 1, codes)
     codes = np.where(values < edges[0], LOW, codes)
     codes = np.where(values > edges[-1], HIGH, codes)
-    codes = np.where(np.isinf(values), INVALID, codes)
+    codes = np.where(np.isinf(values), NONFINITE, codes)
     codes = np.where(np.isnan(values), MISSING, codes)
     if invalid is not None:
         codes = np.where(invalid, INVALID, codes)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from detectors.effects import shares
-from detectors.layout import INVALID, LOW, MISSING
+from detectors.layout import LOW, MISSING, without_value
 from detectors.pooling import MIN_EXPECTED
 from detectors.reference import Dispersion, independent_rows
 from detectors.smooth import smooth_basis
@@ -52,7 +52,7 @@ def measure_dispersion(rows: NDArray[np.int64], bins: NDArray[np.int64], moments
     spread, reach = _location(values.sum(axis=-1), moments)
     return Dispersion(
         np.maximum(_values(values) * raised, 1.0),
-        np.maximum(_shares_effect(bins[..., MISSING] + bins[..., INVALID], rows) * raised, 1.0),
+        np.maximum(_shares_effect(without_value(bins), rows) * raised, 1.0),
         spread * np.sqrt(raised),
         reach,
         blocks,

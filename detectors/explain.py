@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.effects import shares
-from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING
+from detectors.layout import BINS, HIGH, INVALID, LOW, NONFINITE, without_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,9 +48,9 @@ def _percent(share: float) -> str:
 
 
 def _missing(name: str, now: NDArray[np.int64], before: NDArray[np.int64], rows: int, held: int) -> str:
-    gone, was = (now[MISSING] + now[INVALID]) / max(rows, 1), (before[MISSING] + before[INVALID]) / max(held, 1)
+    gone, was = int(without_value(now)) / max(rows, 1), int(without_value(before)) / max(held, 1)
     verb = "rose" if gone > was else "fell"
-    invalid = now[INVALID] / max(rows, 1)
+    invalid = (now[INVALID] + now[NONFINITE]) / max(rows, 1)
     kind = "missing or invalid values" if invalid > _NOTICEABLE_SHARE else "missing values"
     return f"{name}: the share of {kind} {verb} from {_percent(float(was))} to {_percent(float(gone))}"
 

@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 
 from detectors import effects
 from detectors.bounds import binomial_bounds, noncentrality_bounds
-from detectors.layout import HIGH, INVALID, LOW, MISSING
+from detectors.layout import HIGH, LOW, without_value
 from detectors.ordered import ordered_statistics, points, sides
 from detectors.pooling import LADDER, MIN_EXPECTED, VALUES, pooled_sums
 from detectors.shown import OPTIONAL, Evidence
@@ -314,8 +314,8 @@ def _missing(
 ) -> None:
     """The change of the share of missing and invalid values, without its sign, by exact binomial bounds."""
     phi = reference.dispersion.missing
-    gone = window.bins[..., MISSING] + window.bins[..., INVALID]
-    was = reference.counts.bins[..., MISSING] + reference.counts.bins[..., INVALID]
+    gone = without_value(window.bins)
+    was = without_value(reference.counts.bins)
     rows = np.asarray(window.rows, dtype=np.float64)[..., None]
     m = np.asarray(reference.counts.rows, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -3,14 +3,15 @@
 A *subject* is anything that is compared with the reference: a feature, the prediction, a score. All subjects of
 a model share one matrix so that every statistic is a few numpy calls over all of them.
 
-``counts[..., S, B]`` is int64 with ``B = BINS + 4``:
+``counts[..., S, B]`` is int64 with ``B = BINS + 5``:
 
 ======================  ==============================================  =======================================
 column                  numeric subject                                 categorical subject
 ======================  ==============================================  =======================================
 ``0 .. BINS - 1``       quantile bins of the reference                  the reference's most frequent categories
 ``MISSING``             null, absent or NaN                             null or absent
-``INVALID``             ±inf, or not a number                           not a scalar
+``INVALID``             not a number                                    not a scalar
+``NONFINITE``           ±inf                                            never
 ``LOW``                 below the reference's least value               known to the reference, but not frequent
 ``HIGH``                above the reference's greatest value            never seen in the reference
 ======================  ==============================================  =======================================
@@ -30,9 +31,10 @@ from numpy.typing import NDArray
 BINS = 64
 MISSING = BINS
 INVALID = BINS + 1
-LOW = BINS + 2
-HIGH = BINS + 3
-COLUMNS = BINS + 4
+NONFINITE = BINS + 2
+LOW = BINS + 3
+HIGH = BINS + 4
+COLUMNS = BINS + 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +76,12 @@ class Counts:
     bins: NDArray[np.int64]
     moments: NDArray[np.float64]
     extremes: NDArray[np.float64]
+
+GONE = (MISSING, INVALID, NONFINITE)
+"""Columns of rows that bring no valid value."""
+
+
+def without_value(bins: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64[...]: rows without a valid value, of int64[..., COLUMNS]."""
+    total: NDArray[np.int64] = bins[..., MISSING] + bins[..., INVALID] + bins[..., NONFINITE]
+    return total

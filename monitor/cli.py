@@ -17,7 +17,7 @@ from rich.table import Table
 
 from alerts.messages import utc
 from detectors.dispersion import MIN_BLOCKS
-from detectors.layout import HIGH, INVALID, LOW, MISSING
+from detectors.layout import HIGH, LOW, without_value
 from monitor.backtest import replayed, run_backtest
 from monitor.clock import system_clock
 from monitor.config import Config, LogSection
@@ -275,7 +275,7 @@ def reference_show(profile: Annotated[Path, typer.Argument(metavar="PROFILE")]) 
     layout = held.layout
     for place, subject in enumerate(layout.subjects):
         bins = held.counts.bins[place]
-        missing = (bins[MISSING] + bins[INVALID]) / max(held.rows, 1)
+        missing = without_value(bins) / max(held.rows, 1)
         numeric = bool(layout.numeric[place])
         rare = int(bins[LOW] + bins[HIGH])
         frequent = "" if numeric else ", ".join(held.top[subject][:5]) + (f" (+{rare} rare)" if rare else "")

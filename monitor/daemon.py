@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from detectors.layout import HIGH, INVALID
+from detectors.layout import HIGH, INVALID, NONFINITE
 from monitor.errors import StateError
 from monitor.evaluate import Evaluator
 from monitor.event_time import rfc3339
@@ -344,7 +344,7 @@ class Daemon:
         windows, layout = model.windows, model.profile.layout
         columns = windows.tally.columns
         unseen = columns[:, HIGH].tolist()
-        invalid = columns[:, INVALID].tolist()
+        invalid = (columns[:, INVALID] + columns[:, NONFINITE]).tolist()
         return ModelStatus(
             name=name,
             rows=dict(windows.tally.rows),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,7 @@ def to_numbers(values: Sequence[object]) -> tuple[NDArray[np.float64], NDArray[n
             try:
                 numbers[place] = float(value)
             except OverflowError:
-                invalid[place] = True
+                numbers[place] = math.inf if value > 0 else -math.inf
         else:
             invalid[place] = True
     return numbers, invalid

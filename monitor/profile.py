@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from detectors.dispersion import MIN_BLOCKS
-from detectors.layout import COLUMNS, Counts, Layout
+from detectors.layout import BINS, COLUMNS, Counts, Layout
 from detectors.reference import Dispersion, Reference, independent_rows, prepare
 from monitor.counting import moments_as_fixed, moments_as_float
 from monitor.durations import parse_duration
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = "leewayd-profile"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +257,7 @@ def load_profile(path: Path) -> Profile:
         subjects = tuple(stored.subjects)
         edges = {key: tuple(values) for key, values in stored.edges.items()}
         top = {key: tuple(values) for key, values in stored.top.items()}
-        centers = np.full((size, COLUMNS - 4), np.nan)
+        centers = np.full((size, BINS), np.nan)
         for place, row in enumerate(stored.centers):
             centers[place, : len(row)] = _or_nan(row)
         return Profile(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alerts.messages import summary, utc
-from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING
+from detectors.layout import BINS, GONE, HIGH, LOW, without_value
 from monitor.charts import area_chart, density_chart, interval_chart, number, pairs_chart, spans_chart
 from monitor.report_style import STYLE
 
@@ -215,7 +215,7 @@ def _distributions(profile: Profile, worst: Worst) -> str:
     reference, window = counts.bins[place], worst.bins
     label = f"Distribution of {subject} in the reference and in the worst window"
     if worst.finding.statistic == "missing":
-        missing = [float((bins[MISSING] + bins[INVALID]) / max(bins.sum(), 1)) for bins in (reference, window)]
+        missing = [float(without_value(bins) / max(bins.sum(), 1)) for bins in (reference, window)]
         return pairs_chart(["missing or invalid"], missing[:1], missing[1:], label)
     q, p = (_value_shares(bins) for bins in (reference, window))
     if profile.layout.numeric[place]:
@@ -245,7 +245,7 @@ def _distributions(profile: Profile, worst: Worst) -> str:
 
 def _value_shares(bins: NDArray[np.int64]) -> NDArray[np.float64]:
     values = bins.astype(np.float64)
-    values[[MISSING, INVALID]] = 0.0
+    values[list(GONE)] = 0.0
     shares: NDArray[np.float64] = values / max(values.sum(), 1.0)
     assert LOW >= BINS
     return shares

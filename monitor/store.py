@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-_FORMAT = 1
+_FORMAT = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS positions (topic TEXT, part INTEGER, offset INTEGER, skip INTEGER, topic_id TEXT,
   clock INTEGER, PRIMARY KEY (topic, part)) WITHOUT ROWID;

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from detectors.binning import bin_numbers, quantile_edges
-from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING
+from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING, NONFINITE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,7 +116,7 @@ def test_each_value_goes_to_the_column_that_its_definition_names(reference: Arra
         if np.isnan(value):
             return MISSING
         if np.isinf(value):
-            return INVALID
+            return NONFINITE
         if value < edges[0]:
             return LOW
         if value > edges[-1]:
@@ -135,9 +135,9 @@ def test_an_edge_belongs_to_the_bin_above_it_and_the_last_edge_to_the_last_bin()
 def test_what_was_no_number_at_all_is_invalid_whatever_stands_in_its_place() -> None:
     values = np.array([0.5, np.nan, np.inf, 9.0, -9.0])
     edges = np.array([0.0, 1.0])
-    assert bin_numbers(values, None, edges).tolist() == [0, MISSING, INVALID, HIGH, LOW]
+    assert bin_numbers(values, None, edges).tolist() == [0, MISSING, NONFINITE, HIGH, LOW]
     assert bin_numbers(values, np.ones(5, dtype=bool), edges).tolist() == [INVALID] * 5
-    assert bin_numbers(values, np.arange(5) == 1, edges).tolist() == [0, INVALID, INVALID, HIGH, LOW]
+    assert bin_numbers(values, np.arange(5) == 1, edges).tolist() == [0, INVALID, NONFINITE, HIGH, LOW]
 
 
 def test_no_values_have_no_columns() -> None:

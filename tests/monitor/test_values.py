@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.layout import HIGH, INVALID, LOW, MISSING
+from detectors.layout import COLUMNS, HIGH, INVALID, LOW, MISSING, NONFINITE
 from monitor.categories import canonical, label
 from monitor.durations import format_duration, parse_duration
 from monitor.encoder import NumericSubject, category_coder, to_numbers
@@ -83,7 +83,7 @@ def test_labels_are_printable_valid_and_short() -> None:
 def test_numbers_are_binned_and_standardised_and_the_rest_is_told_apart() -> None:
     subject = NumericSubject(np.array([0.0, 1.0, 2.0]), location=1.0, scale=0.5)
     codes, z = subject.encode([0.0, 0.5, 1.0, 2.0, -1, 3, None, math.nan, math.inf, "1", [1], 10**400, True])
-    assert codes.tolist() == [0, 0, 1, 1, LOW, HIGH, MISSING, MISSING, INVALID, INVALID, INVALID, INVALID, 1]
+    assert codes.tolist() == [0, 0, 1, 1, LOW, HIGH, MISSING, MISSING, NONFINITE, INVALID, INVALID, NONFINITE, 1]
     assert np.isnan(z[6:12]).all()
     assert z[:6].tolist() == [-2.0, -1.0, 0.0, 2.0, -4.0, 4.0]
 
@@ -113,4 +113,4 @@ def test_every_value_falls_into_one_column(values: list[object]) -> None:
     subject = NumericSubject(np.array([0.0, 1.0, 2.0]), 1.0, 0.5)
     for codes, _ in (subject.encode(values), category_coder(["1"], ["2"], False).encode(values)):
         assert len(codes) == len(values)
-        assert ((codes >= 0) & (codes < 68)).all()
+        assert ((codes >= 0) & (codes < COLUMNS)).all()
