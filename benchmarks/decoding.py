@@ -12,8 +12,9 @@ from monitor.config import IngestSection
 from monitor.config_file import parse_config
 from monitor.decoder import JsonDecoder
 from monitor.records import Messages, Partition
-from monitor.reference_build import load_reference
-from monitor.router import ModelRoute, Router
+from monitor.reference_build import load_references
+from monitor.router import Router
+from monitor.routes import ModelRoute
 from tests.census import REFERENCE, census, messages
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def measure() -> Iterator[tuple[str, str]]:
         },
         REFERENCE.parent,
     )  # fmt: skip
-    route = ModelRoute(config.models[0], load_reference(config.models[0]))
+    route = ModelRoute(config.models[0], load_references(config.models[0]))
     decoder = JsonDecoder(route.kinds(), 1_000_000, 10_000)
     router = Router([route], IngestSection(), keep_rejected=False)
     paths = list(route.kinds())

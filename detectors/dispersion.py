@@ -6,25 +6,52 @@ those of independent rows. Rao & Scott (1981) divide the χ² statistic by the f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import chdtri
 
 from detectors.effects import shares
-from detectors.layout import LOW, MISSING, without_value
+from detectors.layout import HIGH, LOW, MISSING, without_value
 from detectors.pooling import MIN_EXPECTED
 from detectors.reference import Dispersion, independent_rows
 from detectors.smooth import smooth_basis
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MIN_BLOCKS = 5
 """With fewer blocks nothing can be told of how they vary."""
 
 
-def measure_dispersion(rows: NDArray[np.int64], bins: NDArray[np.int64], moments: NDArray[np.float64]) -> Dispersion:
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What each block would hold if only the season made it differ.
+
+    Attributes:
+        shares: float64[P, S, VALUES], of the valid values, by value where they have an order.
+        gone: float64[P, S], share of rows without a valid value.
+        means: float64[P, S], mean z.
+        occurrences: in how many blocks, on average, each part of the season lies (above 1): the expectation is made
+            from the same blocks, and fits them better than others by 1/occurrences.
+    """
+
+    shares: NDArray[np.float64]
+    gone: NDArray[np.float64]
+    means: NDArray[np.float64]
+    occurrences: float
+
+
+def by_value(bins: NDArray[np.int64]) -> NDArray[np.float64]:
+    """float64[..., VALUES]: the columns of valid values, LOW first and HIGH last."""
+    parts = [bins[..., LOW : LOW + 1], bins[..., :MISSING], bins[..., HIGH : HIGH + 1]]
+    return np.concatenate(parts, -1).astype(np.float64)
+
+
+def measure_dispersion(
+    rows: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    moments: NDArray[np.float64],
+    expected: Expected | None = None,
+) -> Dispersion:
     """The dispersion of blocks of the reference, each as long as a window.
 
     The design effect of values is the greater of two: the mean dispersion over all bins, and that in the worst
@@ -35,6 +62,7 @@ def measure_dispersion(rows: NDArray[np.int64], bins: NDArray[np.int64], moments
         rows: int64[P], rows of each block.
         bins: int64[P, S, COLUMNS].
         moments: float64[P, S, 2], Σz and Σz².
+        expected: of each block; None where all are expected to be alike.
     """
     if len(rows) < MIN_BLOCKS:
         return independent_rows(bins.shape[1])
@@ -46,28 +74,34 @@ def measure_dispersion(rows: NDArray[np.int64], bins: NDArray[np.int64], moments
         return independent_rows(subjects)
     # chdtri inverts the upper tail: a sum of squares with so many degrees of freedom is rarely less than this.
     raised = (blocks - 1) / chdtri(blocks - 1, 0.95)
-    values = np.concatenate([bins[..., LOW : LOW + 1], bins[..., :MISSING], bins[..., LOW + 1 :]], -1).astype(
-        np.float64
-    )
-    spread, reach = _location(values.sum(axis=-1), moments)
+    values, gone = by_value(bins), without_value(bins)
+    size = values.sum(axis=-1)
+    pooled = np.nan_to_num(shares(values.sum(axis=0)))
+    means = np.nan_to_num(moments[..., 0].sum(axis=0) / np.maximum(size.sum(axis=0), 1))
+    if expected is None:
+        own, share = np.broadcast_to(pooled, values.shape), np.broadcast_to(gone.sum(axis=0) / rows.sum(), gone.shape)
+        means = np.broadcast_to(means, size.shape)
+    else:
+        own, share, means = expected.shares[used], expected.gone[used], expected.means[used]
+        raised *= expected.occurrences / (expected.occurrences - 1)
+    spread, reach = _location(size, moments, means)
     return Dispersion(
-        np.maximum(_values(values) * raised, 1.0),
-        np.maximum(_shares_effect(without_value(bins), rows) * raised, 1.0),
+        np.maximum(_values(values, pooled, own) * raised, 1.0),
+        np.maximum(_shares_effect(gone, rows, share) * raised, 1.0),
         spread * np.sqrt(raised),
         reach,
         blocks,
     )
 
 
-def _values(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _values(values: NDArray[np.float64], pooled: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.float64]:
     blocks = len(values)
     size = values.sum(axis=-1)
-    q = np.nan_to_num(shares(values.sum(axis=0)))
-    expected = size[..., None] * q
+    expected = size[..., None] * own
     safe = expected.mean(axis=0) >= MIN_EXPECTED
     with np.errstate(invalid="ignore", divide="ignore"):
         cells = np.where(safe & (expected > 0), (values - expected) ** 2 / expected, 0.0).sum(axis=(0, 2))
-        parts = np.einsum("psv,svj->psj", values - expected, smooth_basis(q)) / np.sqrt(size)[..., None]
+        parts = np.einsum("psv,svj->psj", values - expected, smooth_basis(pooled)) / np.sqrt(size)[..., None]
     mean = cells / (np.maximum(safe.sum(axis=1) - 1, 1) * (blocks - 1))
     parts = np.nan_to_num(parts)
     worst = np.linalg.eigvalsh(np.einsum("psi,psj->sij", parts, parts) / (blocks - 1))[:, -1]
@@ -75,26 +109,26 @@ def _values(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return effect
 
 
-def _shares_effect(successes: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def _shares_effect(
+    successes: NDArray[np.int64], rows: NDArray[np.int64], share: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Dispersion of a share from block to block over its binomial expectation; 1 where the share is 0 or 1."""
-    share = successes.sum(axis=0) / rows.sum()
     expected = rows[:, None] * share
     with np.errstate(invalid="ignore", divide="ignore"):
         cells = (successes - expected) ** 2 / (expected * (1 - share))
-    effect: NDArray[np.float64] = np.where(
-        (share > 0) & (share < 1), np.nan_to_num(cells).sum(axis=0) / (len(rows) - 1), 1.0
-    )
+    varied = ((share > 0) & (share < 1)).any(axis=0)
+    cells = np.where(np.isfinite(cells), cells, 0.0)
+    effect: NDArray[np.float64] = np.where(varied, cells.sum(axis=0) / (len(rows) - 1), 1.0)
     return effect
 
 
 def _location(
-    size: NDArray[np.float64], moments: NDArray[np.float64]
+    size: NDArray[np.float64], moments: NDArray[np.float64], expected: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Standard deviation of the blocks' mean z, and the farthest block in these."""
+    """Standard deviation of the blocks' mean z around what is expected, and the farthest block in these."""
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.where(size > 0, moments[..., 0] / size, np.nan)
-    centre = np.nan_to_num(moments[..., 0].sum(axis=0) / np.maximum(size.sum(axis=0), 1))
-    deviation = means - centre
+    deviation = means - expected
     held = np.isfinite(deviation)
     count = held.sum(axis=0)
     square = np.where(held, deviation, 0.0) ** 2

@@ -16,7 +16,7 @@ from monitor.errors import ConfigError
 from monitor.evaluation_json import alert_line, evaluation_line, notification_line
 from monitor.history import History
 from monitor.routing import make_routing
-from monitor.run import load_profiles
+from monitor.run import load_all_references
 from monitor.source_file import FileSource
 from monitor.store import Store
 
@@ -102,9 +102,9 @@ def run_backtest(
     """
     assert config.file is not None
     routing = make_routing(config, None, log)
-    profiles = load_profiles(config)
+    references = load_all_references(config)
     alerting = Alerting(routing, _Undelivered(), log, lambda: 0.0)
-    history = History(profiles, routing.rules)
+    history = History(references, routing.rules)
 
     def observe(evaluation: Evaluation | None, outcome: Outcome) -> None:
         if evaluation is not None:
@@ -122,12 +122,13 @@ def run_backtest(
     with tempfile.TemporaryDirectory(prefix="leewayd-backtest-") as folder:
         daemon = Daemon(
             config,
-            profiles,
+            references,
             source=FileSource(config.file.predictions, follow=False, batch=_BATCH, wait=lambda _: None),
             store=Store(Path(folder), log),
             alerting=alerting,
             clock=Clock(lambda: now, monotonic, lambda _: None),
             log=log,
+            learned=Path(folder),
             observer=observe,
         )
         daemon.start()

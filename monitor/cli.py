@@ -20,7 +20,7 @@ from detectors.dispersion import MIN_BLOCKS
 from detectors.layout import HIGH, LOW, without_value
 from monitor.backtest import replayed, run_backtest
 from monitor.clock import system_clock
-from monitor.config import Config, LogSection
+from monitor.config import Config, LogSection, ModelSection
 from monitor.config_file import read_config
 from monitor.demo import run_demo
 from monitor.durations import format_duration
@@ -29,15 +29,16 @@ from monitor.event_time import rfc3339
 from monitor.guess import guess
 from monitor.init import starting_config
 from monitor.logs import make_log
-from monitor.profile import Profile, load_profile, save_profile
+from monitor.profile import load_profile, save_profile
 from monitor.reference_build import load_reference
 from monitor.report import render_report
 from monitor.routing import make_routing
-from monitor.run import load_profiles, run
+from monitor.run import load_all_references, run
 from monitor.tables import read_table
 
 if TYPE_CHECKING:
     from monitor.history import History
+    from monitor.references import References
     from monitor.snapshot import Snapshot
 
 app = typer.Typer(
@@ -111,25 +112,37 @@ def check(config: ConfigPath) -> None:
         make_routing(settings, os.environ, make_log(LogSection()))
     except ConfigError as error:
         problems += error.problems
-    profiles: dict[str, Profile] = {}
+    references: dict[str, References] = {}
     try:
-        profiles = load_profiles(settings)
+        references = load_all_references(settings)
     except ReferenceDataError as error:
         problems += str(error).splitlines()
     if problems:
         raise ConfigError(problems)
     for model in settings.models:
-        profile = profiles[model.name]
+        _tell_model(model, references.get(model.name))
+    typer.echo(f"{config}: ok ({len(settings.rules)} rules, {len(settings.receivers)} receivers)")
+
+
+def _tell_model(model: ModelSection, references: References | None) -> None:
+    shape = f"panes of {format_duration(model.pane)}, windows {', '.join(model.windows)}"
+    if references is None:
+        typer.echo(f'model "{model.name}": a reference is to be learned from {model.learn_rows:,} rows, {shape}')
+        return
+    for place, profile in enumerate(references.profiles):
+        versions = [version for version, own in references.versions.items() if own == place]
+        whose = f" of version {versions[0]}" if versions else ""
         typer.echo(
-            f'model "{model.name}": {len(profile.layout.subjects)} subjects, reference of {profile.rows:,} rows, '
-            f"panes of {format_duration(model.pane)}, windows {', '.join(model.windows)}"
+            f'model "{model.name}": {len(profile.layout.subjects)} subjects, '
+            f"reference{whose} of {profile.rows:,} rows, {shape}"
         )
-        if lacking := profile.windows_taken_as_independent(model.windows):
+        lacking = profile.windows_taken_as_independent(model.windows)
+        if lacking and model.drift.burn_in is None:
             typer.echo(
                 f"  note: the reference holds fewer than {MIN_BLOCKS} windows of {', '.join(lacking)} by event time, "
-                "so rows are taken for independent there; correlated traffic may raise more alarms than the budget"
+                "so rows are taken for independent there; correlated traffic may raise more alarms than the budget "
+                "(give the reference times, or a burn_in)"
             )
-    typer.echo(f"{config}: ok ({len(settings.rules)} rules, {len(settings.receivers)} receivers)")
 
 
 @app.command("init")
@@ -241,6 +254,9 @@ def _tell_backtest(history: History) -> None:
 def reference_build(
     config: ConfigPath,
     model: Annotated[str | None, typer.Option(help="Which model; needed if there are several.")] = None,
+    version: Annotated[
+        str | None, typer.Option("--for-version", help="Whose reference, if every version has its own.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: the reference's name with .profile.json.")
     ] = None,
@@ -253,8 +269,16 @@ def reference_build(
     chosen = [section for section in settings.models if model in (None, section.name)]
     if not chosen:
         raise ConfigError([f"no model {model!r}; there are {', '.join(names)}"])
-    profile = load_reference(chosen[0])
-    target = output or chosen[0].reference.with_suffix(".profile.json")
+    section = chosen[0]
+    sources = {"": section.reference, **section.references}
+    if version is None and section.reference is None and len(section.references) > 1:
+        names = list(section.references)
+        raise ConfigError([f"every version has its own reference; give --for-version, one of {', '.join(names)}"])
+    source = sources.get(version or "") or next(iter(section.references.values()), None)
+    if source is None or (version is not None and version not in sources):
+        raise ConfigError([f"model {section.name!r} has no such reference to build"])
+    profile = load_reference(section, source)
+    target = output or source.with_suffix(".profile.json")
     save_profile(profile, target)
     typer.echo(f"{target}: {profile.rows:,} rows as counts of {len(profile.layout.subjects)} subjects")
 

@@ -119,6 +119,9 @@ class DriftSection(Section):
     min_missing: float = Field(0.01, ge=0, le=1)
     min_rows: int = Field(100, ge=1)
     false_alarms_per_30d: float = Field(1.0, gt=0)
+    season: Literal["hour_of_day", "hour_of_week"] | None = None
+    rolling: Duration | None = Field(None, ge=DAY)
+    burn_in: Duration | None = None
     show: list[
         Literal[
             "hellinger", "total_variation", "l_infinity", "kullback_leibler", "energy", "cramers_v", "mean_shift",
@@ -132,7 +135,9 @@ class ModelSection(Section):
 
     name: Name
     task: Literal["binary", "multiclass", "regression"]
-    reference: Path
+    reference: Path | None = None
+    references: dict[str, Path] = {}
+    learn_rows: int | None = Field(None, ge=1_000, le=200_000)
     topics: list[str] = []
     pane: Duration = 60_000
     windows: list[WindowName] = Field(["15m", "1h", "24h"], min_length=1, max_length=8)
@@ -141,6 +146,21 @@ class ModelSection(Section):
     max_series: int = Field(200, ge=1)
     columns: ColumnsSection
     drift: DriftSection = DriftSection()
+
+    @model_validator(mode="after")
+    def _some_reference(self) -> ModelSection:
+        if self.reference is None and not self.references and self.learn_rows is None:
+            raise ValueError("reference: required, but not given (or references, or learn_rows)")
+        if self.learn_rows is not None:
+            if self.reference is not None or self.references:
+                raise ValueError("learn_rows: a reference is given, so none is to be learned")
+            if not self.columns.features:
+                raise ValueError("learn_rows: name the features in columns.features, no reference tells them")
+            if self.drift.season is not None:
+                raise ValueError("learn_rows: a season needs a reference that covers it")
+        if self.drift.season is not None and self.drift.rolling is not None:
+            raise ValueError("drift: give season or rolling, not both")
+        return self
 
     @model_validator(mode="after")
     def _whole_panes(self) -> ModelSection:

@@ -202,7 +202,15 @@ def _anchored(config: Config, folder: Path) -> Config:
     return config.model_copy(
         update={
             "state": StateSection.model_validate({**config.state.model_dump(), "dir": folder / config.state.dir}),
-            "models": [model.model_copy(update={"reference": folder / model.reference}) for model in config.models],
+            "models": [
+                model.model_copy(
+                    update={
+                        "reference": model.reference and folder / model.reference,
+                        "references": {version: folder / path for version, path in model.references.items()},
+                    }
+                )
+                for model in config.models
+            ],
             "file": config.file
             and FileSection(predictions=[folder / path for path in config.file.predictions], follow=config.file.follow),
             "receivers": [

@@ -8,25 +8,25 @@ One turn, straight through::
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from detectors.layout import HIGH, INVALID, NONFINITE
 from monitor.errors import StateError
-from monitor.evaluate import Evaluator
 from monitor.event_time import rfc3339
 from monitor.intake import Intake
-from monitor.model_state import changes, mark_saved, restore
-from monitor.profile import Profile
+from monitor.learner import Learner
 from monitor.records import REJECT_REASONS
-from monitor.router import ModelRoute, Router
+from monitor.references import single
+from monitor.router import Router
+from monitor.routes import LearningRoute, ModelRoute
 from monitor.saved import Checkpoint
 from monitor.schedule import Tick
-from monitor.snapshot import EvaluationKey, ModelStatus, PartitionStatus, Snapshot
-from monitor.windows import ModelWindows, SeriesKey
+from monitor.snapshot import EvaluationKey, PartitionStatus, Snapshot
+from monitor.watched import WatchedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from monitor.clock import Clock
     from monitor.config import Config
     from monitor.records import Partition, Poll
+    from monitor.references import References
     from monitor.source import Source
     from monitor.store import Store
     from monitor.windows import Due
@@ -43,31 +44,18 @@ if TYPE_CHECKING:
 _SHOW_SECONDS = 0.5
 
 
-@dataclass(slots=True)
-class _Model:
-    """One model's parts, and what judging it has cost."""
-
-    windows: ModelWindows
-    evaluator: Evaluator
-    profile: Profile
-    fingerprint: str
-    fresh: bool
-    evaluations: int = 0
-    seconds: float = 0.0
-    last_seconds: float = 0.0
-
-
 class Daemon:
     """Watches the configured models.
 
     Args:
         config: validated.
-        profiles: model name → its reference.
+        references: model name → what it is compared with; one that is learned meanwhile is added.
         source: where messages come from.
         store: where state is kept; held until `close`.
         alerting: rules and outbox.
         clock: time.
         log: past-tense events.
+        learned: folder for references that are learned.
         observer: told of every evaluation and what it led to, in order; without an evaluation, of what the end of a
             series led to. For the demo and for backtests.
     """
@@ -75,25 +63,32 @@ class Daemon:
     def __init__(
         self,
         config: Config,
-        profiles: Mapping[str, Profile],
+        references: dict[str, References],
         *,
         source: Source,
         store: Store,
         alerting: Alerting,
         clock: Clock,
         log: FilteringBoundLogger,
+        learned: Path,
         observer: Callable[[Evaluation | None, Outcome], object] | None = None,
     ) -> None:
         self._config, self._source, self._store = config, source, store
+        self._references, self._learned = references, learned
         self._alerting, self._clock, self._log, self._observer = alerting, clock, log, observer
-        self._models: dict[str, _Model] = {}
+        self._models: dict[str, WatchedModel] = {}
+        self._learners: dict[str, Learner] = {}
+        self._learning: dict[str, LearningRoute] = {}
         for section in config.models:
-            profile = profiles[section.name]
-            windows = ModelWindows(section, len(profile.layout.subjects))
-            evaluator = Evaluator(section, profile, windows)
-            self._models[section.name] = _Model(windows, evaluator, profile, profile.fingerprint(), fresh=True)
-        self._intake = Intake({name: model.windows for name, model in self._models.items()}, self._on_reject)
-        self._routers = self._make_routers(profiles)
+            if section.name in references:
+                self._models[section.name] = WatchedModel(section, references[section.name])
+            else:
+                route = self._learning[section.name] = LearningRoute(section)
+                self._learners[section.name] = Learner(section, route.columns)
+        windows = {name: model.windows for name, model in self._models.items()}
+        self._intake = Intake({**windows, **self._learners}, self._on_reject)
+        self._intake.taken = self._adopt_learned
+        self._routers = self._make_routers()
         self._evaluations: dict[EvaluationKey, Evaluation] = {}
         topics = [] if config.kafka is None else config.kafka.predictions
         # Counters stand at zero from the start, so that a rate sees the first reject.
@@ -111,9 +106,10 @@ class Daemon:
         self.snapshot = Snapshot()
         self.finished = False
 
-    def _make_routers(self, profiles: Mapping[str, Profile]) -> dict[str, Router]:
+    def _make_routers(self) -> dict[str, Router]:
         config = self._config
-        routes = {section.name: ModelRoute(section, profiles[section.name]) for section in config.models}
+        routes: dict[str, ModelRoute | LearningRoute] = {name: model.route for name, model in self._models.items()}
+        routes |= self._learning
         if config.kafka is None:
             # Files feed every model; "" stands for any topic.
             return {"": Router(list(routes.values()), config.ingest, keep_rejected=False)}
@@ -134,17 +130,16 @@ class Daemon:
             SourceError: if the source can never work as configured.
         """
         saved = self._store.load(rfc3339(self._clock.now_ms()).replace(":", ""))
-        for section in self._config.models:
-            lacking = self._models[section.name].profile.windows_taken_as_independent(section.windows)
-            if lacking:
-                self._log.warning("rows taken for independent", model=section.name, windows=lacking)
         for name, model in self._models.items():
-            stored = saved.models.get(name)
-            if stored is None:
-                continue
-            model.fresh = not restore(model.windows, stored, model.fingerprint)
-            if model.fresh:
-                self._log.warning("windows begun anew", model=name, why="another reference, pane, lateness or windows")
+            if lacking := model.windows_taken_as_independent():
+                self._log.warning("rows taken for independent", model=name, windows=lacking)
+            if name in saved.models:
+                model.restore(saved.models[name], saved.documents)
+                if model.fresh:
+                    self._log.warning("windows begun anew", model=name, why="another pane, lateness or windows")
+        for name, learner in self._learners.items():
+            if f"learned/{name}" in saved.documents:
+                learner.restore(saved.documents[f"learned/{name}"])
         self._alerting.restore(saved.documents, saved.outbox)
         self._intake.positions.update(saved.positions)
         self._source.start(saved.positions)
@@ -197,25 +192,37 @@ class Daemon:
 
     def _judge_due(self) -> bool:
         judged = False
-        for windows, due in self._intake.drain():
-            self._judge(self._models[windows.name], due)
+        for name, due in self._intake.drain():
+            self._judge(self._models[name], due)
             judged = True
         return judged
 
+    def _adopt_learned(self) -> None:
+        for name in [name for name, learner in self._learners.items() if learner.needed <= 0]:
+            self._adopt(name)
+
+    def _adopt(self, name: str) -> None:
+        """A model has learned its reference: from now on it is watched like any other."""
+        learner, route = self._learners.pop(name), self._learning.pop(name)
+        references = single(learner.keep(self._learned))
+        model = self._models[name] = WatchedModel(learner.model, references)
+        self._references[name] = references
+        self._routers = self._make_routers()
+        self._intake.hand_over(name, model.windows, lambda rows: model.route.encoded(rows, route.paths))
+        for later in learner.later:
+            model.windows.add(model.route.encoded(later.rows, route.paths), *later[1:])
+        self._log.info("reference learned", model=name, rows=references.profiles[0].rows)
+
     def finish(self) -> None:
         """The end of a replay: judges the windows that are still open, as if time had gone on."""
-        for windows, due in self._intake.flush():
-            self._judge(self._models[windows.name], due)
+        for name, due in self._intake.flush():
+            self._judge(self._models[name], due)
         self.finished = True
         self._log.info("replay finished")
         self.checkpoint()
 
-    def _judge(self, model: _Model, due: Due) -> None:
-        began = self._clock.monotonic()
-        evaluations = model.evaluator.judge(model.windows, due)
-        model.last_seconds = self._clock.monotonic() - began
-        model.seconds += model.last_seconds
-        model.evaluations += len(evaluations)
+    def _judge(self, model: WatchedModel, due: Due) -> None:
+        evaluations = model.judge(due, self._clock)
         now = self._clock.now_ms()
         for evaluation in evaluations:
             key = EvaluationKey(evaluation.model, evaluation.version, evaluation.segment, evaluation.window)
@@ -225,8 +232,9 @@ class Daemon:
                 self._observer(evaluation, outcome)
         self._end_series(model, due.end, now)
 
-    def _end_series(self, model: _Model, at: int, now: int) -> None:
+    def _end_series(self, model: WatchedModel, at: int, now: int) -> None:
         for key in model.windows.ended:
+            model.evaluator.baseline.forget(key)
             gone = [
                 found
                 for found in self._evaluations
@@ -251,11 +259,9 @@ class Daemon:
         self._source.settle()
         entries, finished = self._alerting.changes()
         positions = dict(self._intake.positions)
-        models = {
-            name: changes(model.windows, model.fingerprint, fresh=model.fresh) for name, model in self._models.items()
-        }
+        models = {name: model.changes() for name, model in self._models.items()}
         try:
-            self._store.commit(Checkpoint(positions, models, self._alerting.documents(), entries, finished))
+            self._store.commit(Checkpoint(positions, models, self._documents(), entries, finished))
         except StateError as error:
             self._checkpoint_failures += 1
             if not self._state_fault:
@@ -266,12 +272,21 @@ class Daemon:
             self._log.info("checkpoints recovered")
             self._state_fault = ""
         for model in self._models.values():
-            mark_saved(model.windows)
-            model.fresh = False
+            model.mark_saved()
+        for learner in self._learners.values():
+            learner.changed = False
         self._alerting.mark_saved()
         self._checkpoint_at = self._clock.wall()
         self._checkpoint_seconds = self._clock.monotonic() - began
         self._source.commit(positions)
+
+    def _documents(self) -> dict[str, bytes]:
+        documents = self._alerting.documents()
+        for model in self._models.values():
+            documents |= model.documents()
+        return documents | {
+            f"learned/{name}": learner.document() for name, learner in self._learners.items() if learner.changed
+        }
 
     def _back_up(self) -> None:
         try:
@@ -281,10 +296,7 @@ class Daemon:
 
     def window_counts(self, evaluation: Evaluation) -> Counts:
         """What the window of an evaluation held; only to be asked while the observer is told of it."""
-        windows = self._models[evaluation.model].windows
-        (step,) = (window.step for window in windows.windows if window.name == evaluation.window)
-        series = windows.series[SeriesKey(evaluation.version, evaluation.segment)]
-        return series.rings[step].window(evaluation.start, evaluation.end)
+        return self._models[evaluation.model].counts(evaluation)
 
     def deliver(self) -> None:
         """Sends what is due and takes in what became of it, between turns."""
@@ -312,7 +324,7 @@ class Daemon:
         }
         snapshot = Snapshot(
             evaluations=dict(self._evaluations),
-            models=tuple(self._status(name, model) for name, model in self._models.items()),
+            models=tuple(model.status() for model in self._models.values()),
             partitions=tuple(
                 PartitionStatus(
                     partition.topic,
@@ -339,26 +351,6 @@ class Daemon:
             source_up=self._source_up,
         )
         self.snapshot = replace(snapshot, not_ready=self._why_not_ready())
-
-    def _status(self, name: str, model: _Model) -> ModelStatus:
-        windows, layout = model.windows, model.profile.layout
-        columns = windows.tally.columns
-        unseen = columns[:, HIGH].tolist()
-        invalid = (columns[:, INVALID] + columns[:, NONFINITE]).tolist()
-        return ModelStatus(
-            name=name,
-            rows=dict(windows.tally.rows),
-            late=windows.tally.late,
-            overflow=windows.tally.overflow,
-            watermark=windows.watermark,
-            series=len(windows.series),
-            unseen={s: unseen[i] for i, s in enumerate(layout.subjects) if not layout.numeric[i]},
-            invalid={s: invalid[i] for i, s in enumerate(layout.subjects)},
-            evaluations=model.evaluations,
-            evaluation_seconds=model.seconds,
-            last_evaluation_seconds=model.last_seconds,
-            nbytes=windows.nbytes,
-        )
 
     def _why_not_ready(self) -> str:
         if self._state_fault:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from alerts.rules import Rule, Transition
     from detectors.layout import Counts
     from monitor.alerting import Outcome
-    from monitor.profile import Profile
+    from monitor.references import References
     from monitor.snapshot import Snapshot
 
 
@@ -97,12 +97,12 @@ class History:
     """Listens to a replay.
 
     Args:
-        profiles: model name → its reference.
+        references: model name → what it is compared with.
         rules: name → rule.
     """
 
-    def __init__(self, profiles: Mapping[str, Profile], rules: Mapping[str, Rule]) -> None:
-        self.profiles, self.rules = profiles, rules
+    def __init__(self, references: Mapping[str, References], rules: Mapping[str, Rule]) -> None:
+        self.references, self.rules = references, rules
         self.tracks: dict[TrackKey, Track] = {}
         self.worst: dict[tuple[str, str, str], Worst] = {}
         self.transitions: list[Transition] = []
@@ -124,7 +124,7 @@ class History:
         track.numbers.append(np.array([(found.value, found.lower, found.upper) for found in findings]))
         track.drifted.append(np.array([finding.status == "drifted" for finding in findings]))
         track.judged.append(np.array([finding.status != "insufficient" for finding in findings]))
-        subjects = self.profiles[evaluation.model].layout.subjects
+        subjects = self.references[evaluation.model].of(evaluation.version).layout.subjects
         for finding in findings:
             if finding.status == "drifted":
                 self._remember(key, evaluation, finding, counts, subjects.index(finding.subject))

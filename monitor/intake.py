@@ -19,7 +19,8 @@ from monitor.records import Decoded, Position
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from monitor.records import Partition
+    from monitor.learner import Learner
+    from monitor.records import ModelRows, Partition
     from monitor.windows import Due, ModelWindows
 
 _NEVER = -(2**62)
@@ -36,14 +37,16 @@ class Intake:
     """Rows on their way into windows.
 
     Args:
-        models: model name → its windows.
+        models: model name → its windows, or what stands in for them while the model learns its reference.
         on_reject: called with (partition, reason, raw message or None) for each reject that is passed.
     """
 
     def __init__(
-        self, models: Mapping[str, ModelWindows], on_reject: Callable[[Partition, str, bytes | None], None]
+        self, models: Mapping[str, ModelWindows | Learner], on_reject: Callable[[Partition, str, bytes | None], None]
     ) -> None:
-        self._models = models
+        self._models = dict(models)
+        # Called whenever rows have been added, before the watermark moves on.
+        self.taken: Callable[[], object] = lambda: None
         self._on_reject = on_reject
         self._waiting: dict[Partition, deque[_Waiting]] = {}
         self._ahead: dict[Partition, int] = {}
@@ -81,7 +84,15 @@ class Intake:
         self._ahead.pop(partition, None)
         self.positions.pop(partition, None)
 
-    def drain(self) -> Iterator[tuple[ModelWindows, Due]]:
+    def hand_over(self, name: str, windows: ModelWindows, encoded: Callable[[ModelRows], ModelRows]) -> None:
+        """A model has learned its reference: what waits of it is encoded, and goes to its windows from now on."""
+        self._models[name] = windows
+        for queue in self._waiting.values():
+            for waiting in queue:
+                models = tuple(encoded(rows) if rows.model == name else rows for rows in waiting.decoded.models)
+                waiting.decoded = replace(waiting.decoded, models=models)
+
+    def drain(self) -> Iterator[tuple[str, Due]]:
         """Adds what may be added and yields each window that falls due meanwhile, to be judged at once."""
         while True:
             floor = self._floor()
@@ -90,11 +101,12 @@ class Intake:
             if floor > _NEVER:
                 for model in self._models.values():
                     for due in model.advance(floor):
-                        yield model, due
+                        yield model.name, due
             if not self._take(floor):
                 return
+            self.taken()
 
-    def flush(self) -> Iterator[tuple[ModelWindows, Due]]:
+    def flush(self) -> Iterator[tuple[str, Due]]:
         """At the end of a replay: closes every pane, as if time went on past the lateness."""
         clocks = [position.clock for position in self.positions.values() if position.clock is not None]
         if not clocks:
@@ -103,7 +115,7 @@ class Intake:
             longest_step = max(window.step for window in model.windows)
             end = -(-(max(clocks) + 1) // longest_step) * longest_step
             for due in model.advance(end + model.lateness):
-                yield model, due
+                yield model.name, due
 
     def _floor(self) -> int | None:
         """The event time that every partition has reached; None while some partition has yet to show where it is."""

@@ -4,49 +4,61 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monitor.panes import PaneRing
+from monitor.durations import DAY
 from monitor.saved import ModelChange, SavedModel, SavedSeries
-from monitor.windows import Series, SeriesKey
+from monitor.windows import SeriesKey
 
 if TYPE_CHECKING:
     from monitor.records import Partition
+    from monitor.references import References
     from monitor.windows import ModelWindows
 
 
 def shape_of(windows: ModelWindows) -> str:
     """Changes whenever kept panes could not be used as they are."""
-    return f"pane={windows.pane} lateness={windows.lateness} windows={[(w.length, w.step) for w in windows.windows]}"
+    lengths = [(window.length, window.step) for window in windows.windows]
+    return f"pane={windows.pane} lateness={windows.lateness} windows={lengths} rolling={windows.rolling}"
 
 
-def restore(windows: ModelWindows, saved: SavedModel, fingerprint: str) -> bool:
-    """Puts saved counts into empty windows; False if they were made with another reference or other windows.
+def _fingerprint(windows: ModelWindows, references: References, place: int) -> str:
+    return references.fingerprints[place] + windows.shapes[place].fingerprint
 
-    The totals go on in either case; counts of another shape would be wrong, so the windows then fill anew.
+
+def restore(windows: ModelWindows, saved: SavedModel, references: References) -> bool:
+    """Puts saved counts into empty windows; False if they were made with other windows.
+
+    The totals go on in either case; counts of another shape would be wrong, so the windows then fill anew. So does a
+    series whose version has got another reference.
     """
     windows.tally.rows = dict(saved.rows)
     windows.tally.late, windows.tally.overflow = saved.late, saved.overflow
-    if saved.fingerprint != fingerprint or saved.shape != shape_of(windows):
+    if saved.shape != shape_of(windows):
         return False
     windows.watermark = saved.watermark
     windows.evaluated = dict(saved.evaluated)
     for stored in saved.series:
-        rings = {step: PaneRing(step, size, windows.subjects) for step, size in windows.capacities.items()}
+        key = SeriesKey(stored.version, stored.segment)
+        place = references.place(stored.version)
+        if stored.fingerprint != _fingerprint(windows, references, place):
+            windows.ended.append(key)
+            continue
+        series = windows.series[key] = windows.new_series(key, place, stored.started, stored.latest)
+        series.flagged = set(stored.flagged)
         for step, panes in stored.panes.items():
             for pane in panes:
-                rings[step].add(pane)
-            rings[step].mark_clean()
-        windows.series[SeriesKey(stored.version, stored.segment)] = Series(rings, stored.started, stored.latest)
+                series.rings[step].add(pane)
+            series.rings[step].mark_clean()
     for step, ledger in saved.offsets.items():
         windows.offsets[step] = {start: dict(ranges) for start, ranges in ledger.items()}
     return True
 
 
-def changes(windows: ModelWindows, fingerprint: str, *, fresh: bool) -> ModelChange:
+def changes(windows: ModelWindows, references: References, *, fresh: bool) -> ModelChange:
     """What the next checkpoint must save of a model; `mark_saved` afterwards, once it is saved.
 
     Args:
         windows: the model's windows.
-        fingerprint: of its profile.
+        references: what its series are compared with.
         fresh: what was saved before cannot be used and is to be dropped.
     """
     series = tuple(
@@ -56,18 +68,24 @@ def changes(windows: ModelWindows, fingerprint: str, *, fresh: bool) -> ModelCha
             state.started,
             state.latest,
             {step: ring.dirty_panes() for step, ring in state.rings.items() if ring.dirty.any()},
+            _fingerprint(windows, references, state.profile),
+            tuple(sorted(state.flagged)),
         )
         for key, state in windows.series.items()
-        if any(ring.dirty.any() for ring in state.rings.values())
+        if state.touched or any(ring.dirty.any() for ring in state.rings.values())
     )
     offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {}
     for step, start in windows.dirty_offsets:
         ranges = windows.offsets[step].get(start)
         if ranges is not None:
             offsets.setdefault(step, {})[start] = dict(ranges)
-    oldest = None if windows.watermark is None else windows.watermark - windows.longest - windows.pane
+    oldest = None
+    if windows.watermark is not None:
+        reach = dict.fromkeys(windows.capacities, windows.longest)
+        if windows.rolling is not None:
+            reach[DAY] = windows.memory
+        oldest = {step: windows.watermark - back - windows.pane for step, back in reach.items()}
     model = SavedModel(
-        fingerprint,
         shape_of(windows),
         windows.watermark,
         dict(windows.evaluated),
@@ -83,6 +101,7 @@ def changes(windows: ModelWindows, fingerprint: str, *, fresh: bool) -> ModelCha
 def mark_saved(windows: ModelWindows) -> None:
     """What `changes` told has been saved."""
     for series in windows.series.values():
+        series.touched = False
         for ring in series.rings.values():
             ring.mark_clean()
     windows.dirty_offsets.clear()

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from detectors.layout import COLUMNS, Counts
 from monitor.counting import moments_as_float
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 EMPTY = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True)
 class Pane:
-    """One pane's counts, as saved and loaded; shapes as in `monitor.counting.GroupCounts` without the group axis."""
+    """One pane's counts, as saved and loaded; shapes as in `monitor.counting.GroupCounts` without the group axis.
+
+    ``extra`` is int64[X]: further sums, whatever is counted beside the subjects (`monitor.windows.Shape`).
+    """
 
     start: int
     rows: int
     bins: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
     moments: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
     extremes: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+    extra: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 class PaneRing:
@@ -30,15 +38,17 @@ class PaneRing:
         step: pane length, ms.
         capacity: how many panes are kept; an older one makes room for a newer one.
         subjects: S.
+        extra: X.
     """
 
-    def __init__(self, step: int, capacity: int, subjects: int) -> None:
+    def __init__(self, step: int, capacity: int, subjects: int, extra: int = 0) -> None:
         self.step, self.capacity = step, capacity
         self.starts = np.full(capacity, EMPTY, dtype=np.int64)
         self.rows = np.zeros(capacity, dtype=np.int64)
         self.bins = np.zeros((capacity, subjects, COLUMNS), dtype=np.int64)
         self.moments = np.zeros((capacity, subjects, 2), dtype=np.int64)
         self.extremes = np.empty((capacity, subjects, 2))
+        self.extra = np.zeros((capacity, extra), dtype=np.int64)
         self.dirty = np.zeros(capacity, dtype=bool)
         self._blank(np.arange(capacity))
 
@@ -46,6 +56,7 @@ class PaneRing:
         self.rows[slots] = 0
         self.bins[slots] = 0
         self.moments[slots] = 0
+        self.extra[slots] = 0
         self.extremes[slots, :, 0] = np.inf
         self.extremes[slots, :, 1] = -np.inf
 
@@ -61,6 +72,7 @@ class PaneRing:
         self.rows[slot] += pane.rows
         self.bins[slot] += pane.bins
         self.moments[slot] += pane.moments
+        self.extra[slot] += pane.extra
         np.minimum(self.extremes[slot, :, 0], pane.extremes[:, 0], out=self.extremes[slot, :, 0])
         np.maximum(self.extremes[slot, :, 1], pane.extremes[:, 1], out=self.extremes[slot, :, 1])
         self.dirty[slot] = True
@@ -68,7 +80,20 @@ class PaneRing:
 
     def window(self, start: int, end: int) -> Counts:
         """Sum of the panes in [start, end), which must lie on pane boundaries and within the capacity."""
-        held = np.flatnonzero((self.starts >= start) & (self.starts < end))
+        return self._sum(np.flatnonzero((self.starts >= start) & (self.starts < end)))
+
+    def panes_at(self, starts: Collection[int]) -> Counts:
+        """Sum of the panes that begin at any of some times."""
+        return self._sum(np.flatnonzero(np.isin(self.starts, list(starts))))
+
+    def pane_rows(
+        self, start: int, end: int
+    ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.int64]], np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
+        """Starts and rows, int64[P] each, of the panes in [start, end)."""
+        held = (self.starts >= start) & (self.starts < end)
+        return self.starts[held], self.rows[held]
+
+    def _sum(self, held: np.ndarray[tuple[int, ...], np.dtype[np.intp]]) -> Counts:
         if held.size == 0:
             extremes = np.empty(self.extremes.shape[1:])
             extremes[..., 0], extremes[..., 1] = np.inf, -np.inf
@@ -84,6 +109,12 @@ class PaneRing:
             moments_as_float(self.moments[held].sum(axis=0)),
             np.stack([self.extremes[held, :, 0].min(axis=0), self.extremes[held, :, 1].max(axis=0)], axis=-1),
         )
+
+    def window_extra(self, start: int, end: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+        """int64[X], sum of the further counts in [start, end)."""
+        held = (self.starts >= start) & (self.starts < end)
+        total: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = self.extra[held].sum(axis=0)
+        return total
 
     def window_rows(self, start: int, end: int) -> int:
         """Rows in [start, end)."""
@@ -105,6 +136,7 @@ class PaneRing:
             self.bins[slot].copy(),
             self.moments[slot].copy(),
             self.extremes[slot].copy(),
+            self.extra[slot].copy(),
         )
 
     def mark_clean(self) -> None:
@@ -114,4 +146,5 @@ class PaneRing:
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
-        return self.bins.nbytes + self.moments.nbytes + self.extremes.nbytes + self.rows.nbytes + self.starts.nbytes
+        arrays = (self.bins, self.moments, self.extremes, self.extra, self.rows, self.starts)
+        return sum(array.nbytes for array in arrays)

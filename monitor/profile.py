@@ -13,6 +13,7 @@ import numpy as np
 from detectors.dispersion import MIN_BLOCKS
 from detectors.layout import BINS, COLUMNS, Counts, Layout
 from detectors.reference import Dispersion, Reference, independent_rows, prepare
+from detectors.seasons import mixed
 from monitor.counting import moments_as_fixed, moments_as_float
 from monitor.durations import parse_duration
 from monitor.errors import ReferenceDataError
@@ -40,6 +41,8 @@ class Profile:
         segments: segment label → counts of its rows.
         dispersions: window length in ms → how windows of that length differ within the reference.
         first, last: event times of the first and last row, epoch ms; None when the reference carries no times.
+        season: what windows are compared by (`detectors.seasons.SLOTS`); None for the whole reference at once.
+        slots: with a season, counts of the rows of each slot, leading dimension H.
     """
 
     layout: Layout
@@ -53,6 +56,8 @@ class Profile:
     dispersions: Mapping[int, Dispersion]
     first: int | None
     last: int | None
+    season: str | None = None
+    slots: Counts | None = None
 
     @property
     def rows(self) -> int:
@@ -70,12 +75,11 @@ class Profile:
         moments = [self.layout.location.tolist(), self.layout.scale.tolist()]
         return hashlib.sha256(msgspec.json.encode([parts, moments])).hexdigest()[:16]
 
-    def reference(self, segment: str, window_ms: int) -> Reference | None:
-        """What a window of a series is compared with; None if the reference holds no row of that segment."""
-        counts = self.counts if segment == "all" else self.segments.get(segment)
-        if counts is None:
-            return None
-        return prepare(self.layout, counts, self.dispersion(window_ms))
+    def seasonal(self, rows: NDArray[np.float64], window_ms: int) -> Reference | None:
+        """What a window with so many rows in each slot is compared with; None if the reference lacks its hours."""
+        assert self.slots is not None
+        counts = mixed(self.slots, rows)
+        return None if counts is None else prepare(self.layout, counts, self.dispersion(window_ms))
 
     def dispersion(self, window_ms: int) -> Dispersion:
         """That of windows of a length, or of the nearest length known; that of independent rows when none is."""
@@ -133,6 +137,8 @@ class _ProfileFile(msgspec.Struct):
     dispersions: dict[str, _DispersionFile]
     first: int | None
     last: int | None
+    season: str | None = None
+    slots: list[_CountsFile] = msgspec.field(default_factory=list)
 
 
 def make_layout(
@@ -160,8 +166,8 @@ def make_layout(
     )
 
 
-def save_profile(profile: Profile, path: Path) -> None:
-    """Writes the profile as one JSON document."""
+def encode_profile(profile: Profile) -> bytes:
+    """The profile as one JSON document."""
     layout = profile.layout
     document = _ProfileFile(
         FORMAT,
@@ -185,8 +191,21 @@ def save_profile(profile: Profile, path: Path) -> None:
         {str(window): _dispersion_out(found) for window, found in profile.dispersions.items()},
         profile.first,
         profile.last,
+        profile.season,
+        [] if profile.slots is None else [_counts_out(_slot(profile.slots, h)) for h in range(len(profile.slots.rows))],
     )
-    path.write_bytes(msgspec.json.encode(document))
+    return msgspec.json.encode(document)
+
+
+def save_profile(profile: Profile, path: Path) -> None:
+    """Writes the profile to a file, whole or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_bytes(encode_profile(profile))
+    fresh.replace(path)
+
+
+def _slot(slots: Counts, place: int) -> Counts:
+    return Counts(slots.rows[place], slots.bins[place], slots.moments[place], slots.extremes[place])
 
 
 def _places(layout: Layout) -> range:
@@ -209,6 +228,15 @@ def _counts_in(stored: _CountsFile, subjects: int) -> Counts:
         np.array(stored.bins, dtype=np.int64).reshape(subjects, COLUMNS),
         moments_as_float(np.array(stored.moments, dtype=np.int64).reshape(subjects, 2)),
         np.array(extremes, dtype=np.float64).reshape(subjects, 2),
+    )
+
+
+def _stacked(slots: list[Counts]) -> Counts:
+    return Counts(
+        np.stack([slot.rows for slot in slots]),
+        np.stack([slot.bins for slot in slots]),
+        np.stack([slot.moments for slot in slots]),
+        np.stack([slot.extremes for slot in slots]),
     )
 
 
@@ -272,6 +300,8 @@ def load_profile(path: Path) -> Profile:
             {int(window): _dispersion_in(found) for window, found in stored.dispersions.items()},
             stored.first,
             stored.last,
+            stored.season,
+            _stacked([_counts_in(slot, size) for slot in stored.slots]) if stored.slots else None,
         )
     except OSError as error:
         raise ReferenceDataError(f"{path}: {error.strerror}") from error

@@ -41,12 +41,17 @@ def window_step(length: int, pane: int) -> int:
     )
 
 
-def ring_capacities(windows: tuple[Window, ...], pane: int, lateness: int) -> dict[int, int]:
-    """Pane length → how many panes of it are kept."""
+def ring_capacities(
+    windows: tuple[Window, ...], pane: int, lateness: int, rolling: int | None = None
+) -> dict[int, int]:
+    """Pane length → how many panes of it are kept; with a rolling reference, days for as long as that."""
     slack = lateness + SLACK_PANES * pane
     capacities: dict[int, int] = {}
     for window in windows:
         # Room for the longest window, the panes still open behind the watermark, and those opened ahead of it.
         needed = window.length // window.step + slack // window.step + 2
         capacities[window.step] = max(needed, capacities.get(window.step, 0))
+    if rolling is not None:
+        needed = (rolling + windows[-1].length) // DAY + slack // DAY + 3
+        capacities[DAY] = max(needed, capacities.get(DAY, 0))
     return capacities

@@ -97,6 +97,8 @@ class ModelRows:
         z: float64[n, S], values in reference standard deviations; NaN where not finite or not numeric.
         versions: model version of each row.
         segments: for each segment column the label of each row (``SEX=1``), None where the value is missing.
+        profile: which of the model's references the rows were encoded with (`monitor.references`).
+        raw: the values themselves, column by column, while the model is learning its reference.
     """
 
     model: str
@@ -106,13 +108,18 @@ class ModelRows:
     z: NDArray[np.float64]
     versions: NDArray[np.object_]
     segments: tuple[NDArray[np.object_], ...]
+    profile: int = 0
+    raw: tuple[list[object], ...] | None = None
 
     def between(self, first: int, stop: int) -> ModelRows:
         """The rows whose chunk index lies in [first, stop)."""
         low, high = self.index.searchsorted([first, stop])
         if low == 0 and high == len(self.index):
             return self
-        part = slice(int(low), int(high))
+        return self.take(slice(int(low), int(high)))
+
+    def take(self, part: slice | NDArray[np.int64]) -> ModelRows:
+        """Some of the rows, in the order asked for."""
         return ModelRows(
             self.model,
             self.index[part],
@@ -121,7 +128,13 @@ class ModelRows:
             self.z[part],
             self.versions[part],
             tuple(labels[part] for labels in self.segments),
+            self.profile,
+            None if self.raw is None else tuple(_part(column, part) for column in self.raw),
         )
+
+
+def _part(column: list[object], part: slice | NDArray[np.int64]) -> list[object]:
+    return column[part] if isinstance(part, slice) else [column[row] for row in part.tolist()]
 
 
 @dataclass(frozen=True, slots=True)

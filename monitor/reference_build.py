@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.binning import quantile_edges
-from detectors.dispersion import measure_dispersion
+from detectors.dispersion import Expected, by_value, measure_dispersion
 from detectors.layout import BINS, COLUMNS, MISSING, Counts
+from detectors.seasons import SLOTS, slots_of
 from monitor.categories import label
 from monitor.config_file import columns_used
 from monitor.counting import count_groups, moments_as_float
-from monitor.durations import parse_duration
+from monitor.durations import HOUR, parse_duration
 from monitor.encoder import NumericSubject, category_coder
 from monitor.errors import ReferenceDataError
 from monitor.profile import Profile, is_profile, load_profile, make_layout
+from monitor.references import References
 from monitor.tables import DataTable, read_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from detectors.reference import Dispersion
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 MAX_KNOWN_CATEGORIES = 5_000
 MAX_SEGMENTS_PER_COLUMN = 50
 MAX_BLOCKS = 2_000
+MIN_OCCURRENCES = 2
+"""How often a reference must have seen each hour of a season."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +46,52 @@ class Plan:
     numeric: tuple[bool, ...]
 
 
-def load_reference(model: ModelSection) -> Profile:
-    """The model's profile: read if it was built before, else built now from the table.
+def load_references(model: ModelSection) -> References:
+    """All references of a model that does not learn its own.
+
+    Raises:
+        ReferenceDataError: with the faults of all of them.
+    """
+    paths = dict(model.references)
+    profiles, problems = {}, []
+    for version, path in [("", model.reference), *paths.items()]:
+        if path is None:
+            continue
+        try:
+            profiles[version] = load_reference(model, path)
+        except ReferenceDataError as error:
+            place = f"references.{version}: " if version else ""
+            problems += [place + line for line in str(error).splitlines()]
+    _refuse(problems)
+    # The newest named version stands in for unknown ones, unless there is a general reference.
+    first = "" if "" in profiles else list(paths)[-1]
+    order = [first, *(version for version in paths if version != first)]
+    return References(
+        tuple(profiles[version] for version in order),
+        {version: place for place, version in enumerate(order) if version},
+        first,
+    )
+
+
+def load_reference(model: ModelSection, path: Path | None = None) -> Profile:
+    """One profile of the model: read if it was built before, else built now from the table.
+
+    Args:
+        model: its configuration.
+        path: of the reference; None for the model's general one.
 
     Raises:
         ReferenceDataError: if it cannot be read or lacks what the configuration names.
     """
-    path = model.reference
+    path = model.reference if path is None else path
+    assert path is not None
     if not path.exists():
         raise ReferenceDataError(f"{path}: no such file")
     if not is_profile(path):
         return build_profile(read_table(path), model)
     profile = load_profile(path)
+    if profile.season != model.drift.season:
+        _refuse([f"the profile was built with season = {profile.season!r}, not {model.drift.season!r}: build it anew"])
     _refuse(
         [
             f"the profile holds no segment column {name!r}"
@@ -147,6 +187,13 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
     centers = _centers(codes, z)
     layout = make_layout(plan.subjects, list(plan.numeric), location, scale, edges, top, centers)
     times = _times(table, model)
+    season = model.drift.season
+    slots = None
+    if season is not None:
+        if times is None:
+            _refuse([f"season = {season!r} needs event times: the reference has no column {model.columns.timestamp!r}"])
+        assert times is not None
+        slots = _slot_counts(codes, z, slots_of(times, season), SLOTS[season])
     return Profile(
         layout,
         plan.columns,
@@ -156,9 +203,11 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
         opened,
         _counts(codes, z, np.ones(rows, dtype=bool)),
         _segments(table, model, codes, z),
-        {} if times is None else _dispersions(times, codes, z, model),
+        {} if times is None else _dispersions(times, codes, z, model, slots),
         None if times is None else int(times.min()),
         None if times is None else int(times.max()),
+        season,
+        slots,
     )
 
 
@@ -209,11 +258,35 @@ def _times(table: DataTable, model: ModelSection) -> NDArray[np.int64] | None:
     return None if column is None else table.times(column)
 
 
+def _slot_counts(codes: NDArray[np.int64], z: NDArray[np.float64], place: NDArray[np.int64], slots: int) -> Counts:
+    part = count_groups(codes, z, place, slots)
+    return Counts(part.rows, part.bins, moments_as_float(part.moments), part.extremes)
+
+
 def _dispersions(
-    times: NDArray[np.int64], codes: NDArray[np.int64], z: NDArray[np.float64], model: ModelSection
+    times: NDArray[np.int64],
+    codes: NDArray[np.int64],
+    z: NDArray[np.float64],
+    model: ModelSection,
+    slots: Counts | None,
 ) -> dict[int, Dispersion]:
-    """Window length → how much windows of that length differ within the reference."""
+    """Window length → how much windows of that length differ within the reference, by more than the season."""
     effects = {}
+    season = model.drift.season
+    place_of = None if season is None else slots_of(times, season)
+    occurrences = 0.0
+    if place_of is not None:
+        seen = np.unique(times // HOUR, return_index=True)[1]
+        occurrences = seen.size / np.unique(place_of[seen]).size
+        if occurrences < MIN_OCCURRENCES:
+            _refuse(
+                [
+                    (
+                        f"season = {season!r}: the reference covers each hour {occurrences:.1f} times on average;"
+                        f" at least {MIN_OCCURRENCES} are needed to tell the season from chance"
+                    )
+                ]
+            )
     for name in model.windows:
         length = parse_duration(name)
         blocks, place = np.unique(times // length, return_inverse=True)
@@ -226,5 +299,24 @@ def _dispersions(
         chosen = place >= 0
         size = int(place.max()) + 1
         part = count_groups(codes[chosen], z[chosen], place[chosen], size)
-        effects[length] = measure_dispersion(part.rows, part.bins, moments_as_float(part.moments))
+        expected = None
+        if slots is not None and place_of is not None:
+            width = len(slots.rows)
+            mix = np.bincount(place[chosen] * width + place_of[chosen], minlength=size * width).reshape(size, width)
+            expected = _expected(slots, mix, occurrences)
+        effects[length] = measure_dispersion(part.rows, part.bins, moments_as_float(part.moments), expected)
     return effects
+
+
+def _expected(slots: Counts, mix: NDArray[np.int64], occurrences: float) -> Expected:
+    """What blocks with so many rows of each slot (int64[P, H]) would hold."""
+    weights = mix / np.maximum(mix.sum(axis=1, keepdims=True), 1)
+    rows = np.maximum(np.asarray(slots.rows), 1)[:, None]
+    values = by_value(slots.bins)
+    size = values.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        held = np.tensordot(weights, values / rows[..., None], axes=1)
+        means = np.tensordot(weights, slots.moments[..., 0] / rows, axes=1)
+        valid = np.tensordot(weights, size / rows, axes=1)
+        shares = np.nan_to_num(held / held.sum(axis=-1, keepdims=True))
+        return Expected(shares, 1.0 - valid, np.nan_to_num(means / valid), occurrences)

@@ -169,7 +169,7 @@ def _flagged(history: History) -> str:
     if not history.worst:
         return '<p class="quiet">Nothing: no lower bound reached its threshold.</p>'
     found = sorted(history.worst.values(), key=lambda worst: -worst.margin / max(worst.finding.threshold, 1e-9))
-    many = len(history.profiles) > 1
+    many = len(history.references) > 1
     cards = [_card(history, worst, many) for worst in found[:_MOST_FLAGGED]]
     more = len(found) - _MOST_FLAGGED
     note = f'<p class="quiet">and {more} more, in the table below</p>' if more > 0 else ""
@@ -203,7 +203,7 @@ def _card(history: History, worst: Worst, many_models: bool) -> str:
     return (
         f"<article><h3>{escape(name)} <small>{escape(kind)}</small></h3>"
         f"<p>{escape(finding.detail)}. {escape(sure)}; {escape(when)}.</p>"
-        f"{chart}{_distributions(history.profiles[worst.track.model], worst)}</article>"
+        f"{chart}{_distributions(history.references[worst.track.model].of(worst.track.version), worst)}</article>"
     )
 
 
@@ -276,7 +276,7 @@ def _traffic(history: History) -> str:
     charts = []
     for key, track in history.tracks.items():
         if key.segment == "all":
-            title = escape(_where(key, len(history.profiles) > 1))
+            title = escape(_where(key, len(history.references) > 1))
             chart = area_chart(np.array(track.ends), np.array(track.rows, dtype=np.float64), f"Rows in {title}")
             charts.append(f"<h3>Rows in {title}</h3>{chart}")
     return "".join(charts)

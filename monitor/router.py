@@ -6,52 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from monitor.categories import canonical, label
+from monitor.categories import canonical
 from monitor.decoder import JsonDecoder, RawColumns
-from monitor.encoder import Encoder
 from monitor.event_time import to_milliseconds
-from monitor.records import Decoded, Messages, ModelRows
-from monitor.reference_build import in_reference
-from monitor.windows import UNVERSIONED
-
-_UNHASHABLE = (list, dict, np.ndarray)
+from monitor.records import Decoded, Messages
+from monitor.routes import at, versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from monitor.config import IngestSection, ModelSection
-    from monitor.profile import Profile
-    from monitor.records import Table
-
-
-class ModelRoute:
-    """Where one model's values stand in a record."""
-
-    def __init__(self, model: ModelSection, profile: Profile) -> None:
-        columns = model.columns
-        self.name = model.name
-        self.encoder = Encoder(profile)
-        outputs = {"prediction": columns.prediction, **columns.scores()}
-        # A feature is found by its name in the reference, under `features_at` if records nest their features.
-        prefix = f"{columns.features_at}." if columns.features_at else ""
-        configured = {in_reference(name, profile.columns): name for name in columns.features or []}
-        self.paths = [
-            outputs.get(subject) or prefix + configured.get(column, column)
-            for subject, column in zip(profile.layout.subjects, profile.columns, strict=True)
-        ]
-        self.numeric = profile.layout.numeric.tolist()
-        self.timestamp, self.version, self.model = columns.timestamp, columns.version, columns.model
-        by_column = dict(zip(profile.columns, self.paths, strict=True))
-        self.segments = [
-            (name, by_column.get(str(in_reference(name, profile.columns)), name)) for name in model.segments
-        ]
-
-    def kinds(self) -> dict[str, str]:
-        """Every path that this model reads → its kind for `monitor.decoder`."""
-        kinds = {path: "number" if numeric else "any" for path, numeric in zip(self.paths, self.numeric, strict=True)}
-        kinds |= {path: "any" for _, path in self.segments}
-        kinds |= {path: "any" for path in (self.version, self.model) if path is not None}
-        return kinds | {self.timestamp: "time"}
+    from monitor.config import IngestSection
+    from monitor.records import ModelRows, Table
+    from monitor.routes import Integers, LearningRoute, ModelRoute
 
 
 class Router:
@@ -63,7 +29,9 @@ class Router:
         keep_rejected: keep rejected messages for a dead-letter topic.
     """
 
-    def __init__(self, routes: Sequence[ModelRoute], limits: IngestSection, keep_rejected: bool) -> None:
+    def __init__(
+        self, routes: Sequence[ModelRoute | LearningRoute], limits: IngestSection, keep_rejected: bool
+    ) -> None:
         self._routes = routes
         kinds: dict[str, str] = {}
         for route in routes:
@@ -96,7 +64,7 @@ class Router:
         size = len(raw.offsets)
         times = np.zeros(size, dtype=np.int64)
         rejects = dict(raw.rejects)
-        models = [rows for route in self._routes if (rows := self._rows(route, raw, times, rejects, now)) is not None]
+        models = [rows for route in self._routes for rows in self._rows(route, raw, times, rejects, now)]
         if any(route.model for route in self._routes):
             taken = np.zeros(size, dtype=bool)
             for rows in models:
@@ -111,15 +79,15 @@ class Router:
 
     def _rows(
         self,
-        route: ModelRoute,
+        route: ModelRoute | LearningRoute,
         raw: RawColumns,
-        times: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+        times: Integers,
         rejects: dict[int, str],
         now: int,
-    ) -> ModelRows | None:
-        """The rows of one model; fills in their ``times`` and adds the rejects."""
+    ) -> list[ModelRows]:
+        """The rows of one model, by the reference they belong to; fills in their ``times`` and adds the rejects."""
         if not raw.columns:
-            return None
+            return []
         mine: Sequence[int] = range(len(raw.offsets))
         if route.model is not None:
             mine = [row for row in mine if _is(raw.columns[route.model][row], route.name)]
@@ -141,24 +109,9 @@ class Router:
             times[row] = time
             kept.append(row)
         if not kept:
-            return None
-        whole = len(kept) == len(raw.offsets)
-
-        def values(path: str) -> Sequence[object]:
-            column = raw.columns[path]
-            return column if whole else [column[row] for row in kept]
-
-        codes, z = route.encoder.encode([values(path) for path in route.paths])
-        index = np.array(kept, dtype=np.int64)
-        return ModelRows(
-            route.name,
-            index,
-            times[index],
-            codes,
-            z,
-            _versions(None if route.version is None else values(route.version), len(kept)),
-            tuple(_labels(name, values(path)) for name, path in route.segments),
-        )
+            return []
+        versions = versions_of(None if route.version is None else at(raw.columns[route.version], kept), len(kept))
+        return route.rows(raw, times, np.array(kept, dtype=np.int64), versions)
 
 
 def _is(value: object, name: str) -> bool:
@@ -166,32 +119,3 @@ def _is(value: object, name: str) -> bool:
         return canonical(value) == name
     except TypeError:
         return False
-
-
-def _versions(values: Sequence[object] | None, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.object_]]:
-    out = np.empty(size, dtype=object)
-    if values is None:
-        out[:] = UNVERSIONED
-    else:
-        known: dict[object, str] = {}
-        for row, value in enumerate(values):
-            if isinstance(value, _UNHASHABLE):
-                out[row] = UNVERSIONED
-                continue
-            if value not in known:
-                known[value] = label(value) or UNVERSIONED
-            out[row] = known[value]
-    return out
-
-
-def _labels(name: str, values: Sequence[object]) -> np.ndarray[tuple[int, ...], np.dtype[np.object_]]:
-    known: dict[object, str | None] = {}
-    out = np.empty(len(values), dtype=object)
-    for row, value in enumerate(values):
-        if isinstance(value, _UNHASHABLE):
-            continue
-        if value not in known:
-            text = label(value)
-            known[value] = None if text is None else f"{name}={text}"
-        out[row] = known[value]
-    return out

@@ -15,7 +15,9 @@ from monitor.alerting import Alerting
 from monitor.daemon import Daemon
 from monitor.errors import LeewayError, ReferenceDataError, SourceError
 from monitor.http_server import HttpServer
-from monitor.reference_build import load_reference
+from monitor.learner import learned_path
+from monitor.reference_build import load_reference, load_references
+from monitor.references import single
 from monitor.routing import make_routing
 from monitor.schedule import Schedule, Tick
 from monitor.source_file import FileSource
@@ -32,27 +34,30 @@ if TYPE_CHECKING:
     from monitor.alerting import Outcome
     from monitor.clock import Clock
     from monitor.config import Config
-    from monitor.profile import Profile
+    from monitor.references import References
     from monitor.source import Source
 
 _POLL_SECONDS = 0.2
 
 
-def load_profiles(config: Config) -> dict[str, Profile]:
-    """The reference of every model.
+def load_all_references(config: Config) -> dict[str, References]:
+    """The references of every model; one that is still to be learned is not there.
 
     Raises:
         ReferenceDataError: with the faults of all of them.
     """
-    profiles, problems = {}, []
+    references, problems = {}, []
     for model in config.models:
         try:
-            profiles[model.name] = load_reference(model)
+            if model.learn_rows is None:
+                references[model.name] = load_references(model)
+            elif (path := learned_path(config.state.dir, model.name)).exists():
+                references[model.name] = single(load_reference(model, path))
         except LeewayError as error:
             problems += [f'model "{model.name}": {line}' for line in str(error).splitlines()]
     if problems:
         raise ReferenceDataError("\n".join(problems))
-    return profiles
+    return references
 
 
 def make_source(config: Config, clock: Clock, log: FilteringBoundLogger) -> Source:
@@ -102,17 +107,18 @@ def set_up(
         LeewayError: if a reference, a secret, the state directory or the listening address cannot be used.
     """
     routing = make_routing(config, environment, log)
-    profiles = load_profiles(config)
+    references = load_all_references(config)
     store = Store(config.state.dir, log)
     courier = Courier(routing.sinks, Urllib3Transport(), clock.wall)
     daemon = Daemon(
         config,
-        profiles,
+        references,
         source=make_source(config, clock, log),
         store=store,
         alerting=Alerting(routing, courier, log, random.random),
         clock=clock,
         log=log,
+        learned=config.state.dir,
         observer=observer,
     )
     telemetry = Telemetry(version("leewayd"), lambda: daemon.snapshot, config.http.max_metric_series)

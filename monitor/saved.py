@@ -12,13 +12,21 @@ from monitor.records import Partition, Position
 
 @dataclass(frozen=True, slots=True)
 class SavedSeries:
-    """One series of a model; ``panes`` by pane length in ms."""
+    """One series of a model.
+
+    Attributes:
+        panes: by pane length in ms.
+        fingerprint: of the reference that its counts were made by.
+        flagged: starts of days in which a window was found drifted.
+    """
 
     version: str
     segment: str
     started: int
     latest: int
     panes: Mapping[int, list[Pane]]
+    fingerprint: str
+    flagged: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +34,12 @@ class SavedModel:
     """One model.
 
     Attributes:
-        fingerprint: of the profile that its counts were made with.
         shape: windows, pane and lateness; kept panes of another shape cannot be used.
         evaluated: window → end of the last one judged.
         rows, late, overflow: totals since the state began.
         offsets: pane length → pane start → partition → first and last offset.
     """
 
-    fingerprint: str
     shape: str
     watermark: int | None
     evaluated: Mapping[str, int]
@@ -59,13 +65,13 @@ class ModelChange:
     """What changed in one model: ``model`` holds only dirty panes and ledgers.
 
     Attributes:
-        oldest: panes that end before this event time are dropped.
+        oldest: pane length → panes that end before this event time are dropped; None for none.
         ended: (version, segment) of series that are gone.
         fresh: drop everything kept of the model first.
     """
 
     model: SavedModel
-    oldest: int | None
+    oldest: Mapping[int, int] | None
     ended: tuple[tuple[str, str], ...] = ()
     fresh: bool = False
 

@@ -30,9 +30,9 @@ CREATE TABLE IF NOT EXISTS positions (topic TEXT, part INTEGER, offset INTEGER, 
   clock INTEGER, PRIMARY KEY (topic, part)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS models (name TEXT PRIMARY KEY, document BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS series (model TEXT, version TEXT, segment TEXT, started INTEGER, latest INTEGER,
-  PRIMARY KEY (model, version, segment)) WITHOUT ROWID;
+  fingerprint TEXT, flagged BLOB, PRIMARY KEY (model, version, segment)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS panes (model TEXT, version TEXT, segment TEXT, step INTEGER, start INTEGER, subjects INTEGER,
-  counts BLOB, PRIMARY KEY (model, version, segment, step, start));
+  extra INTEGER, counts BLOB, PRIMARY KEY (model, version, segment, step, start));
 CREATE TABLE IF NOT EXISTS ledger (model TEXT, step INTEGER, start INTEGER, document BLOB,
   PRIMARY KEY (model, step, start)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, document BLOB) WITHOUT ROWID;
@@ -45,7 +45,6 @@ class StoreDamagedError(Exception):
 
 
 class _ModelRow(msgspec.Struct):
-    fingerprint: str
     shape: str
     watermark: int | None
     evaluated: dict[str, int]
@@ -145,16 +144,20 @@ class Store:
     def _read_model(self, database: sqlite3.Connection, name: str, document: bytes) -> SavedModel:
         row = msgspec.json.decode(document, type=_ModelRow)
         panes: dict[tuple[str, str], dict[int, list[Pane]]] = {}
-        for version, segment, step, start, subjects, counts in database.execute(
-            "SELECT version, segment, step, start, subjects, counts FROM panes WHERE model = ? ORDER BY start", (name,)
+        for version, segment, step, *pane in database.execute(
+            "SELECT version, segment, step, start, subjects, extra, counts FROM panes WHERE model = ? ORDER BY start",
+            (name,),
         ):
-            panes.setdefault((version, segment), {}).setdefault(step, []).append(_unpack(start, subjects, counts))
+            panes.setdefault((version, segment), {}).setdefault(step, []).append(_unpack(*pane))
         series = tuple(
-            SavedSeries(version, segment, started, latest, panes.get((version, segment), {}))
-            for version, segment, started, latest in database.execute(
-                "SELECT version, segment, started, latest FROM series WHERE model = ?", (name,)
+            SavedSeries(
+                version, segment, started, latest, panes.get((version, segment), {}), fingerprint,
+                msgspec.json.decode(flagged, type=tuple[int, ...]),
             )
-        )
+            for version, segment, started, latest, fingerprint, flagged in database.execute(
+                "SELECT version, segment, started, latest, fingerprint, flagged FROM series WHERE model = ?", (name,)
+            )
+        )  # fmt: skip
         offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {}
         for step, start, ranges in database.execute(
             "SELECT step, start, document FROM ledger WHERE model = ?", (name,)
@@ -163,9 +166,7 @@ class Store:
                 Partition(topic, part): (first, last)
                 for topic, part, first, last in msgspec.json.decode(ranges, type=list[tuple[str, int, int, int]])
             }
-        return SavedModel(
-            row.fingerprint, row.shape, row.watermark, row.evaluated, row.rows, row.late, row.overflow, series, offsets
-        )
+        return SavedModel(row.shape, row.watermark, row.evaluated, row.rows, row.late, row.overflow, series, offsets)
 
     def commit(self, checkpoint: Checkpoint) -> None:
         """Saves a checkpoint, whole or not at all.
@@ -202,11 +203,11 @@ class Store:
             if change.fresh:
                 for table in ("panes", "series", "ledger"):
                     database.execute(f"DELETE FROM {table} WHERE model = ?", (name,))  # noqa: S608 - table names are ours
-            if change.oldest is not None:
+            for step, oldest in (change.oldest or {}).items():
                 for table in ("panes", "ledger"):
                     database.execute(
-                        f"DELETE FROM {table} WHERE model = ? AND start + step <= ?",  # noqa: S608
-                        (name, change.oldest),
+                        f"DELETE FROM {table} WHERE model = ? AND step = ? AND start + step <= ?",  # noqa: S608
+                        (name, step, oldest),
                     )
             for version, segment in change.ended:
                 for table in ("panes", "series"):
@@ -215,19 +216,20 @@ class Store:
                         (name, version, segment),
                     )
             row = _ModelRow(
-                model.fingerprint, model.shape, model.watermark, dict(model.evaluated), dict(model.rows), model.late,
+                model.shape, model.watermark, dict(model.evaluated), dict(model.rows), model.late,
                 model.overflow,
             )  # fmt: skip
             database.execute("INSERT OR REPLACE INTO models VALUES (?, ?)", (name, msgspec.json.encode(row)))
             for series in model.series:
                 key = (name, series.version, series.segment)
                 database.execute(
-                    "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?)", (*key, series.started, series.latest)
+                    "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (*key, series.started, series.latest, series.fingerprint, msgspec.json.encode(series.flagged)),
                 )
                 database.executemany(
-                    "INSERT OR REPLACE INTO panes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO panes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     [
-                        (*key, step, pane.start, pane.bins.shape[0], _pack(pane))
+                        (*key, step, pane.start, pane.bins.shape[0], len(pane.extra), _pack(pane))
                         for step, panes in series.panes.items()
                         for pane in panes
                     ],
@@ -285,21 +287,24 @@ class Store:
 
 
 def _pack(pane: Pane) -> bytes:
-    parts = (np.int64(pane.rows).tobytes(), pane.bins.tobytes(), pane.moments.tobytes(), pane.extremes.tobytes())
+    arrays = (pane.bins, pane.moments, pane.extremes, pane.extra)
+    parts = (np.int64(pane.rows).tobytes(), *(array.tobytes() for array in arrays))
     # Counts are mostly zeros; level 1 shrinks them about fifteenfold and costs little.
     return zlib.compress(b"".join(parts), 1)
 
 
-def _unpack(start: int, subjects: int, packed: bytes) -> Pane:
+def _unpack(start: int, subjects: int, extra: int, packed: bytes) -> Pane:
     raw = zlib.decompress(packed)
     rows, rest = int(np.frombuffer(raw[:8], dtype=np.int64)[0]), raw[8:]
     size, pairs = subjects * COLUMNS * 8, subjects * 2 * 8
-    if len(rest) != size + 2 * pairs:
+    further = size + 2 * pairs
+    if len(rest) != further + extra * 8:
         raise StoreDamagedError("a pane has the wrong size")
     return Pane(
         start,
         rows,
         np.frombuffer(rest[:size], dtype=np.int64).reshape(subjects, COLUMNS).copy(),
         np.frombuffer(rest[size : size + pairs], dtype=np.int64).reshape(subjects, 2).copy(),
-        np.frombuffer(rest[size + pairs :], dtype=np.float64).reshape(subjects, 2).copy(),
+        np.frombuffer(rest[size + pairs : further], dtype=np.float64).reshape(subjects, 2).copy(),
+        np.frombuffer(rest[further:], dtype=np.int64).copy(),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from monitor.errors import ReferenceDataError
 from monitor.event_time import to_milliseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -90,6 +91,19 @@ class DataTable:
             return np.array([to_milliseconds(value) for value in column.tolist()], dtype=np.int64)
         except ValueError as error:
             raise ReferenceDataError(f"column {name!r} holds values that are no times") from error
+
+
+def table_of(columns: Mapping[str, Sequence[object]]) -> DataTable:
+    """A table of raw values as records bring them: columns of numbers become numbers, the rest stays as it is."""
+
+    def column(values: Sequence[object]) -> pd.Series[Any]:
+        present = [value for value in values if value is not None]
+        numbers = present and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present)
+        if numbers:
+            return pd.Series([np.nan if value is None else value for value in values], dtype=np.float64)
+        return pd.Series(list(values), dtype=object)
+
+    return DataTable(pd.DataFrame({name: column(values) for name, values in columns.items()}))
 
 
 def read_table(path: Path) -> DataTable:

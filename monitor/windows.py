@@ -6,20 +6,20 @@ counts do not depend on batch sizes, on how partitions interleave, or on restart
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.layout import COLUMNS
 from monitor.counting import count_groups
-from monitor.durations import parse_duration
+from monitor.durations import DAY, parse_duration
 from monitor.panes import EMPTY, Pane, PaneRing
 from monitor.pyramid import SLACK_PANES, Window, ring_capacities, window_step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from monitor.config import ModelSection
     from monitor.records import ModelRows, Partition
@@ -36,13 +36,56 @@ class SeriesKey(NamedTuple):
     segment: str
 
 
+class Extra(Protocol):
+    """Something that is counted beside the subjects: sums of whole numbers, so that panes add up exactly."""
+
+    @property
+    def width(self) -> int:
+        """How many numbers."""
+
+    def count(self, rows: ModelRows, groups: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+        """int64[size, width]: the sums of each group of rows (groups int64[n], from 0 to ``size`` − 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is counted of rows that were encoded with one reference.
+
+    Attributes:
+        subjects: S.
+        whole: counted beside them in the series of all rows.
+        part: counted beside them in segments.
+        fingerprint: changes whenever what is counted does.
+    """
+
+    subjects: int
+    whole: tuple[Extra, ...] = ()
+    part: tuple[Extra, ...] = ()
+    fingerprint: str = ""
+
+    def extras(self, segment: str) -> tuple[Extra, ...]:
+        """What is counted beside the subjects in a segment."""
+        return self.whole if segment == ALL else self.part
+
+
 @dataclass(slots=True)
 class Series:
-    """The state of one series: its rings by pane length, and the starts of its first and latest pane (ms)."""
+    """The state of one series.
+
+    Attributes:
+        rings: by pane length.
+        started, latest: starts of its first and latest pane, ms.
+        profile: which reference its counts are made by.
+        flagged: starts of days in which a window was found drifted; kept for rolling references.
+        touched: something but its rings has changed since it was saved.
+    """
 
     rings: dict[int, PaneRing]
     started: int
     latest: int
+    profile: int = 0
+    flagged: set[int] = field(default_factory=set)
+    touched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +105,10 @@ class Tally:
         rows: version → rows counted, since the state began; so are ``late`` and ``overflow``.
         late: rows whose pane had closed.
         overflow: rows counted in the overflow series.
-        columns: int64[S, COLUMNS], what the values of all rows were, since the process began.
+        columns: for each reference int64[S, COLUMNS], what the values of all rows were, since the process began.
     """
 
-    columns: NDArray[np.int64]
+    columns: list[NDArray[np.int64]]
     rows: dict[str, int] = field(default_factory=dict)
     late: int = 0
     overflow: int = 0
@@ -76,10 +119,10 @@ class ModelWindows:
 
     Args:
         model: its configuration.
-        subjects: S.
+        shapes: what is counted, for each of the model's references.
     """
 
-    def __init__(self, model: ModelSection, subjects: int) -> None:
+    def __init__(self, model: ModelSection, shapes: Sequence[Shape]) -> None:
         self.name, self.pane, self.lateness = model.name, model.pane, model.lateness
         self.windows = tuple(
             Window(name, length, window_step(length, model.pane))
@@ -87,16 +130,19 @@ class ModelWindows:
                 ((name, parse_duration(name)) for name in model.windows), key=lambda item: item[1]
             )
         )
-        self.capacities = ring_capacities(self.windows, self.pane, self.lateness)
+        self.capacities = ring_capacities(self.windows, self.pane, self.lateness, model.drift.rolling)
         self.slack = SLACK_PANES * self.pane
         self.longest = self.windows[-1].length
+        # A rolling reference looks back from the start of the window, by whole days.
+        self.rolling = model.drift.rolling
+        self.memory = self.longest + (0 if self.rolling is None else self.rolling + DAY)
         self.max_series = model.max_series
-        self.subjects = subjects
+        self.shapes = tuple(shapes)
         self.series: dict[SeriesKey, Series] = {}
         self.ended: list[SeriesKey] = []
         self.watermark: int | None = None
         self.evaluated: dict[str, int] = {}
-        self.tally = Tally(np.zeros((subjects, COLUMNS), dtype=np.int64))
+        self.tally = Tally([np.zeros((shape.subjects, COLUMNS), dtype=np.int64) for shape in self.shapes])
         self.offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {step: {} for step in self.capacities}
         self.dirty_offsets: set[tuple[int, int]] = set()
 
@@ -121,28 +167,21 @@ class ModelWindows:
         kept = np.flatnonzero(on_time)
         panes = panes[kept]
         self._remember_offsets(panes, offsets[kept], partition)
-        codes, z = rows.codes[kept], rows.z[kept]
-        versions = rows.versions[kept]
-        for version, count in zip(*np.unique(versions.astype(str), return_counts=True), strict=True):
+        rows = rows if len(kept) == len(on_time) else rows.take(kept)
+        for version, count in zip(*np.unique(rows.versions.astype(str), return_counts=True), strict=True):
             # A field full of ids, taken for the version, must not fill the memory and the metrics page.
             known = version in self.tally.rows or len(self.tally.rows) < self.max_series
             name = str(version) if known else OVERFLOW
             self.tally.rows[name] = self.tally.rows.get(name, 0) + int(count)
-        self._count(versions, None, panes, codes, z)
+        self._count(rows, None, panes)
         for labels in rows.segments:
-            held = np.flatnonzero(labels[kept] != np.array(None))
-            self._count(versions[held], labels[kept][held], panes[held], codes[held], z[held])
+            held = np.flatnonzero(labels != np.array(None))
+            self._count(rows.take(held), labels[held], panes[held])
 
-    def _count(
-        self,
-        versions: NDArray[np.object_],
-        labels: NDArray[np.object_] | None,
-        panes: NDArray[np.int64],
-        codes: NDArray[np.int64],
-        z: NDArray[np.float64],
-    ) -> None:
+    def _count(self, rows: ModelRows, labels: NDArray[np.object_] | None, panes: NDArray[np.int64]) -> None:
         if not len(panes):
             return
+        versions, shape = rows.versions, self.shapes[rows.profile]
         # Groups are numbered through (pane, series); there are few of them, so the loop below is short.
         numbers: dict[tuple[str, str], int] = {}
         segments = [ALL] * len(panes) if labels is None else labels
@@ -152,29 +191,58 @@ class ModelWindows:
         keys = [SeriesKey(*pair) for pair in numbers]
         distinct, place = np.unique(panes, return_inverse=True)
         pairs, groups = np.unique(place * len(keys) + owner, return_inverse=True)
-        counted = count_groups(codes, z, groups, len(pairs))
+        counted = count_groups(rows.codes, rows.z, groups, len(pairs))
+        extras = shape.extras(ALL if labels is None else "")
+        parts = [extra.count(rows, groups, len(pairs)) for extra in extras]
+        extra = np.concatenate(parts, axis=1) if parts else np.zeros((len(pairs), 0), dtype=np.int64)
         if labels is None:
-            self.tally.columns += counted.bins.sum(axis=0)
+            self.tally.columns[rows.profile] += counted.bins.sum(axis=0)
         for group, pair in enumerate(pairs.tolist()):
             start = int(distinct[pair // len(keys)])
             pane = Pane(
-                start, int(counted.rows[group]), counted.bins[group], counted.moments[group], counted.extremes[group]
+                start,
+                int(counted.rows[group]),
+                counted.bins[group],
+                counted.moments[group],
+                counted.extremes[group],
+                extra[group],
             )
-            series = self._series(keys[pair % len(keys)], start, pane.rows)
+            key = keys[pair % len(keys)]
+            series = self._series(key, start, pane.rows, rows.profile)
+            if series is self.series.get(SeriesKey(OVERFLOW, ALL)):
+                pane = self._rows_only(pane)
             # Rows of one chunk come in any order of time, and so do chunks of different partitions.
             series.started, series.latest = min(series.started, start), max(series.latest, start)
             for step, ring in series.rings.items():
-                ring.add(Pane(start // step * step, pane.rows, pane.bins, pane.moments, pane.extremes))
+                ring.add(replace(pane, start=start // step * step))
 
-    def _series(self, key: SeriesKey, start: int, rows: int) -> Series:
+    def _rows_only(self, pane: Pane) -> Pane:
+        """The overflow series is never judged, and takes in rows of any reference and segment: it counts rows alone."""
+        subjects = self.shapes[0].subjects
+        extremes = np.empty((subjects, 2))
+        extremes[:, 0], extremes[:, 1] = np.inf, -np.inf
+        none = np.zeros((subjects, COLUMNS), dtype=np.int64)
+        return Pane(pane.start, pane.rows, none, np.zeros((subjects, 2), dtype=np.int64), extremes)
+
+    def new_series(self, key: SeriesKey, profile: int, started: int, latest: int) -> Series:
+        """An empty series."""
+        shape = self.shapes[profile]
+        extra = 0 if key.version == OVERFLOW else sum(extra.width for extra in shape.extras(key.segment))
+        rings = {step: PaneRing(step, size, shape.subjects, extra) for step, size in self.capacities.items()}
+        return Series(rings, started, latest, profile)
+
+    def find(self, version: str, segment: str) -> Series:
+        """A series that is there."""
+        return self.series[SeriesKey(version, segment)]
+
+    def _series(self, key: SeriesKey, start: int, rows: int, profile: int) -> Series:
         series = self.series.get(key)
         if series is None and len(self.series) >= self.max_series and key != SeriesKey(OVERFLOW, ALL):
             # A flood of versions or segments ends in one series, so memory and metrics stay bounded.
             self.tally.overflow += rows
-            return self._series(SeriesKey(OVERFLOW, ALL), start, rows)
+            return self._series(SeriesKey(OVERFLOW, ALL), start, rows, 0)
         if series is None:
-            rings = {step: PaneRing(step, size, self.subjects) for step, size in self.capacities.items()}
-            series = self.series[key] = Series(rings, start, start)
+            series = self.series[key] = self.new_series(key, profile, start, start)
         return series
 
     def _remember_offsets(self, panes: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition) -> None:
@@ -229,10 +297,13 @@ class ModelWindows:
     def _retire(self) -> None:
         """Drops series and ledgers that no window can reach any more."""
         assert self.watermark is not None
-        oldest = self.watermark - self.longest - self.pane
+        oldest = self.watermark - self.memory - self.pane
         for key in [key for key, series in self.series.items() if series.latest < oldest]:
             del self.series[key]
             self.ended.append(key)
+        for series in self.series.values():
+            series.flagged = {day for day in series.flagged if day >= oldest - DAY}
+        oldest = self.watermark - self.longest - self.pane
         for step, ledger in self.offsets.items():
             for start in [start for start in ledger if start + step <= oldest]:
                 del ledger[start]

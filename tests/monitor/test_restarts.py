@@ -24,6 +24,7 @@ from monitor.daemon import Daemon
 from monitor.durations import MINUTE
 from monitor.records import Messages, Partition, Poll, Position
 from monitor.reference_build import load_reference
+from monitor.references import single
 from monitor.routing import make_routing
 from monitor.schedule import Tick
 from monitor.store import Store
@@ -190,12 +191,13 @@ class Machine:
         courier = Courier(routing.sinks, self.network, clock.wall)
         daemon = Daemon(
             self.config,
-            {"m": self.profile},
+            {"m": single(self.profile)},
             source=source,
             store=store,
             alerting=Alerting(routing, courier, SILENT, lambda: 0.0),
             clock=clock,
             log=SILENT,
+            learned=self.config.state.dir,
         )
         try:
             daemon.start()

@@ -12,8 +12,9 @@ import pytest
 from detectors.layout import HIGH, INVALID, MISSING
 from monitor.config import IngestSection, ModelSection
 from monitor.records import Decoded, Messages, Partition, Table
-from monitor.reference_build import load_reference
-from monitor.router import ModelRoute, Router
+from monitor.reference_build import load_references
+from monitor.router import Router
+from monitor.routes import ModelRoute
 
 NOW = 1_700_000_000_000
 LIMITS = IngestSection.model_validate({"max_future_skew": "5m"})
@@ -36,7 +37,7 @@ def section(folder: Path, name: str, **columns: object) -> ModelSection:
 
 
 def router(*models: ModelSection, keep: bool = False) -> Router:
-    return Router([ModelRoute(model, load_reference(model)) for model in models], LIMITS, keep)
+    return Router([ModelRoute(model, load_references(model)) for model in models], LIMITS, keep)
 
 
 def decode(found: Router, *records: object) -> Decoded:

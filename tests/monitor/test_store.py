@@ -20,19 +20,20 @@ from monitor.saved import Checkpoint, ModelChange, Saved, SavedModel, SavedSerie
 from monitor.store import Store
 
 HOUR = 3_600_000
+DAY = 24 * HOUR
 
 
 def pane(start: int, rows: int) -> Pane:
     bins = np.zeros((2, COLUMNS), dtype=np.int64)
     bins[:, rows % COLUMNS] = rows
     moments = np.array([[rows, 2 * rows], [0, 0]], dtype=np.int64)
-    return Pane(start, rows, bins, moments, np.array([[0.5, 1.5], [np.inf, -np.inf]]))
+    return Pane(start, rows, bins, moments, np.array([[0.5, 1.5], [np.inf, -np.inf]]), np.array([rows, 7]))
 
 
 def model(panes: list[Pane], version: str = "1") -> SavedModel:
-    series = SavedSeries(version, "all", 0, 5 * HOUR, {HOUR: panes})
+    series = SavedSeries(version, "all", 0, 5 * HOUR, {HOUR: panes}, "print", (DAY,))
     ledger = {HOUR: {found.start: {Partition("t", 0): (found.start, found.start + 9)} for found in panes}}
-    return SavedModel("print", "shape", 7 * HOUR, {"1h": HOUR}, {"1": 10}, 1, 2, (series,), ledger)
+    return SavedModel("shape", 7 * HOUR, {"1h": HOUR}, {"1": 10}, 1, 2, (series,), ledger)
 
 
 def entry(name: str, attempts: int = 0) -> OutboxEntry:
@@ -106,7 +107,7 @@ def test_only_what_changed_is_written_and_the_rest_stays(tmp_path: Path) -> None
 def test_old_panes_ended_series_and_a_fresh_start_are_dropped(tmp_path: Path) -> None:
     save(tmp_path, checkpoint([pane(0, 3), pane(HOUR, 4)]))
     empty = replace(model([]), series=())
-    save(tmp_path, Checkpoint({}, {"m": ModelChange(empty, oldest=HOUR)}, {}))
+    save(tmp_path, Checkpoint({}, {"m": ModelChange(empty, oldest={HOUR: HOUR})}, {}))
     assert set(kept(load(tmp_path))) == {HOUR}
     save(tmp_path, Checkpoint({}, {"m": ModelChange(empty, None, ended=(("1", "all"),))}, {}))
     assert load(tmp_path).models["m"].series == ()

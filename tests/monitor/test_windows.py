@@ -19,8 +19,9 @@ from monitor.model_state import changes, restore
 from monitor.panes import EMPTY
 from monitor.pyramid import window_step
 from monitor.records import Decoded, ModelRows, Partition, Position
+from monitor.references import References
 from monitor.saved import SavedModel
-from monitor.windows import ALL, OVERFLOW, Due, ModelWindows, SeriesKey
+from monitor.windows import ALL, OVERFLOW, Due, ModelWindows, SeriesKey, Shape
 
 SUBJECTS = 2
 PANE, LATENESS = MINUTE, 2 * MINUTE
@@ -67,12 +68,19 @@ def chunk(partition: Partition, rows: list[Row], first: int) -> Decoded:
 Judged = dict[tuple[str, int, str, str], tuple[int, tuple[int, ...], float, tuple[int, int] | None]]
 
 
+def printed(fingerprint: str) -> References:
+    """References that are known by their fingerprint alone."""
+    references = References((), {})
+    references.__dict__["fingerprints"] = (fingerprint,)
+    return references
+
+
 class Rig:
     """Windows and their intake, with what every due window held when it was due."""
 
     def __init__(self, section: ModelSection) -> None:
         self.section = section
-        self.windows = ModelWindows(section, SUBJECTS)
+        self.windows = ModelWindows(section, [Shape(SUBJECTS)])
         self.intake = Intake({"m": self.windows}, lambda *_: None)
         self.judged: Judged = {}
 
@@ -80,8 +88,9 @@ class Rig:
         self.intake.offer(chunk(partition, rows, first))
         self.look(self.intake.drain())
 
-    def look(self, dues: Iterator[tuple[ModelWindows, Due]]) -> None:
-        for windows, due in dues:
+    def look(self, dues: Iterator[tuple[str, Due]]) -> None:
+        windows = self.windows
+        for _, due in dues:
             ranges = windows.window_offsets(due)
             for key, series in windows.series.items():
                 counts = series.rings[due.window.step].window(due.start, due.end)
@@ -102,9 +111,9 @@ class Rig:
         self.windows.dirty_offsets = {
             (step, start) for step, ledger in self.windows.offsets.items() for start in ledger
         }
-        saved: SavedModel = changes(self.windows, "print", fresh=False).model
+        saved: SavedModel = changes(self.windows, printed("print"), fresh=False).model
         fresh = Rig(self.section)
-        assert restore(fresh.windows, saved, "print")
+        assert restore(fresh.windows, saved, printed("print"))
         fresh.intake.positions = dict(self.intake.positions)
         fresh.intake.active = self.intake.active
         fresh.judged = self.judged
@@ -296,6 +305,13 @@ def test_counts_made_with_another_reference_or_shape_are_not_used() -> None:
     rig = Rig(model())
     rig.intake.active = frozenset([Partition("t", 0)])
     rig.feed(Partition("t", 0), [Row(START, 1)], 0)
-    saved = changes(rig.windows, "print", fresh=False).model
-    assert not restore(ModelWindows(model(), SUBJECTS), saved, "another print")
-    assert not restore(ModelWindows(model(windows=("5m",)), SUBJECTS), saved, "print")
+    saved = changes(rig.windows, printed("print"), fresh=False).model
+    assert not restore(ModelWindows(model(windows=("5m",)), [Shape(SUBJECTS)]), saved, printed("print"))
+    again = ModelWindows(model(), [Shape(SUBJECTS)])
+    assert restore(again, saved, printed("print"))
+    assert set(again.series) == set(rig.windows.series)
+    # A version that has got another reference fills its windows anew, and what was kept of it is dropped.
+    other = ModelWindows(model(), [Shape(SUBJECTS)])
+    assert restore(other, saved, printed("another print"))
+    assert other.series == {}
+    assert set(other.ended) == set(rig.windows.series)

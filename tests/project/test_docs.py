@@ -15,7 +15,9 @@ from detectors.layout import MISSING
 from monitor.config_file import parse_config
 from monitor.records import Messages, Partition
 from monitor.reference_build import load_reference
-from monitor.router import ModelRoute, Router
+from monitor.references import single
+from monitor.router import Router
+from monitor.routes import ModelRoute
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md"),
@@ -74,7 +76,7 @@ def test_the_first_configuration_of_the_readme_reads_the_message_of_the_readme(t
     config = parse_config(tomllib.loads(toml), tmp_path)
     profile = load_reference(config.models[0])
     assert set(profile.layout.subjects) == {"feature:age", "feature:city", "feature:income", "prediction", "score"}
-    router = Router([ModelRoute(config.models[0], profile)], config.ingest, keep_rejected=False)
+    router = Router([ModelRoute(config.models[0], single(profile))], config.ingest, keep_rejected=False)
     value = json.dumps(json.loads(message)).encode()
     decoded = router.decode(Messages(Partition("predictions", 0), np.array([0]), [value]), 1_900_000_000_000)
     assert decoded.rejects == {}

@@ -1,0 +1,77 @@
+"""Seasonal references: a window is compared with the same hours of the reference, in the same proportions.
+
+Slots are hours of the day or of the week, UTC, Monday first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectors.layout import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+_HOUR_MS = 3_600_000
+_MONDAY = 72
+"""The epoch began on a Thursday: so many hours after a Monday."""
+MOST_UNKNOWN = 0.05
+"""A window with more than this share of its rows in hours that the reference never saw is not judged."""
+SLOTS: Mapping[str, int] = {"hour_of_day": 24, "hour_of_week": 168}
+"""Season → how many slots it has."""
+
+
+def slots_of(times: NDArray[np.int64], season: str) -> NDArray[np.int64]:
+    """int64[n]: the slot of each time, epoch ms."""
+    found: NDArray[np.int64] = (times // _HOUR_MS + _MONDAY) % SLOTS[season]
+    return found
+
+
+def slot_rows(starts: NDArray[np.int64], rows: NDArray[np.int64], step_ms: int, season: str) -> NDArray[np.float64]:
+    """float64[H]: how many rows lie in each slot; those of a pane longer than an hour are spread over its hours.
+
+    Args:
+        starts: int64[P], first moment of each pane, epoch ms.
+        rows: int64[P], rows in each.
+        step_ms: length of a pane.
+        season: one of `SLOTS`.
+    """
+    hours = max(-(-step_ms // _HOUR_MS), 1)
+    first = slots_of(starts, season)
+    places = (first[:, None] + np.arange(hours)) % SLOTS[season]
+    spread = np.repeat(rows / hours, hours)
+    return np.bincount(places.ravel(), weights=spread, minlength=SLOTS[season]).astype(np.float64, copy=False)
+
+
+def mixed(slots: Counts, rows: NDArray[np.float64]) -> Counts | None:
+    """The reference of a window that holds so many rows in each slot.
+
+    The mixture Σ w q of the slots' distributions, w being the window's own shares, as counts of m rows, where
+    1/m = Σ w²/m_slot: so many rows of one kind would tell as much of it (the variance of a stratified estimate, Cochran
+    1977, section 5.3).
+
+    Args:
+        slots: counts with leading dimension H.
+        rows: float64[H], the window's rows in each slot.
+
+    Returns:
+        None where too much of the window lies in slots that the reference never saw, or the window is empty.
+    """
+    held = np.asarray(slots.rows, dtype=np.float64)
+    known = (rows > 0) & (held > 0)
+    if not known.any() or rows[known].sum() < (1 - MOST_UNKNOWN) * rows.sum():
+        return None
+    weights = rows[known] / rows[known].sum()
+    own = held[known]
+    size = 1.0 / (weights**2 / own).sum()
+    scale = weights / own * size
+    return Counts(
+        np.asarray(np.rint(size), dtype=np.int64),
+        np.rint(np.tensordot(scale, slots.bins[known], axes=1)).astype(np.int64),
+        np.tensordot(scale, slots.moments[known], axes=1),
+        np.stack([slots.extremes[..., 0].min(axis=0), slots.extremes[..., 1].max(axis=0)], axis=-1),
+    )

@@ -1,0 +1,107 @@
+"""Learns from live traffic how much windows differ from one another, where the reference cannot tell.
+
+A reference without event times, or with too few windows in it, says nothing of how correlated rows are. During the
+burn-in that the configuration declares, windows are not judged; those that do not overlap are kept as blocks, and their
+dispersion around their own mean is what later windows are judged with (`detectors.dispersion`).
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from detectors.dispersion import MIN_BLOCKS, measure_dispersion
+from detectors.layout import COLUMNS
+from detectors.reference import Dispersion, independent_rows
+
+if TYPE_CHECKING:
+    from detectors.layout import Counts
+
+MOST_BLOCKS = 512
+"""Blocks kept of each window length: more would tell little that these do not."""
+
+
+class _Block(msgspec.Struct, array_like=True):
+    start: int
+    rows: int
+    packed: bytes
+
+
+class _Saved(msgspec.Struct):
+    began: int | None
+    subjects: int
+    blocks: dict[int, list[_Block]]
+
+
+@dataclass(slots=True)
+class BurnIn:
+    """What one reference of a model is still to learn.
+
+    Attributes:
+        duration: of the burn-in, ms of event time.
+        subjects: S.
+        began: event time of the first row, ms.
+        blocks: window length → windows that do not overlap.
+        changed: since it was last saved.
+    """
+
+    duration: int
+    subjects: int
+    began: int | None = None
+    blocks: dict[int, list[_Block]] = field(default_factory=dict)
+    changed: bool = False
+    _learned: dict[int, Dispersion] | None = None
+
+    def begin(self, started: int) -> None:
+        """Tells when the first row came; only the earliest counts."""
+        if self.began is None or started < self.began:
+            self.began, self.changed = started, True
+
+    def until(self) -> int:
+        """Event time at which the burn-in ends."""
+        assert self.began is not None
+        return self.began + self.duration
+
+    def over(self, at: int) -> bool:
+        """Whether windows that end at this event time may be judged."""
+        return self.began is not None and at > self.until()
+
+    def add(self, length: int, start: int, counts: Counts) -> None:
+        """Takes a window of the burn-in in, unless it overlaps with one that was taken."""
+        held = self.blocks.setdefault(length, [])
+        if start % length or len(held) >= MOST_BLOCKS or any(block.start == start for block in held):
+            return
+        packed = zlib.compress(counts.bins.tobytes() + counts.moments.tobytes(), 1)
+        held.append(_Block(start, int(counts.rows), packed))
+        self.changed, self._learned = True, None
+
+    def dispersion(self, length: int) -> Dispersion:
+        """What was learned of windows of a length, or of the nearest length that taught anything."""
+        if self._learned is None:
+            measured = {known: self._measure(blocks) for known, blocks in self.blocks.items()}
+            self._learned = {known: found for known, found in measured.items() if found.blocks >= MIN_BLOCKS}
+        if not self._learned:
+            return independent_rows(self.subjects)
+        return self._learned[min(self._learned, key=lambda known: abs(np.log(known / length)))]
+
+    def _measure(self, blocks: list[_Block]) -> Dispersion:
+        size = self.subjects * COLUMNS * 8
+        raw = [zlib.decompress(block.packed) for block in blocks]
+        bins = [np.frombuffer(part[:size], dtype=np.int64).reshape(self.subjects, COLUMNS) for part in raw]
+        moments = [np.frombuffer(part[size:], dtype=np.float64).reshape(self.subjects, 2) for part in raw]
+        rows = np.array([block.rows for block in blocks], dtype=np.int64)
+        return measure_dispersion(rows, np.stack(bins), np.stack(moments))
+
+    def document(self) -> bytes:
+        """What a checkpoint saves."""
+        return msgspec.msgpack.encode(_Saved(self.began, self.subjects, self.blocks))
+
+    def restore(self, document: bytes) -> None:
+        """Goes on from a checkpoint; what was learned with other subjects is of no use."""
+        saved = msgspec.msgpack.decode(document, type=_Saved)
+        if saved.subjects == self.subjects:
+            self.began, self.blocks = saved.began, saved.blocks

@@ -1,0 +1,130 @@
+"""A reference learned from the first rows of live traffic, for a model that has none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from monitor.config import ModelSection
+from monitor.durations import parse_duration
+from monitor.profile import load_profile, save_profile
+from monitor.pyramid import SLACK_PANES, Window, window_step
+from monitor.reference_build import build_profile
+from monitor.tables import table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from monitor.profile import Profile
+    from monitor.records import ModelRows, Partition
+    from monitor.windows import Due
+
+
+def learned_path(folder: Path, model: str) -> Path:
+    """Where the learned reference of a model is kept in the state directory."""
+    return folder / "learned" / f"{quote(model, safe='')}.profile.json"
+
+
+class Later(NamedTuple):
+    """Rows that came after the last one that was learned from, to be counted once there is a reference."""
+
+    rows: ModelRows
+    clocks: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    partition: Partition
+
+
+@dataclass(slots=True)
+class Learner:
+    """Stands in for a model's windows until enough rows have come.
+
+    Attributes:
+        model: its configuration; ``learn_rows`` are needed.
+        columns: names of the raw columns.
+        values: of each column, in order of arrival; ``times``: event time of each row, epoch ms.
+        later: rows beyond those that are needed.
+        changed: since it was last saved.
+    """
+
+    model: ModelSection
+    columns: tuple[str, ...]
+    values: list[list[object]] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    later: list[Later] = field(default_factory=list)
+    changed: bool = False
+
+    def __post_init__(self) -> None:
+        self.values = self.values or [[] for _ in self.columns]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    @property
+    def lateness(self) -> int:
+        """As `monitor.windows.ModelWindows`."""
+        return self.model.lateness
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows that the model will have."""
+        lengths = [(name, parse_duration(name)) for name in self.model.windows]
+        return tuple(Window(name, length, window_step(length, self.model.pane)) for name, length in lengths)
+
+    @property
+    def needed(self) -> int:
+        """How many rows are still to come."""
+        assert self.model.learn_rows is not None
+        return self.model.learn_rows - len(self.times)
+
+    def horizon(self, floor: int) -> int:
+        """As `monitor.windows.ModelWindows.horizon`."""
+        return floor + SLACK_PANES * self.model.pane
+
+    def advance(self, clock: int) -> Iterator[Due]:
+        """Nothing falls due."""
+        return iter(())
+
+    def add(self, rows: ModelRows, clocks: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition) -> None:
+        """Takes rows in; those that are not needed any more wait in ``later``."""
+        assert rows.raw is not None
+        size = len(rows.index)
+        taken = min(self.needed, size)
+        for held, column in zip(self.values, rows.raw, strict=True):
+            held += column[:taken]
+        self.times += rows.times[:taken].tolist()
+        self.changed = self.changed or taken > 0
+        if taken < size:
+            rest = slice(taken, size)
+            self.later.append(Later(rows.take(rest), clocks[rest], offsets[rest], partition))
+
+    def profile(self) -> Profile:
+        """The reference, once nothing more is needed."""
+        named = dict(zip(self.columns, self.values, strict=True))
+        named[self.model.columns.timestamp] = list(self.times)
+        return build_profile(table_of(named), self.model)
+
+    def keep(self, folder: Path) -> Profile:
+        """Writes the reference to the state directory, and gives it as it will be read from there."""
+        path = learned_path(folder, self.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_profile(self.profile(), path)
+        return load_profile(path)
+
+    def document(self) -> bytes:
+        """What a checkpoint saves."""
+        return msgspec.msgpack.encode((self.columns, self.values, self.times))
+
+    def restore(self, document: bytes) -> None:
+        """Goes on from a checkpoint; rows of other columns are of no use."""
+        columns, values, times = msgspec.msgpack.decode(document)
+        if tuple(columns) == self.columns:
+            self.values, self.times = values, times

@@ -1,0 +1,153 @@
+"""Where the values of each model stand in a record, and how its rows are made of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from monitor.categories import label
+from monitor.encoder import Encoder
+from monitor.records import ModelRows
+from monitor.reference_build import in_reference
+from monitor.windows import UNVERSIONED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from monitor.config import ModelSection
+    from monitor.decoder import RawColumns
+    from monitor.profile import Profile
+    from monitor.references import References
+
+    Integers = NDArray[np.int64]
+    Texts = NDArray[np.object_]
+
+_UNHASHABLE = (list, dict, np.ndarray)
+
+
+class LearningRoute:
+    """Where the values of a model stand that is still learning its reference: they are kept as they are."""
+
+    def __init__(self, model: ModelSection) -> None:
+        columns = model.columns
+        prefix = f"{columns.features_at}." if columns.features_at else ""
+        outputs = (columns.prediction, *columns.scores().values())
+        named = {name: prefix + name for name in columns.features or []} | {name: name for name in outputs}
+        named |= {name: named.get(name, name) for name in model.segments}
+        self.name = model.name
+        self.columns, self.paths = tuple(named), tuple(named.values())
+        self.timestamp, self.version, self.model = columns.timestamp, columns.version, columns.model
+        self.segments = [(name, named[name]) for name in model.segments]
+
+    def kinds(self) -> dict[str, str]:
+        """Every path that this model reads → its kind for `monitor.decoder`."""
+        others = [path for path in (self.version, self.model) if path is not None]
+        return dict.fromkeys((*self.paths, *others), "any") | {self.timestamp: "time"}
+
+    def rows(self, raw: RawColumns, times: Integers, index: Integers, versions: Texts) -> list[ModelRows]:
+        """Some rows of a chunk, with their raw values."""
+        rows = index.tolist()
+        values = tuple(list(at(raw.columns[path], rows)) for path in self.paths)
+        segments = tuple(_labels(name, at(raw.columns[path], rows)) for name, path in self.segments)
+        none = np.zeros((len(rows), 0))
+        return [ModelRows(self.name, index, times[index], none.astype(np.int64), none, versions, segments, 0, values)]
+
+
+class ModelRoute:
+    """Where one model's values stand in a record."""
+
+    def __init__(self, model: ModelSection, references: References) -> None:
+        columns = model.columns
+        self.name, self.references = model.name, references
+        self.encoders = [Encoder(profile) for profile in references.profiles]
+        # Where each profile's subjects stand in a record.
+        self.paths = [_paths(model, profile) for profile in references.profiles]
+        self.timestamp, self.version, self.model = columns.timestamp, columns.version, columns.model
+        first = references.profiles[0]
+        by_column = dict(zip(first.columns, self.paths[0], strict=True))
+        self.segments = [(name, by_column.get(str(in_reference(name, first.columns)), name)) for name in model.segments]
+
+    def kinds(self) -> dict[str, str]:
+        """Every path that this model reads → its kind for `monitor.decoder`."""
+        kinds: dict[str, str] = {}
+        for profile, paths in zip(self.references.profiles, self.paths, strict=True):
+            for path, numeric in zip(paths, profile.layout.numeric.tolist(), strict=True):
+                kind = "number" if numeric else "any"
+                kinds[path] = kind if kinds.get(path, kind) == kind else "any"
+        kinds |= {path: "any" for _, path in self.segments}
+        kinds |= {path: "any" for path in (self.version, self.model) if path is not None}
+        return kinds | {self.timestamp: "time"}
+
+    def rows(self, raw: RawColumns, times: Integers, index: Integers, versions: Texts) -> list[ModelRows]:
+        """Some rows of a chunk, by the reference that they are encoded with."""
+        if len(self.encoders) == 1:
+            return [self._encoded(0, raw, times, index, versions)]
+        places = np.array([self.references.place(version) for version in versions.tolist()])
+        return [
+            self._encoded(place, raw, times, index[places == place], versions[places == place])
+            for place in np.unique(places).tolist()
+        ]
+
+    def _encoded(self, place: int, raw: RawColumns, times: Integers, index: Integers, versions: Texts) -> ModelRows:
+        rows = index.tolist()
+        codes, z = self.encoders[place].encode([at(raw.columns[path], rows) for path in self.paths[place]])
+        segments = tuple(_labels(name, at(raw.columns[path], rows)) for name, path in self.segments)
+        return ModelRows(self.name, index, times[index], codes, z, versions, segments, place)
+
+    def encoded(self, rows: ModelRows, paths: Sequence[str]) -> ModelRows:
+        """Rows that a `LearningRoute` read at these paths, encoded with the reference that has been learned since."""
+        assert rows.raw is not None
+        known = dict(zip(paths, rows.raw, strict=True))
+        codes, z = self.encoders[0].encode([known[path] for path in self.paths[0]])
+        return replace(rows, codes=codes, z=z, raw=None)
+
+
+def _paths(model: ModelSection, profile: Profile) -> list[str]:
+    columns = model.columns
+    outputs = {"prediction": columns.prediction, **columns.scores()}
+    # A feature is found by its name in the reference, under `features_at` if records nest their features.
+    prefix = f"{columns.features_at}." if columns.features_at else ""
+    configured = {in_reference(name, profile.columns): name for name in columns.features or []}
+    return [
+        outputs.get(subject) or prefix + configured.get(column, column)
+        for subject, column in zip(profile.layout.subjects, profile.columns, strict=True)
+    ]
+
+
+def at(column: Sequence[object], rows: Sequence[int]) -> Sequence[object]:
+    """Some values of a column."""
+    return column if len(rows) == len(column) else [column[row] for row in rows]
+
+
+def versions_of(values: Sequence[object] | None, size: int) -> Texts:
+    """object[size]: the version of each row."""
+    out = np.empty(size, dtype=object)
+    if values is None:
+        out[:] = UNVERSIONED
+    else:
+        known: dict[object, str] = {}
+        for row, value in enumerate(values):
+            if isinstance(value, _UNHASHABLE):
+                out[row] = UNVERSIONED
+                continue
+            if value not in known:
+                known[value] = label(value) or UNVERSIONED
+            out[row] = known[value]
+    return out
+
+
+def _labels(name: str, values: Sequence[object]) -> Texts:
+    known: dict[object, str | None] = {}
+    out = np.empty(len(values), dtype=object)
+    for row, value in enumerate(values):
+        if isinstance(value, _UNHASHABLE):
+            continue
+        if value not in known:
+            text = label(value)
+            known[value] = None if text is None else f"{name}={text}"
+        out[row] = known[value]
+    return out

@@ -1,0 +1,476 @@
+"""Rows by key in immutable, sorted, memory-mapped files: memory does not grow with the number of rows.
+
+The idea is that of a log-structured merge tree (O'Neil, Cheng, Gawlick and O'Neil 1996): fresh rows are in memory,
+each checkpoint writes them to a file of their own, and small files are merged into larger ones. Which files count is
+said by a manifest that the caller saves in its own transaction; a file that no saved manifest names does not exist.
+
+A file is a magic number, the length and check sum of a JSON header, the header, and one contiguous column each for
+keys, times and the fields of the payload. Columns begin at multiples of 64 bytes; numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import struct
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+NEVER = -(2**63)
+"""A time before all others; no row may have it."""
+
+_FORMAT = 1
+_MAGIC = b"leewayrs"
+_PREAMBLE = struct.Struct("<8sII")
+_ALIGN = 64
+_READ = 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """When files are merged.
+
+    Attributes:
+        fan: this many neighbouring files of one tier are merged.
+        least: rows; files below it are the first tier, each further tier is ``fan`` times as large.
+        most: rows; no merged file has more, so that a merge needs bounded time and memory.
+    """
+
+    fan: int = 8
+    least: int = 2**14
+    most: int = 2**20
+
+    @property
+    def limits(self) -> tuple[int, ...]:
+        """Rows below which a file belongs to each tier. A file of more than half of ``most`` is left alone."""
+        tiers = [self.least]
+        while tiers[-1] * self.fan < self.most // 2:
+            tiers.append(tiers[-1] * self.fan)
+        return (*tiers, self.most // 2 + 1)
+
+
+class _Header(msgspec.Struct):
+    format: int
+    rows: int
+    fields: list[tuple[str, str]]
+    first: int
+    last: int
+    crc: int
+
+
+class _Entry(msgspec.Struct):
+    file: str
+    rows: int
+    first: int
+    last: int
+
+
+class _Manifest(msgspec.Struct):
+    format: int
+    sequence: int
+    before: int
+    files: list[_Entry]
+    protected: list[str]
+
+
+class _UnusableFileError(Exception):
+    """A file is not what the manifest says it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows sorted by key, one a key: in memory, or views of a file.
+
+    Attributes:
+        keys: uint64[n], ascending. times: int64[n]. fields: the columns of the payload, [n] each.
+        first, last: least and greatest time.
+        file: the file's name, "" in memory. view: the file's mapping.
+    """
+
+    keys: NDArray[np.uint64]
+    times: NDArray[np.int64]
+    fields: tuple[NDArray[Any], ...]
+    first: int
+    last: int
+    file: str = ""
+    view: mmap.mmap | None = None
+
+
+class SegmentFiles:
+    """A map from a key to a time and a payload.
+
+    Of several rows with one key the one with the greatest time counts, of equal times the one added last. What is
+    found is therefore the same however rows are spread over files, and whichever files have been dropped.
+
+    Args:
+        folder: of the files; made if it does not exist. Stores with different names can share it.
+        name: begins the files' names.
+        payload: structured dtype of scalar fields; may have none.
+        tiers: when files are merged.
+    """
+
+    def __init__(self, folder: Path, name: str, payload: np.dtype[np.void], tiers: Tiers | None = None) -> None:
+        self._folder, self._name, self._payload = folder, name, payload
+        self._tiers = tiers or Tiers()
+        self._names = payload.names or ()
+        self._types = [payload[field].newbyteorder("<") for field in self._names]
+        self._mine = re.compile(re.escape(name) + r"-(\d+)\.rows(\.new)?")
+        self._files: list[_Part] = []  # oldest first
+        self._fresh: list[_Part] = []  # oldest first, each at least twice as long as the next
+        self._sequence = 0
+        self._before = NEVER
+        self._dropped: set[str] = set()
+        self._prepared: set[str] = set()
+        self._protected: set[str] = set()
+        self._ranges: dict[tuple[str, str], tuple[int, int]] = {}
+
+    @property
+    def rows(self) -> int:
+        """Rows held; those superseded or expired count until they are merged or dropped."""
+        return sum(len(part.keys) for part in (*self._files, *self._fresh))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk in the files that count."""
+        return sum(len(part.view) for part in self._files if part.view is not None)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether files wait to be merged."""
+        return self._crowd() is not None
+
+    def add(self, keys: NDArray[np.uint64], times: NDArray[np.int64], payload: NDArray[np.void]) -> None:
+        """Adds rows.
+
+        Args:
+            keys: uint64[n], in any order; of equal rows in one call the later one was added last.
+            times: int64[n], ms.
+            payload: [n] of the store's dtype.
+        """
+        if not len(keys):
+            return
+        fields = tuple(payload[name] for name in self._names)
+        self._fresh.append(_merged([_Part(keys, times, fields, 0, 0)], NEVER))
+        # Parts in memory are merged as they double, so that there are few of them however small the batches.
+        while len(self._fresh) > 1 and len(self._fresh[-2].keys) < 2 * len(self._fresh[-1].keys):
+            self._fresh[-2:] = [_merged(self._fresh[-2:], NEVER)]
+
+    def find(
+        self, keys: NDArray[np.uint64], since_ms: int = NEVER
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.void]]:
+        """Looks keys up.
+
+        Args:
+            keys: uint64[n].
+            since_ms: rows with an earlier time count as not found, and files with only such rows are not read.
+
+        Returns:
+            found bool[n]; times int64[n], NEVER where not found; payload [n], zeros where not found.
+        """
+        since = max(since_ms, self._before, NEVER + 1)
+        payload = np.zeros(len(keys), self._payload)
+        best = np.full(len(keys), NEVER, dtype=np.int64)
+        # In order, so that neighbouring look-ups touch neighbouring pages.
+        order = np.argsort(keys)
+        needles = keys[order]
+        for part in reversed((*self._files, *self._fresh)):
+            if part.last < since:
+                continue
+            wanted = np.flatnonzero(best < part.last)
+            if not len(wanted):
+                break
+            looked = needles[wanted]
+            place = np.minimum(np.searchsorted(part.keys, looked), len(part.keys) - 1)
+            hit = part.keys[place] == looked
+            wanted, place = wanted[hit], place[hit]
+            times = part.times[place]
+            better = (times >= since) & (times > best[wanted])
+            wanted, place = wanted[better], place[better]
+            best[wanted] = times[better]
+            rows = order[wanted]
+            for name, column in zip(self._names, part.fields, strict=True):
+                payload[name][rows] = column[place]
+            _let_go(part)
+        times = np.empty(len(keys), dtype=np.int64)
+        times[order] = best
+        return times > NEVER, times, payload
+
+    def keys_between(self, field: str, low: int, high: int) -> NDArray[np.uint64]:
+        """uint64[k], ascending: keys of rows, superseded ones among them, whose int64 field is in [low, high)."""
+        place = self._names.index(field)
+        keys = [np.empty(0, dtype=np.uint64)]
+        for part in (*self._files, *self._fresh):
+            column = part.fields[place]
+            key = (part.file, field)
+            least, greatest = self._ranges.get(key) or (int(column.min()), int(column.max()))
+            if part.file:
+                self._ranges[key] = (least, greatest)
+            if least < high and greatest >= low:
+                keys.append(part.keys[(column >= low) & (column < high)])
+            _let_go(part)
+        return np.unique(np.concatenate(keys))
+
+    def expire(self, before_ms: int) -> None:
+        """Rows with an earlier time are gone: not found from now on, and their files are dropped at a checkpoint."""
+        self._before = max(self._before, before_ms)
+
+    def take_before(self, before_ms: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Takes out files that hold nothing but rows earlier than ``before_ms``, as many as one merge would read.
+
+        Returns:
+            keys uint64[k] and times int64[k] of their rows, in no order.
+        """
+        keys, times = [np.empty(0, dtype=np.uint64)], [np.empty(0, dtype=np.int64)]
+        room = self._tiers.most
+        for part in [part for part in self._files if part.last < before_ms]:
+            if len(keys) > 1 and len(part.keys) > room:
+                break
+            room -= len(part.keys)
+            keys.append(part.keys)
+            times.append(part.times)
+            self._replace([part], [])
+        return np.concatenate(keys), np.concatenate(times)
+
+    def prepare(self, merge: bool = True) -> bytes:
+        """Writes fresh rows to a file and, if files wait for it, merges a few: work that is bounded by ``Tiers.most``.
+
+        Args:
+            merge: False leaves merging to another time.
+
+        Returns:
+            The manifest, for ``load``. The caller saves it and then calls ``saved``; if it could not save it, it does
+            nothing and prepares again later.
+
+        Raises:
+            StateError: if the disk cannot be written. No row is lost; prepare again later.
+        """
+        written = self._sequence
+        self._replace([part for part in self._files if part.last < self._before], [])
+        if self._fresh:
+            fresh = _merged(self._fresh, self._before)
+            self._files += [self._write(fresh)] if len(fresh.keys) else []
+            self._fresh = []
+        if merge and (crowd := self._crowd()) is not None:
+            merged = _merged(crowd, self._before)
+            self._replace(crowd, [self._write(merged)] if len(merged.keys) else [])
+        if self._sequence != written:
+            self._sync()
+        self._prepared = {part.file for part in self._files}
+        files = [_Entry(part.file, len(part.keys), part.first, part.last) for part in self._files]
+        return msgspec.json.encode(_Manifest(_FORMAT, self._sequence, self._before, files, sorted(self._protected)))
+
+    def saved(self) -> None:
+        """The manifest prepared last has been saved: files that neither it nor a protected one names are deleted."""
+        for name in self._dropped - self._prepared - self._protected:
+            # One that cannot be deleted now is deleted later, or when the store is loaded again.
+            with suppress(OSError):
+                (self._folder / name).unlink(missing_ok=True)
+                self._dropped.discard(name)
+
+    def protect(self, manifest: bytes | None) -> None:
+        """Keeps the files of a manifest that might be loaded again, that of a backup; those of the one before it go.
+
+        Raises:
+            StateError: if it cannot be read.
+        """
+        self._protected = set() if manifest is None else {entry.file for entry in self._decode(manifest).files}
+
+    def load(self, manifest: bytes | None) -> int:
+        """Opens the files of a manifest, None for an empty store, and deletes those of a checkpoint never finished.
+
+        Until ``protect`` is called, the files that this manifest names or protected stay: one of the two is the backup.
+        A missing or damaged file is left out; what is there of it is kept under a name that ends in ``.damaged``.
+
+        Returns:
+            Rows lost with missing and damaged files.
+
+        Raises:
+            StateError: if the folder or the manifest cannot be read.
+        """
+        known = _Manifest(_FORMAT, 0, NEVER, [], []) if manifest is None else self._decode(manifest)
+        self._files, self._fresh, self._ranges, self._dropped = [], [], {}, set()
+        self._sequence, self._before = known.sequence, known.before
+        self._prepared = {entry.file for entry in known.files}
+        self._protected |= self._prepared | set(known.protected)
+        lost = 0
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for path in list(self._folder.iterdir()):
+                if (mine := self._mine.fullmatch(path.name)) is None:
+                    continue
+                if path.name in self._protected:
+                    self._sequence = max(self._sequence, int(mine[1]) + 1)
+                    self._dropped |= {path.name} - self._prepared
+                else:
+                    path.unlink()
+            for entry in known.files:
+                path = self._folder / entry.file
+                try:
+                    self._files.append(self._open(entry.file, entry))
+                except FileNotFoundError:
+                    lost += entry.rows
+                except _UnusableFileError:
+                    path.replace(path.with_name(f"{entry.file}.damaged"))
+                    lost += entry.rows
+        except OSError as error:
+            raise StateError(f"{self._folder}: {error.strerror or error}") from error
+        return lost
+
+    def _decode(self, manifest: bytes) -> _Manifest:
+        try:
+            known = msgspec.json.decode(manifest, type=_Manifest)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StateError(f"{self._folder}: the list of {self._name} files cannot be read: {error}") from error
+        if known.format != _FORMAT:
+            raise StateError(f"{self._folder}: {self._name} files of format {known.format}, this reads {_FORMAT}")
+        return known
+
+    def _crowd(self) -> list[_Part] | None:
+        """Neighbouring files to be merged, or None. Only neighbours: which of two rows was added last must stay true."""
+        for limit in self._tiers.limits:
+            run: list[_Part] = []
+            for part in self._files:
+                run = [*run, part] if len(part.keys) < limit else []
+                if len(run) == self._tiers.fan:
+                    fitting = np.cumsum([len(member.keys) for member in run]) <= self._tiers.most
+                    return run[: max(int(fitting.sum()), 2)]
+        return None
+
+    def _replace(self, old: Sequence[_Part], new: list[_Part]) -> None:
+        if old:
+            gone = {part.file for part in old}
+            place = next(place for place, part in enumerate(self._files) if part.file in gone)
+            kept = [part for part in self._files if part.file not in gone]
+            self._files = [*kept[:place], *new, *kept[place:]]
+            self._dropped |= gone
+            self._ranges = {key: value for key, value in self._ranges.items() if key[0] not in gone}
+
+    def _write(self, part: _Part) -> _Part:
+        columns = [part.keys.astype("<u8", copy=False), part.times.astype("<i8", copy=False)]
+        columns += [column.astype(kind, copy=False) for column, kind in zip(part.fields, self._types, strict=True)]
+        pieces = [piece for column in columns for piece in (memoryview(column).cast("B"), _padding(column.nbytes))]
+        crc = 0
+        for piece in pieces:
+            crc = zlib.crc32(piece, crc)
+        header = msgspec.json.encode(
+            _Header(_FORMAT, len(part.keys), self._described(), part.first, part.last, crc),
+        )
+        start = _PREAMBLE.pack(_MAGIC, len(header), zlib.crc32(header)) + header
+        name = f"{self._name}-{self._sequence:08d}.rows"
+        fresh = self._folder / f"{name}.new"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with fresh.open("wb") as file:
+                file.writelines([start, _padding(len(start)), *pieces])
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._folder / name)
+            opened = self._open(name, None)
+        except (OSError, _UnusableFileError) as error:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise StateError(f"{fresh}: {getattr(error, 'strerror', None) or error}") from error
+        self._sequence += 1
+        return opened
+
+    def _sync(self) -> None:
+        """Makes the new names durable."""
+        try:
+            folder = os.open(self._folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise StateError(f"{self._folder}: {error.strerror}") from error
+
+    def _described(self) -> list[tuple[str, str]]:
+        return [(name, kind.str) for name, kind in zip(self._names, self._types, strict=True)]
+
+    def _open(self, name: str, expected: _Entry | None) -> _Part:
+        """Maps a file; one from an earlier run (with what is expected of it) is read through and checked first."""
+        with (self._folder / name).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(_PREAMBLE.size)
+            if len(start) < _PREAMBLE.size:
+                raise _UnusableFileError("too short")
+            magic, length, crc = _PREAMBLE.unpack(start)
+            text = file.read(length)
+            if magic != _MAGIC or zlib.crc32(text) != crc:
+                raise _UnusableFileError("header damaged")
+            try:
+                header = msgspec.json.decode(text, type=_Header)
+            except msgspec.DecodeError as error:
+                raise _UnusableFileError("header of another kind") from error
+            if header.format != _FORMAT or header.fields != self._described():
+                raise _UnusableFileError("columns of another kind")
+            body = _aligned(_PREAMBLE.size + length)
+            kinds = [np.dtype("<u8"), np.dtype("<i8"), *self._types]
+            widths = [_aligned(header.rows * kind.itemsize) for kind in kinds]
+            if size != body + sum(widths):
+                raise _UnusableFileError("wrong size")
+            if expected is not None:
+                if (header.rows, header.first, header.last) != (expected.rows, expected.first, expected.last):
+                    raise _UnusableFileError("not the file of this name")
+                file.seek(body)
+                crc = 0
+                while block := file.read(_READ):
+                    crc = zlib.crc32(block, crc)
+                if crc != header.crc:
+                    raise _UnusableFileError("rows damaged")
+            view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        starts = body + np.cumsum([0, *widths])
+        keys, times, *fields = (
+            np.frombuffer(view, kind, header.rows, int(at)) for kind, at in zip(kinds, starts, strict=False)
+        )
+        return _Part(keys, times, tuple(fields), header.first, header.last, name, view)
+
+
+def _merged(parts: Sequence[_Part], before: int) -> _Part:
+    """One part of several, oldest first: the row that counts of each key, without rows earlier than ``before``."""
+    keys = np.concatenate([part.keys for part in parts])
+    times = np.concatenate([part.times for part in parts])
+    order = np.argsort(keys, kind="stable")
+    ranked = keys[order]
+    same = ranked[1:] == ranked[:-1]
+    if same.any():
+        tied = np.append(same, False) | np.append(False, same)
+        among = order[tied]
+        order[tied] = among[np.lexsort((times[among], keys[among]))]
+        order = order[np.append(~same, True)]
+    if before > NEVER:
+        order = order[times[order] >= before]
+    times = times[order]
+    fields = tuple(np.concatenate(columns)[order] for columns in zip(*(part.fields for part in parts), strict=True))
+    ends = (int(times.min()), int(times.max())) if len(times) else (0, 0)
+    merged = _Part(keys[order], times, fields, *ends)
+    for part in parts:
+        _let_go(part)
+    return merged
+
+
+def _let_go(part: _Part) -> None:
+    """Gives the pages back that were read of a file; they stay in the system's cache as long as there is room."""
+    if part.view is not None:
+        part.view.madvise(mmap.MADV_DONTNEED)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGN) * _ALIGN
+
+
+def _padding(size: int) -> bytes:
+    return bytes(_aligned(size) - size)
