@@ -44,7 +44,7 @@ def measure() -> Iterator[tuple[str, str]]:
         },
         REFERENCE.parent,
     )  # fmt: skip
-    route = ModelRoute(config.models[0], load_references(config.models[0]))
+    route = ModelRoute(config.models[0], load_references(config.models[0]), with_ids=False)
     decoder = JsonDecoder(route.kinds(), 1_000_000, 10_000)
     router = Router([route], IngestSection(), keep_rejected=False)
     paths = list(route.kinds())

@@ -77,6 +77,7 @@ class Counts:
     moments: NDArray[np.float64]
     extremes: NDArray[np.float64]
 
+
 GONE = (MISSING, INVALID, NONFINITE)
 """Columns of rows that bring no valid value."""
 

@@ -85,6 +85,7 @@ class FileSection(Section):
     """Files instead of a broker: each is one partition."""
 
     predictions: list[Path] = Field(min_length=1)
+    labels: list[Path] = []
     follow: bool = False
 
 
@@ -98,6 +99,8 @@ class ColumnsSection(Section):
     model: str | None = None
     score: str | dict[str, str] | None = None
     label: str | None = None
+    lower: str | None = None
+    upper: str | None = None
     features: list[str] | None = None
     features_at: str = ""
     exclude: list[str] = []
@@ -130,11 +133,63 @@ class DriftSection(Section):
     ] = []  # fmt: skip
 
 
+class LabelsSection(Section):
+    """How labels find their predictions, and how long they may take."""
+
+    topics: list[str] = []
+    id: str | None = None
+    label: str | None = None
+    timestamp: str | None = None
+    max_delay: Duration = Field(7 * DAY, gt=0)
+    retention: Duration | None = None
+    maturity: float = Field(0.95, gt=0, le=1)
+    sample: float = Field(1.0, gt=0, le=1)
+
+    @property
+    def retention_ms(self) -> int:
+        """How long predictions wait for their labels: twice the greatest usual delay unless it is given."""
+        return 2 * self.max_delay if self.retention is None else self.retention
+
+    @model_validator(mode="after")
+    def _kept_long_enough(self) -> LabelsSection:
+        if self.retention is not None and self.retention < self.max_delay:
+            raise ValueError("retention must not be shorter than max_delay")
+        return self
+
+
+class Costs(Section):
+    """What each outcome of a binary prediction is worth."""
+
+    true_positive: float = 0.0
+    false_positive: float = 0.0
+    false_negative: float = 0.0
+    true_negative: float = 0.0
+
+
+class PerformanceSection(Section):
+    """How performance is measured, and when it is bad."""
+
+    windows: list[WindowName] = []
+    metrics: list[str] = []
+    max_loss: float = Field(0.05, gt=0)
+    min_labels: int = Field(100, ge=1)
+    false_alarms_per_30d: float = Field(1.0, gt=0)
+    positive: str | int | bool | None = None
+    threshold: float | None = None
+    beta: float = Field(2.0, gt=0)
+    lift_share: float = Field(0.1, gt=0, le=1)
+    costs: Costs | None = None
+    quantiles: list[float] = [0.1, 0.5, 0.9]
+    k: int = Field(10, ge=1, le=50)
+    protected: list[str] = []
+    champion: str | None = None
+
+
 class ModelSection(Section):
     """One model to watch."""
 
     name: Name
-    task: Literal["binary", "multiclass", "regression"]
+    task: Literal["binary", "multiclass", "regression", "ranking"]
     reference: Path | None = None
     references: dict[str, Path] = {}
     learn_rows: int | None = Field(None, ge=1_000, le=200_000)
@@ -146,6 +201,13 @@ class ModelSection(Section):
     max_series: int = Field(200, ge=1)
     columns: ColumnsSection
     drift: DriftSection = DriftSection()
+    labels: LabelsSection = LabelsSection()
+    performance: PerformanceSection = PerformanceSection()
+
+    @property
+    def performance_windows(self) -> list[str]:
+        """Windows on which performance is measured: the model's own unless others are given."""
+        return self.performance.windows or self.windows
 
     @model_validator(mode="after")
     def _some_reference(self) -> ModelSection:
@@ -166,11 +228,14 @@ class ModelSection(Section):
     def _whole_panes(self) -> ModelSection:
         if self.pane <= 0 or (DAY % self.pane and self.pane % DAY):
             raise ValueError(f"pane = {format_duration(self.pane)!r} must divide a day, or be whole days")
-        for window in self.windows:
+        for window in (*self.windows, *self.performance.windows):
             if parse_duration(window) % self.pane or parse_duration(window) == 0:
                 raise ValueError(f"window {window!r} is not a whole number of panes of {format_duration(self.pane)}")
         if len({parse_duration(window) for window in self.windows}) != len(self.windows):
             raise ValueError("two windows have the same length")
+        for name in self.performance.protected:
+            if name not in self.segments:
+                raise ValueError(f"performance.protected: {name!r} must be one of the segments")
         return self
 
 

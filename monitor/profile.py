@@ -17,6 +17,8 @@ from detectors.seasons import mixed
 from monitor.counting import moments_as_fixed, moments_as_float
 from monitor.durations import parse_duration
 from monitor.errors import ReferenceDataError
+from monitor.performance_build import PerformanceProfile
+from monitor.performance_file import PerformanceFile, performance_in, performance_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +43,7 @@ class Profile:
         segments: segment label → counts of its rows.
         dispersions: window length in ms → how windows of that length differ within the reference.
         first, last: event times of the first and last row, epoch ms; None when the reference carries no times.
+        performance: what the reference says of performance.
         season: what windows are compared by (`detectors.seasons.SLOTS`); None for the whole reference at once.
         slots: with a season, counts of the rows of each slot, leading dimension H.
     """
@@ -56,6 +59,7 @@ class Profile:
     dispersions: Mapping[int, Dispersion]
     first: int | None
     last: int | None
+    performance: PerformanceProfile
     season: str | None = None
     slots: Counts | None = None
 
@@ -137,6 +141,7 @@ class _ProfileFile(msgspec.Struct):
     dispersions: dict[str, _DispersionFile]
     first: int | None
     last: int | None
+    performance: PerformanceFile
     season: str | None = None
     slots: list[_CountsFile] = msgspec.field(default_factory=list)
 
@@ -191,6 +196,7 @@ def encode_profile(profile: Profile) -> bytes:
         {str(window): _dispersion_out(found) for window, found in profile.dispersions.items()},
         profile.first,
         profile.last,
+        performance_out(profile.performance),
         profile.season,
         [] if profile.slots is None else [_counts_out(_slot(profile.slots, h)) for h in range(len(profile.slots.rows))],
     )
@@ -300,6 +306,7 @@ def load_profile(path: Path) -> Profile:
             {int(window): _dispersion_in(found) for window, found in stored.dispersions.items()},
             stored.first,
             stored.last,
+            performance_in(stored.performance),
             stored.season,
             _stacked([_counts_in(slot, size) for slot in stored.slots]) if stored.slots else None,
         )

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.outputs import Outputs
+
 REJECT_REASONS = ("empty", "malformed", "too_large", "no_model", "no_timestamp", "bad_timestamp", "future")
 """Why a row can be of no use."""
 
@@ -98,6 +100,7 @@ class ModelRows:
         versions: model version of each row.
         segments: for each segment column the label of each row (``SEX=1``), None where the value is missing.
         profile: which of the model's references the rows were encoded with (`monitor.references`).
+        outputs: what the model put out, where performance is computed; None where it is not.
         raw: the values themselves, column by column, while the model is learning its reference.
     """
 
@@ -109,6 +112,7 @@ class ModelRows:
     versions: NDArray[np.object_]
     segments: tuple[NDArray[np.object_], ...]
     profile: int = 0
+    outputs: Outputs | None = None
     raw: tuple[list[object], ...] | None = None
 
     def between(self, first: int, stop: int) -> ModelRows:
@@ -129,6 +133,7 @@ class ModelRows:
             self.versions[part],
             tuple(labels[part] for labels in self.segments),
             self.profile,
+            None if self.outputs is None else self.outputs.take(part),
             None if self.raw is None else tuple(_part(column, part) for column in self.raw),
         )
 

@@ -18,6 +18,7 @@ from monitor.counting import count_groups, moments_as_float
 from monitor.durations import HOUR, parse_duration
 from monitor.encoder import NumericSubject, category_coder
 from monitor.errors import ReferenceDataError
+from monitor.performance_build import build_performance
 from monitor.profile import Profile, is_profile, load_profile, make_layout
 from monitor.references import References
 from monitor.tables import DataTable, read_table
@@ -206,9 +207,24 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
         {} if times is None else _dispersions(times, codes, z, model, slots),
         None if times is None else int(times.min()),
         None if times is None else int(times.max()),
+        build_performance(table, model, codes, _outputs_used(model, table), _block_numbers(times, model)),
         season,
         slots,
     )
+
+
+def _outputs_used(model: ModelSection, table: DataTable) -> dict[str, str]:
+    """Path in a record → the reference's column of outputs and label, as far as it has them."""
+    columns = model.columns
+    paths = (columns.prediction, *columns.scores().values(), columns.lower, columns.upper, columns.label)
+    found = {path: in_reference(path, table.names) for path in paths if path is not None}
+    return {path: name for path, name in found.items() if name is not None}
+
+
+def _block_numbers(times: NDArray[np.int64] | None, model: ModelSection) -> dict[int, NDArray[np.int64]]:
+    if times is None:
+        return {}
+    return {length: times // length for length in map(parse_duration, model.performance_windows)}
 
 
 def _categories(table: DataTable, column: str) -> tuple[NDArray[np.int64], tuple[str, ...], tuple[str, ...], bool]:

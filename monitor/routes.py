@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from monitor.categories import label
+from monitor.decoder import RawColumns
 from monitor.encoder import Encoder
+from monitor.outputs import OutputReader
 from monitor.records import ModelRows
 from monitor.reference_build import in_reference
 from monitor.windows import UNVERSIONED
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from monitor.config import ModelSection
-    from monitor.decoder import RawColumns
     from monitor.profile import Profile
     from monitor.references import References
 
@@ -35,7 +36,8 @@ class LearningRoute:
     def __init__(self, model: ModelSection) -> None:
         columns = model.columns
         prefix = f"{columns.features_at}." if columns.features_at else ""
-        outputs = (columns.prediction, *columns.scores().values())
+        further = (columns.id, columns.lower, columns.upper, columns.label)
+        outputs = (columns.prediction, *columns.scores().values(), *(name for name in further if name is not None))
         named = {name: prefix + name for name in columns.features or []} | {name: name for name in outputs}
         named |= {name: named.get(name, name) for name in model.segments}
         self.name = model.name
@@ -54,16 +56,21 @@ class LearningRoute:
         values = tuple(list(at(raw.columns[path], rows)) for path in self.paths)
         segments = tuple(_labels(name, at(raw.columns[path], rows)) for name, path in self.segments)
         none = np.zeros((len(rows), 0))
-        return [ModelRows(self.name, index, times[index], none.astype(np.int64), none, versions, segments, 0, values)]
+        return [
+            ModelRows(self.name, index, times[index], none.astype(np.int64), none, versions, segments, 0, None, values)
+        ]
 
 
 class ModelRoute:
     """Where one model's values stand in a record."""
 
-    def __init__(self, model: ModelSection, references: References) -> None:
+    def __init__(self, model: ModelSection, references: References, *, with_ids: bool) -> None:
         columns = model.columns
         self.name, self.references = model.name, references
         self.encoders = [Encoder(profile) for profile in references.profiles]
+        self.readers = [
+            OutputReader(model, profile.performance.classes, with_ids=with_ids) for profile in references.profiles
+        ]
         # Where each profile's subjects stand in a record.
         self.paths = [_paths(model, profile) for profile in references.profiles]
         self.timestamp, self.version, self.model = columns.timestamp, columns.version, columns.model
@@ -80,6 +87,8 @@ class ModelRoute:
                 kinds[path] = kind if kinds.get(path, kind) == kind else "any"
         kinds |= {path: "any" for _, path in self.segments}
         kinds |= {path: "any" for path in (self.version, self.model) if path is not None}
+        for reader in self.readers:
+            kinds |= {path: kinds.get(path, "any") for path in reader.paths}
         return kinds | {self.timestamp: "time"}
 
     def rows(self, raw: RawColumns, times: Integers, index: Integers, versions: Texts) -> list[ModelRows]:
@@ -96,14 +105,17 @@ class ModelRoute:
         rows = index.tolist()
         codes, z = self.encoders[place].encode([at(raw.columns[path], rows) for path in self.paths[place]])
         segments = tuple(_labels(name, at(raw.columns[path], rows)) for name, path in self.segments)
-        return ModelRows(self.name, index, times[index], codes, z, versions, segments, place)
+        outputs = self.readers[place].read(raw, rows)
+        return ModelRows(self.name, index, times[index], codes, z, versions, segments, place, outputs)
 
     def encoded(self, rows: ModelRows, paths: Sequence[str]) -> ModelRows:
         """Rows that a `LearningRoute` read at these paths, encoded with the reference that has been learned since."""
         assert rows.raw is not None
         known = dict(zip(paths, rows.raw, strict=True))
         codes, z = self.encoders[0].encode([known[path] for path in self.paths[0]])
-        return replace(rows, codes=codes, z=z, raw=None)
+        whole = RawColumns(known, rows.index, np.zeros(len(rows.index), dtype=np.int64), {})
+        outputs = self.readers[0].read(whole, range(len(rows.index)))
+        return replace(rows, codes=codes, z=z, outputs=outputs, raw=None)
 
 
 def _paths(model: ModelSection, profile: Profile) -> list[str]:

@@ -339,7 +339,7 @@ class SegmentFiles:
         return known
 
     def _crowd(self) -> list[_Part] | None:
-        """Neighbouring files to be merged, or None. Only neighbours: which of two rows was added last must stay true."""
+        """Neighbouring files to be merged, or None; others would mix up which of two rows was added last."""
         for limit in self._tiers.limits:
             run: list[_Part] = []
             for part in self._files:
@@ -361,7 +361,7 @@ class SegmentFiles:
     def _write(self, part: _Part) -> _Part:
         columns = [part.keys.astype("<u8", copy=False), part.times.astype("<i8", copy=False)]
         columns += [column.astype(kind, copy=False) for column, kind in zip(part.fields, self._types, strict=True)]
-        pieces = [piece for column in columns for piece in (memoryview(column).cast("B"), _padding(column.nbytes))]
+        pieces = [piece for column in columns for piece in (column.data.cast("B"), _padding(column.nbytes))]
         crc = 0
         for piece in pieces:
             crc = zlib.crc32(piece, crc)

@@ -62,6 +62,12 @@ class DataTable:
         except (ValueError, TypeError) as error:
             raise ReferenceDataError(f"column {name!r} is set to be numeric, but holds other values") from error
 
+    def values(self, name: str) -> list[object]:
+        """The column as a record would bring it; None where missing."""
+        column = self._frame[name]
+        found = column.astype(object).where(column.notna(), None).tolist()
+        return [list(value) if isinstance(value, np.ndarray) else value for value in found]
+
     def factor(self, name: str) -> Factor:
         """The column as categories, equal ones merged (`monitor.categories`)."""
         try:

@@ -46,7 +46,7 @@ class WatchedModel:
         self.section, self.references = section, references
         self.windows = ModelWindows(section, [Shape(len(profile.layout.subjects)) for profile in references.profiles])
         self.evaluator = Evaluator(section, references, self.windows)
-        self.route = ModelRoute(section, references)
+        self.route = ModelRoute(section, references, with_ids=False)
         self.cost = Cost()
         # What was saved before cannot be used and is to be dropped.
         self.fresh = True

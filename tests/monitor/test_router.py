@@ -37,7 +37,7 @@ def section(folder: Path, name: str, **columns: object) -> ModelSection:
 
 
 def router(*models: ModelSection, keep: bool = False) -> Router:
-    return Router([ModelRoute(model, load_references(model)) for model in models], LIMITS, keep)
+    return Router([ModelRoute(model, load_references(model), with_ids=False) for model in models], LIMITS, keep)
 
 
 def decode(found: Router, *records: object) -> Decoded:

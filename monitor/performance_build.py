@@ -1,0 +1,186 @@
+"""What a reference says of performance: classes, bins of the scores, calibration, and how good the model was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import chdtri
+
+from detectors.dispersion import MIN_BLOCKS
+from detectors.performance.binary import Binary, score_bins
+from detectors.performance.calibration import Calibration, fit_calibration, fit_multiclass
+from detectors.performance.error_model import fit_error_model
+from detectors.performance.multiclass import Multiclass, class_bins
+from detectors.performance.ranking import Ranking
+from detectors.performance.regression import Regression
+from monitor.categories import canonical
+from monitor.decoder import RawColumns
+from monitor.errors import ReferenceDataError
+from monitor.outputs import OutputReader, class_numbers
+from monitor.scoring import Scorer
+
+if TYPE_CHECKING:
+    from monitor.config import ModelSection
+    from monitor.tables import DataTable
+
+MAX_CLASSES = 50
+_POSITIVE = ("1", "true", "True", "yes", "positive")
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceProfile:
+    """A model's performance on its reference.
+
+    Attributes:
+        classes: canonical names; for a binary model the negative ones together (``other``) and the positive one.
+            None for regression and ranking.
+        scorer: how performance is counted.
+        counts: int64[width] of the reference's rows; None where it has no labels.
+        dispersions: window length in ms → design effect of what is right and wrong.
+    """
+
+    classes: tuple[str, ...] | None
+    scorer: Scorer
+    counts: NDArray[np.int64] | None = None
+    dispersions: Mapping[int, float] = field(default_factory=dict)
+
+    def phi(self, window_ms: int) -> float:
+        """Design effect of windows of a length, or of the nearest length known; 1 where none is."""
+        if not self.dispersions:
+            return 1.0
+        return self.dispersions[min(self.dispersions, key=lambda known: abs(np.log(known / window_ms)))]
+
+
+def build_performance(
+    table: DataTable,
+    model: ModelSection,
+    codes: NDArray[np.int64],
+    names: Mapping[str, str],
+    blocks: Mapping[int, NDArray[np.int64]],
+) -> PerformanceProfile:
+    """Everything about performance that a reference table tells.
+
+    Args:
+        table: the reference.
+        model: its configuration.
+        codes: int64[m, S], its encoded subjects.
+        names: path in a record → the reference's column of outputs and label.
+        blocks: window length in ms → int64[m], which block of that length each row lies in; empty without event times.
+
+    Raises:
+        ReferenceDataError: if the classes cannot be told.
+    """
+    label = None if model.columns.label is None else names.get(model.columns.label)
+    classes = _classes(table, model, names[model.columns.prediction], label)
+    reader = OutputReader(model, classes, with_ids=False)
+    raw = RawColumns(
+        {path: table.values(names[path]) for path in reader.paths if path in names},
+        np.arange(table.rows),
+        np.zeros(table.rows, dtype=np.int64),
+        {},
+    )
+    if any(path not in raw.columns for path in reader.paths):
+        missing = [path for path in reader.paths if path not in raw.columns]
+        raise ReferenceDataError(f"the reference has no column {missing[0]!r}")
+    outputs = reader.read(raw, range(table.rows))
+    values = None
+    if label is not None and model.task != "ranking":
+        held = table.values(label)
+        values = class_numbers(held, classes, model.task) if classes is not None else table.numbers(label)
+    settings = model.performance
+    if model.task == "ranking":
+        return PerformanceProfile(None, Scorer(Ranking(settings.k)))
+    if model.task == "regression":
+        of = outputs.predicted if values is None else values
+        finite = of[np.isfinite(of)]
+        scale = float(finite.std()) if finite.size else 1.0
+        task: Binary | Multiclass | Regression = Regression(
+            scale if scale > 0 else 1.0,
+            float(finite.mean()) if finite.size else 0.0,
+            tuple(settings.quantiles),
+            model.columns.lower is not None and model.columns.upper is not None,
+        )
+        # Only what is a number has an error.
+        model_of_errors = None if values is None else fit_error_model(codes, outputs.predicted - values)
+        scorer = Scorer(task, error_model=model_of_errors)
+    elif model.task == "binary":
+        costs = settings.costs
+        task = Binary(
+            score_bins(outputs.scores[:, 0]) if reader.width else (),
+            settings.beta,
+            settings.lift_share,
+            None if costs is None else (
+                costs.true_positive, costs.false_positive, costs.false_negative, costs.true_negative,
+            ),
+        )  # fmt: skip
+        scorer = Scorer(task, _calibrations(task, outputs.scores, values))
+    else:
+        assert classes is not None
+        task = Multiclass(classes, class_bins(outputs.scores) if reader.width else ())
+        scorer = Scorer(task, _calibrations(task, outputs.scores, values))
+    if values is None:
+        return PerformanceProfile(classes, scorer)
+    known = np.isfinite(values) & np.isfinite(outputs.predicted) & (values >= 0 if classes is not None else True)
+    predictions = np.zeros(int(known.sum()), dtype=scorer.prediction_type)
+    scorer.keep(outputs.take(np.flatnonzero(known)), predictions)
+    labels = np.zeros(len(predictions), dtype=scorer.label_type)
+    labels["value"] = values[known]
+    counts = scorer.realised(predictions, labels, np.zeros(len(labels), dtype=np.int64), 1)[0]
+    wrong = np.abs(outputs.predicted - values) if classes is None else (outputs.predicted != values).astype(np.float64)
+    effects = {length: design_effect(wrong[known], place[known]) for length, place in blocks.items()}
+    return PerformanceProfile(classes, scorer, counts, {k: v for k, v in effects.items() if v is not None})
+
+
+def _calibrations(
+    task: Binary | Multiclass, scores: NDArray[np.float64], values: NDArray[np.float64] | None
+) -> tuple[Calibration, ...] | None:
+    if values is None or not task.edges:
+        return None
+    known = np.isfinite(values)
+    if isinstance(task, Binary):
+        return (fit_calibration(scores[known, 0], values[known] == 1.0),)
+    return fit_multiclass(scores[known], values[known].astype(np.int64))
+
+
+def design_effect(values: NDArray[np.float64], block: NDArray[np.int64]) -> float | None:
+    """How much more the means of blocks vary than those of so many independent rows; None with too few blocks.
+
+    The ratio of the mean square between blocks to the variance of rows (Kish 1965), raised to the upper end of its 95 %
+    interval, as few blocks allow only a rough estimate.
+    """
+    _, place, rows = np.unique(block, return_inverse=True, return_counts=True)
+    used = rows >= 0.2 * np.median(rows) if len(rows) else np.zeros(0, dtype=bool)
+    if used.sum() < MIN_BLOCKS:
+        return None
+    means = np.bincount(place, weights=values) / rows
+    count = int(used.sum())
+    spread = float(values.var())
+    if spread == 0:
+        return 1.0
+    between = float((rows[used] * (means[used] - values.mean()) ** 2).sum()) / (count - 1)
+    return max(between / spread * (count - 1) / float(chdtri(count - 1, 0.95)), 1.0)
+
+
+def _classes(table: DataTable, model: ModelSection, prediction: str, label: str | None) -> tuple[str, ...] | None:
+    if model.task in ("regression", "ranking"):
+        return None
+    found = {text for name in (prediction, label) if name is not None for text in table.factor(name).labels}
+    if isinstance(model.columns.score, dict):
+        found |= set(model.columns.score)
+    if model.task == "multiclass":
+        if not 2 <= len(found) <= MAX_CLASSES:
+            raise ReferenceDataError(f"the reference has {len(found)} classes; 2 to {MAX_CLASSES} can be measured")
+        return tuple(sorted(found))
+    wanted = model.performance.positive
+    if wanted is not None:
+        positive = str(canonical(wanted))
+        if positive not in found:
+            known = ", ".join(sorted(found)[:10])
+            raise ReferenceDataError(f"performance.positive: the reference has no class {positive!r}; it has: {known}")
+    else:
+        positive = next((name for name in _POSITIVE if name in found), max(found, default="1"))
+    return ("other", positive)
