@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,8 @@ class Finding:
         threshold: what the lower bound is held against, NaN when the statistic is shown but not judged.
         status: the judgement; a statistic without a threshold is ``ok``, or ``insufficient`` on too few rows.
         detail: one plain sentence for a reader; empty unless there is something to say.
+        debiased: the value less what sampling noise alone adds on average; NaN where that is not known.
+        reference: the same statistic on the reference, where it has one of its own (performance); NaN elsewhere.
     """
 
     subject: str
@@ -30,6 +33,8 @@ class Finding:
     threshold: float
     status: Status
     detail: str = ""
+    debiased: float = math.nan
+    reference: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Evaluation:
         segment: ``all``, or ``column=value``.
         window: the configured length, ``1h``.
         at: when it was judged, in event time (the watermark had passed ``end``).
+        realised: it speaks of performance, by labels that may have come long after the window.
     """
 
     model: str
@@ -64,3 +70,4 @@ class Evaluation:
     labelled_rows: int
     findings: tuple[Finding, ...]
     offsets: tuple[OffsetRange, ...] = ()
+    realised: bool = False

@@ -28,6 +28,9 @@ Numbers = NDArray[np.int64]
 WEIGHT, LEVEL, SCATTER, ROWS, TOTAL, SQUARES = range(6)
 """What is summed in a bucket: w, w·mean and w·mean² of its panes, w being 1/variance of the pane's mean; n, Σz, Σz²."""
 
+_SKEWED_ROWS = 5.0
+"""With so many rows in a part half of the allowance for skew is left: simulated run lengths stay above the stated."""
+
 
 @dataclass(frozen=True, slots=True)
 class Adaptive:
@@ -118,8 +121,8 @@ def adaptive_for(arl_panes: float, min_effect: float = 0.0) -> Adaptive:
     return Adaptive(limit, min_effect=min_effect)
 
 
-def start(size: int, buckets: int = 64) -> AdaptiveState:
-    """Empty windows of ``size`` streams; more than 2 buckets each."""
+def start(size: int, buckets: int = 48) -> AdaptiveState:
+    """Empty windows of ``size`` streams, of ``buckets`` > 2 each, which take 64 bytes apiece."""
     return AdaptiveState(
         np.zeros(size, dtype=np.int64),
         np.zeros((size, buckets), dtype=np.int64),
@@ -282,7 +285,7 @@ def _skew_allowance(older: Array, newer: Array, sign: Array, skew: Array) -> Arr
     A limit b stands for b + skewness·(b² − 1)/6 (Cornish & Fisher 1937). It fades as a part has rows enough for its own
     variance, which grows with the same rare large values, to take over.
     """
-    lean = PRIOR_ROWS / newer**2 / (newer + PRIOR_ROWS) - PRIOR_ROWS / older**2 / (older + PRIOR_ROWS)
+    lean = _SKEWED_ROWS / newer**2 / (newer + _SKEWED_ROWS) - _SKEWED_ROWS / older**2 / (older + _SKEWED_ROWS)
     lean = lean / (1 / newer + 1 / older) ** 1.5
     own = skew[:, None]
     result: Array = np.where(np.isnan(own), UNKNOWN_SKEW * np.abs(lean), np.maximum(own * sign * lean, 0.0))

@@ -18,6 +18,16 @@ def alpha(false_alarms_per_30d: float, *, subjects: int, segments: int, steps_ms
         segments: series, the whole included.
         steps_ms: by how much each window slides, ms.
     """
+    return shared(false_alarms_per_30d, decisions=subjects * segments * _JUDGED, steps_ms=steps_ms)
+
+
+def shared(false_alarms_per_30d: float, *, decisions: int, steps_ms: tuple[int, ...]) -> float:
+    """One-sided error probability of each of so many decisions, taken at every step of every window.
+
+    Args:
+        false_alarms_per_30d: the budget that they share.
+        decisions: at one step of one window.
+        steps_ms: by how much each window slides, ms.
+    """
     looks = sum(_MONTH_MS / step for step in steps_ms)
-    decisions = max(looks * subjects * segments * _JUDGED, 1.0)
-    return min(false_alarms_per_30d / decisions, 0.05)
+    return min(false_alarms_per_30d / max(looks * decisions, 1.0), 0.05)

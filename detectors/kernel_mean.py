@@ -17,24 +17,56 @@ if TYPE_CHECKING:
 
 STEPS = 1 << 12
 """Cosines come from a table with so many steps a turn: the same on every machine, and faster."""
-COSINE_UNIT = 2.0**24
+COSINE_UNIT = 2.0**16
+MOST_ROWS = 20_000
+"""Most rows whose packed waves add up without overflow."""
+_HALF = 32
 _TURN = np.arange(STEPS) * (2 * np.pi / STEPS)
-COSINES = np.rint(np.cos(_TURN) * COSINE_UNIT).astype(np.int64)
-SINES = np.rint(np.sin(_TURN) * COSINE_UNIT).astype(np.int64)
+# Cosine in the high half and sine in the low one: one look-up and one sum instead of two.
+_WAVES = (np.rint(np.cos(_TURN) * COSINE_UNIT).astype(np.int64) << _HALF) + np.rint(np.sin(_TURN) * COSINE_UNIT).astype(
+    np.int64
+)
+_PHASE_BITS = 28 - (STEPS.bit_length() - 1)
+
+
+def waves(points: NDArray[np.float64], frequencies: NDArray[np.float64]) -> NDArray[np.int64]:
+    """int64[n, D], cosine and sine of each phase, packed; sums of at most `MOST_ROWS` of them can be unpacked.
+
+    Args:
+        points: float64[n, F], whole numbers of 2^-12.
+        frequencies: float64[F, D], whole numbers of 2^-16 turn per unit: phases are exact, in turns of 2^28.
+    """
+    phases = (points @ frequencies).astype(np.int64)
+    phases >>= _PHASE_BITS
+    phases &= STEPS - 1
+    found: NDArray[np.int64] = _WAVES[phases]
+    return found
+
+
+def unpacked(packed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64[..., 2 D] in units of 1/`COSINE_UNIT`, cosines first, of sums int64[..., D] of waves."""
+    sines = ((packed + (1 << (_HALF - 1))) & ((1 << _HALF) - 1)) - (1 << (_HALF - 1))
+    return np.concatenate([(packed - sines) >> _HALF, sines], axis=-1)
+
+
 _SAMPLE = 500
+_PAIR_RANGE = (0.7, 1.6)
 
 
-def draw_frequencies(points: NDArray[np.float64], many: int, seed: int) -> NDArray[np.float64]:
+def draw_frequencies(
+    points: NDArray[np.float64], sources: NDArray[np.int64], many: int, seed: int
+) -> NDArray[np.float64]:
     """Frequencies of a kernel that sees changes of everything at once, and those of pairs of coordinates.
 
     A quarter of them belongs to a Gaussian kernel over all coordinates. In many dimensions that sees little of a change
     that only two coordinates take part in, so the others are nonzero at two coordinates only: their kernel is a mean of
-    Gaussian kernels over pairs. Half of the pairs are those that depend on one another most in the reference in ways
+    kernels over pairs. Half of the pairs are those that depend on one another most in the reference in ways
     that a correlation does not see (the association between them can break), half are drawn.
-    Bandwidths by the median heuristic (Gretton et al. 2012).
+    Bandwidth of the Gaussian kernel by the median heuristic (Gretton et al. 2012).
 
     Args:
         points: float64[m, F], the reference's.
+        sources: int64[F], the feature that each comes from; coordinates of one feature make no pair.
         many: how many frequencies.
         seed: of the generator.
 
@@ -45,20 +77,24 @@ def draw_frequencies(points: NDArray[np.float64], many: int, seed: int) -> NDArr
     dimension = points.shape[1]
     sample = points[np.linspace(0, len(points) - 1, min(len(points), _SAMPLE)).astype(np.int64)]
     normal = generator.normal(size=(dimension, many))
-    everywhere = many if dimension <= 2 else many // 4
+    first, second = np.triu_indices(dimension, 1)
+    apart = sources[first] != sources[second]
+    first, second = first[apart], second[apart]
+    everywhere = many if dimension <= 2 or not len(first) else many // 4
     frequencies = normal / _median_distance(sample)
     if everywhere == many:
         return frequencies
     pairs = many - everywhere
-    first, second = np.triu_indices(dimension, 1)
     known = np.argsort(-_hidden_dependence(points, first, second), kind="stable")[: -(-pairs // 8)]
     drawn = generator.permutation(len(first))
     chosen = np.concatenate([np.repeat(known, 4)[: pairs // 2], np.resize(drawn, pairs)])[:pairs]
     mask = np.zeros((dimension, pairs))
     mask[first[chosen], np.arange(pairs)] = 1.0
     mask[second[chosen], np.arange(pairs)] = 1.0
-    # In two standardised dimensions the median distance of points is about 1.67.
-    frequencies[:, everywhere:] = normal[:, everywhere:] * mask / 1.67
+    # Not normal ones: half of those lie near an axis or near 0, and say little of how two coordinates go together.
+    # Any frequencies make a kernel (Bochner); these are as far out as standardised coordinates tell apart.
+    size = generator.uniform(*_PAIR_RANGE, (dimension, pairs)) * np.sign(normal[:, everywhere:])
+    frequencies[:, everywhere:] = size * mask
     return frequencies
 
 
@@ -72,7 +108,7 @@ def _median_distance(sample: NDArray[np.float64]) -> float:
 def _hidden_dependence(
     points: NDArray[np.float64], first: NDArray[np.intp], second: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Greatest correlation of one coordinate's square with the other, or with its square."""
+    """Greatest correlation of one coordinate's square with the other, or with its square, beyond that of the two."""
     rows = points[np.linspace(0, len(points) - 1, min(len(points), 10_000)).astype(np.int64)]
     parts = []
     for part in (rows, rows**2):
@@ -81,7 +117,8 @@ def _hidden_dependence(
         parts.append(centred / np.where(spread > 1e-9, spread, np.inf))
     plain, square = parts
     crossed, squares = np.abs(plain.T @ square), np.abs(square.T @ square)
-    found: NDArray[np.float64] = np.maximum(np.maximum(crossed, crossed.T), squares)[first, second]
+    hidden = np.maximum(np.maximum(crossed, crossed.T), squares) - np.abs(plain.T @ plain)
+    found: NDArray[np.float64] = hidden[first, second] / len(rows)
     return found
 
 

@@ -11,6 +11,7 @@ from alerts.messages import summary
 from monitor.alerting import Alerting
 from monitor.clock import Clock
 from monitor.config import FileSection
+from monitor.config_labels import label_problems
 from monitor.daemon import Daemon
 from monitor.errors import ConfigError
 from monitor.evaluation_json import alert_line, evaluation_line, notification_line
@@ -48,12 +49,13 @@ class _Undelivered:
         return []
 
 
-def replayed(config: Config, inputs: list[Path], model: str | None) -> Config:
+def replayed(config: Config, inputs: list[Path], model: str | None, labels: list[Path] | None = None) -> Config:
     """The configuration, reading the given files instead of its own source.
 
     Args:
         config: as it runs in production.
         inputs: ``.jsonl`` or ``.parquet`` files.
+        labels: the same, with the labels.
         model: the only model to replay; needed when several would read every record.
 
     Raises:
@@ -71,8 +73,11 @@ def replayed(config: Config, inputs: list[Path], model: str | None) -> Config:
         for rule in config.rules
         if not rule.models or kept & set(rule.models)
     ]
-    source = FileSection(predictions=inputs)
-    return config.model_copy(update={"kafka": None, "file": source, "models": models, "rules": rules})
+    source = FileSection(predictions=inputs, labels=labels or [])
+    changed = config.model_copy(update={"kafka": None, "file": source, "models": models, "rules": rules})
+    if problems := label_problems(changed):
+        raise ConfigError(problems)
+    return changed
 
 
 def run_backtest(
@@ -108,7 +113,7 @@ def run_backtest(
 
     def observe(evaluation: Evaluation | None, outcome: Outcome) -> None:
         if evaluation is not None:
-            history.evaluated(evaluation, daemon.window_counts(evaluation))
+            history.evaluated(evaluation, None if evaluation.realised else daemon.window_counts(evaluation))
         history.changed(outcome)
         if write is None:
             return
@@ -123,7 +128,9 @@ def run_backtest(
         daemon = Daemon(
             config,
             references,
-            source=FileSource(config.file.predictions, follow=False, batch=_BATCH, wait=lambda _: None),
+            source=FileSource(
+                config.file.predictions + config.file.labels, follow=False, batch=_BATCH, wait=lambda _: None
+            ),
             store=Store(Path(folder), log),
             alerting=alerting,
             clock=Clock(lambda: now, monotonic, lambda _: None),

@@ -196,6 +196,9 @@ def backtest(
     logs: Annotated[
         list[Path], typer.Option("--input", "-i", metavar="LOG", help="JSON lines or Parquet; repeatable.")
     ],
+    labels: Annotated[
+        list[Path] | None, typer.Option("--labels", metavar="LOG", help="The labels of the log; repeatable.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Which model; needed if several would read every record.")] = None,
     lines: Annotated[
         Path | None,
@@ -207,7 +210,9 @@ def backtest(
     fail_on_alert: Annotated[bool, typer.Option("--fail-on-alert", help="Exit with 1 if an alert would fire.")] = False,
 ) -> None:
     """Replays a log through configuration and rules: what would have fired, and when. Tells nobody."""
-    settings = replayed(read_config(config), [path.resolve() for path in logs], model)
+    settings = replayed(
+        read_config(config), [path.resolve() for path in logs], model, [path.resolve() for path in labels or []]
+    )
     clock = system_clock()
     console = Console(highlight=False, stderr=True)
     progress = Progress(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from monitor.config import Config, FileSection, LogReceiver, ModelSection, RuleSection, StateSection
+from monitor.config_labels import label_problems
 from monitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -145,12 +146,13 @@ def cross_check(config: Config) -> list[str]:
         ]
     receivers = {receiver.name for receiver in config.receivers}
     models = {model.name for model in config.models}
-    windows = {window for model in config.models for window in model.windows}
+    windows = {window for model in config.models for window in (*model.windows, *model.performance.windows)}
     for rule in config.rules:
         problems += _unknown(f'rule "{rule.name}": notify', rule.notify, receivers)
         problems += _unknown(f'rule "{rule.name}": models', rule.models, models)
         problems += _unknown(f'rule "{rule.name}": windows', rule.windows, windows)
     problems += _topics(config)
+    problems += label_problems(config)
     problems += _receiver_secrets(config)
     return problems
 
@@ -212,7 +214,11 @@ def _anchored(config: Config, folder: Path) -> Config:
                 for model in config.models
             ],
             "file": config.file
-            and FileSection(predictions=[folder / path for path in config.file.predictions], follow=config.file.follow),
+            and FileSection(
+                predictions=[folder / path for path in config.file.predictions],
+                labels=[folder / path for path in config.file.labels],
+                follow=config.file.follow,
+            ),
             "receivers": [
                 receiver.model_copy(
                     update={

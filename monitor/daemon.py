@@ -11,10 +11,13 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from monitor.config_labels import label_sources, reads_labels
 from monitor.errors import StateError
 from monitor.event_time import rfc3339
 from monitor.intake import Intake
+from monitor.labels import LabelRoute
 from monitor.learner import Learner
+from monitor.performance import Mature
 from monitor.records import REJECT_REASONS
 from monitor.references import single
 from monitor.router import Router
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from detectors.layout import Counts
     from monitor.alerting import Alerting, Outcome
     from monitor.clock import Clock
-    from monitor.config import Config
+    from monitor.config import Config, ModelSection
     from monitor.records import Partition, Poll
     from monitor.references import References
     from monitor.source import Source
@@ -78,19 +81,20 @@ class Daemon:
         self._alerting, self._clock, self._log, self._observer = alerting, clock, log, observer
         self._models: dict[str, WatchedModel] = {}
         self._learners: dict[str, Learner] = {}
+        self._label_topics = label_sources(config)
         self._learning: dict[str, LearningRoute] = {}
         for section in config.models:
             if section.name in references:
-                self._models[section.name] = WatchedModel(section, references[section.name])
+                self._models[section.name] = self._watch(section, references[section.name])
             else:
                 route = self._learning[section.name] = LearningRoute(section)
                 self._learners[section.name] = Learner(section, route.columns)
-        windows = {name: model.windows for name, model in self._models.items()}
-        self._intake = Intake({**windows, **self._learners}, self._on_reject)
+        self._intake = Intake({**self._models, **self._learners}, self._on_reject)
         self._intake.taken = self._adopt_learned
         self._routers = self._make_routers()
         self._evaluations: dict[EvaluationKey, Evaluation] = {}
-        topics = [] if config.kafka is None else config.kafka.predictions
+        self._realised: dict[EvaluationKey, Evaluation] = {}
+        topics = [] if config.kafka is None else config.kafka.predictions + config.kafka.labels
         # Counters stand at zero from the start, so that a rate sees the first reject.
         self._rejects = Counter({(topic, reason): 0 for topic in topics for reason in REJECT_REASONS})
         self._messages: Counter[Partition] = Counter()
@@ -106,15 +110,44 @@ class Daemon:
         self.snapshot = Snapshot()
         self.finished = False
 
+    def _watch(self, section: ModelSection, references: References) -> WatchedModel:
+        return WatchedModel(
+            section,
+            references,
+            labelled=reads_labels(self._config, section),
+            folder=self._config.state.dir,
+            reader=self._store,
+        )
+
     def _make_routers(self) -> dict[str, Router]:
         config = self._config
         routes: dict[str, ModelRoute | LearningRoute] = {name: model.route for name, model in self._models.items()}
         routes |= self._learning
+        sections = {section.name: section for section in config.models}
+        labels = {
+            name: LabelRoute(sections[name], model.performance.classes, model.performance.scorers[0].label_type)
+            for name, model in self._models.items()
+            if model.performance is not None
+        }
         if config.kafka is None:
-            # Files feed every model; "" stands for any topic.
-            return {"": Router(list(routes.values()), config.ingest, keep_rejected=False)}
+            # Files feed every model; "" stands for any file of predictions.
+            label_files = [] if config.file is None else [path.name for path in config.file.labels]
+            label_router = Router([], config.ingest, keep_rejected=False, labels=list(labels.values()))
+            return {
+                "": Router(list(routes.values()), config.ingest, keep_rejected=False),
+                **dict.fromkeys(label_files, label_router),
+            }
         keep = config.kafka.dead_letter is not None
-        return {
+        label_routers = {
+            topic: Router(
+                [],
+                config.ingest,
+                keep_rejected=keep,
+                labels=[route for name, route in labels.items() if topic in (sections[name].labels.topics or [topic])],
+            )
+            for topic in config.kafka.labels
+        }
+        return label_routers | {
             topic: Router(
                 [routes[section.name] for section in config.models if topic in (section.topics or [topic])],
                 config.ingest,
@@ -123,6 +156,13 @@ class Daemon:
             for topic in config.kafka.predictions
         }
 
+    def _protect(self) -> None:
+        """Keeps the files that the backup would need if it had to be loaded."""
+        documents = self._store.backed_up()
+        for name, model in self._models.items():
+            if model.performance is not None:
+                model.performance.protect(documents.get(f"performance/{name}"))
+
     def start(self) -> None:
         """Goes on from the last checkpoint.
 
@@ -130,6 +170,7 @@ class Daemon:
             SourceError: if the source can never work as configured.
         """
         saved = self._store.load(rfc3339(self._clock.now_ms()).replace(":", ""))
+        self._protect()
         for name, model in self._models.items():
             if lacking := model.windows_taken_as_independent():
                 self._log.warning("rows taken for independent", model=name, windows=lacking)
@@ -137,6 +178,12 @@ class Daemon:
                 model.restore(saved.models[name], saved.documents)
                 if model.fresh:
                     self._log.warning("windows begun anew", model=name, why="another pane, lateness or windows")
+                if model.labels_begun_anew:
+                    self._log.warning("labels begun anew", model=name, why="another task or other segments")
+            elif model.performance is not None:
+                model.performance.restore(None)
+            if model.performance is not None and model.performance.lost:
+                self._log.error("waiting predictions lost", model=name, rows=model.performance.lost)
         for name, learner in self._learners.items():
             if f"learned/{name}" in saved.documents:
                 learner.restore(saved.documents[f"learned/{name}"])
@@ -175,7 +222,9 @@ class Daemon:
         self._source_up = poll.up
         self._lag = poll.lag
         self._partitions = poll.partitions
-        self._intake.active = poll.partitions - poll.idle
+        # Predictions do not wait for labels, but while both are caught up with: then time goes on for both together.
+        read = {p for p in poll.partitions if p.topic in self._label_topics and poll.lag.get(p) == 0}
+        self._intake.active = poll.partitions - poll.idle - read
         for partition, position in poll.assigned.items():
             self._intake.forget(partition)
             self._intake.positions[partition] = position
@@ -205,12 +254,16 @@ class Daemon:
         """A model has learned its reference: from now on it is watched like any other."""
         learner, route = self._learners.pop(name), self._learning.pop(name)
         references = single(learner.keep(self._learned))
-        model = self._models[name] = WatchedModel(learner.model, references)
+        model = self._models[name] = self._watch(learner.model, references)
+        if model.performance is not None:
+            model.performance.restore(None)
         self._references[name] = references
         self._routers = self._make_routers()
-        self._intake.hand_over(name, model.windows, lambda rows: model.route.encoded(rows, route.paths))
+        self._intake.hand_over(name, model, lambda rows: model.route.encoded(rows, route.paths))
         for later in learner.later:
-            model.windows.add(model.route.encoded(later.rows, route.paths), *later[1:])
+            model.add(model.route.encoded(later.rows, route.paths), *later[1:])
+        for labels, clocks in learner.labels:
+            model.offer(labels, clocks)
         self._log.info("reference learned", model=name, rows=references.profiles[0].rows)
 
     def finish(self) -> None:
@@ -221,16 +274,17 @@ class Daemon:
         self._log.info("replay finished")
         self.checkpoint()
 
-    def _judge(self, model: WatchedModel, due: Due) -> None:
+    def _judge(self, model: WatchedModel, due: Due | Mature) -> None:
         evaluations = model.judge(due, self._clock)
         now = self._clock.now_ms()
         for evaluation in evaluations:
             key = EvaluationKey(evaluation.model, evaluation.version, evaluation.segment, evaluation.window)
-            self._evaluations[key] = evaluation
+            (self._realised if evaluation.realised else self._evaluations)[key] = evaluation
             outcome = self._alerting.observe(evaluation, now)
             if self._observer is not None:
                 self._observer(evaluation, outcome)
-        self._end_series(model, due.end, now)
+        if not isinstance(due, Mature):
+            self._end_series(model, due.end, now)
 
     def _end_series(self, model: WatchedModel, at: int, now: int) -> None:
         for key in model.windows.ended:
@@ -261,7 +315,10 @@ class Daemon:
         positions = dict(self._intake.positions)
         models = {name: model.changes() for name, model in self._models.items()}
         try:
-            self._store.commit(Checkpoint(positions, models, self._documents(), entries, finished))
+            labelled = {name: found for name, model in self._models.items() if (found := model.labelled()) is not None}
+            documents = self._documents() | {f"performance/{name}": part[1] for name, part in labelled.items()}
+            panes = {name: part[0] for name, part in labelled.items()}
+            self._store.commit(Checkpoint(positions, models, documents, entries, finished, panes))
         except StateError as error:
             self._checkpoint_failures += 1
             if not self._state_fault:
@@ -291,6 +348,7 @@ class Daemon:
     def _back_up(self) -> None:
         try:
             self._store.back_up()
+            self._protect()
         except StateError as error:
             self._log.error("backup failed", error=str(error))
 
@@ -324,6 +382,7 @@ class Daemon:
         }
         snapshot = Snapshot(
             evaluations=dict(self._evaluations),
+            realised=dict(self._realised),
             models=tuple(model.status() for model in self._models.values()),
             partitions=tuple(
                 PartitionStatus(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alerts.evaluation import Evaluation, Finding, OffsetRange
-from detectors.budget import alpha
+from detectors.budget import alpha, shared
 from detectors.explain import explain
 from detectors.judge import DRIFTED, INSUFFICIENT, Settings, judge
 from monitor.baseline import Baseline
+from monitor.performance_findings import estimated_findings, judged_metrics, yardstick
 
 if TYPE_CHECKING:
     from alerts.evaluation import Status
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from detectors.layout import Counts
     from detectors.reference import Reference
     from monitor.config import ModelSection
+    from monitor.performance_build import PerformanceProfile
+    from monitor.performance_findings import Yardstick
     from monitor.profile import Profile
     from monitor.references import References
     from monitor.windows import Due, ModelWindows, Series, SeriesKey
@@ -33,7 +36,7 @@ class Evaluator:
     """
 
     def __init__(self, model: ModelSection, references: References, windows: ModelWindows) -> None:
-        self._model = model.name
+        self._model, self._section = model.name, model
         self.baseline = Baseline(model, references)
         first = references.profiles[0]
         series = 1 + (len(first.segments) if model.segments else 0)
@@ -49,6 +52,12 @@ class Evaluator:
             min_rows=model.drift.min_rows,
             shown=tuple(model.drift.show),
         )
+        self._alpha = shared(
+            model.performance.false_alarms_per_30d,
+            decisions=series * len(judged_metrics(model)),
+            steps_ms=tuple(window.step for window in windows.windows),
+        )
+        self._sticks: dict[tuple[int, int], Yardstick] = {}
 
     def judge(self, windows: ModelWindows, due: Due) -> list[Evaluation]:
         """One evaluation a series that has rows, in the order of their keys."""
@@ -69,6 +78,7 @@ class Evaluator:
         )
         if any(finding.status == "drifted" for finding in findings):
             self.baseline.flag(choice, series, due)
+        findings += self._estimated(choice.profile.performance, series, due, choice.held_back)
         return Evaluation(
             model=self._model,
             version=key.version,
@@ -82,6 +92,20 @@ class Evaluator:
             findings=findings + choice.findings,
             offsets=ranges,
         )
+
+    def _estimated(
+        self, performance: PerformanceProfile, series: Series, due: Due, held_back: str
+    ) -> tuple[Finding, ...]:
+        """Performance as it is expected without labels."""
+        scorer, length = performance.scorer, due.window.length
+        ring = series.rings[due.window.step]
+        if not scorer.estimates or not ring.extra.shape[1]:
+            return ()
+        if (id(performance), length) not in self._sticks:
+            self._sticks[id(performance), length] = yardstick(self._section, performance, length, self._alpha)
+        stick = self._sticks[id(performance), length]
+        counts = ring.window_extra(due.start, due.end)[: scorer.estimated_width]
+        return estimated_findings(scorer.estimated_metrics(counts, stick.alpha, stick.phi), stick, held_back)
 
 
 def findings_of(
@@ -104,6 +128,7 @@ def findings_of(
     """
     findings = []
     value, lower, upper = judgement.value.tolist(), judgement.lower.tolist(), judgement.upper.tolist()
+    debiased = judgement.debiased.tolist()
     status, threshold = judgement.status.tolist(), judgement.threshold.tolist()
     for place, subject in enumerate(reference.layout.subjects):
         for number, statistic in enumerate(statistics):
@@ -129,6 +154,7 @@ def findings_of(
                     threshold[number],
                     verdict,
                     detail,
+                    debiased[number][place],
                 )
             )
     return tuple(findings)

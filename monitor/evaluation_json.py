@@ -38,6 +38,8 @@ def evaluation_line(evaluation: Evaluation) -> bytes:
                     "threshold": finding.threshold,
                     "status": finding.status,
                     "detail": finding.detail,
+                    "debiased": finding.debiased,
+                    "reference": finding.reference,
                 }
                 for finding in evaluation.findings
             ],

@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 
 
 class TrackKey(NamedTuple):
-    """One window length of one series."""
+    """One window length of one series; drift and realised performance are judged at times of their own."""
 
     model: str
     version: str
     segment: str
     window: str
+    realised: bool = False
+
+
+Name = tuple[str, str]
+"""Subject and statistic."""
 
 
 @dataclass(slots=True)
@@ -36,28 +41,36 @@ class Track:
     """Every evaluation of one window length of one series, in order.
 
     Attributes:
-        names: (subject, statistic) of each finding; the same for all evaluations.
-        thresholds: of each finding; NaN where it is shown but not judged.
         ends: event time of each window's end, epoch ms.
-        rows: in each window.
-        numbers: for each evaluation float64[F, 3]: value, lower, upper.
-        drifted: for each evaluation bool[F].
-        judged: for each evaluation bool[F]: there was enough data.
+        rows, labelled: in each window.
+        thresholds: of each finding that was ever made; NaN where it is shown but not judged.
+        numbers: of each finding (place in ``ends``, value, lower, upper); only where there was enough data.
     """
 
-    names: tuple[tuple[str, str], ...]
-    thresholds: tuple[float, ...]
     ends: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
-    numbers: list[NDArray[np.float64]] = field(default_factory=list)
-    drifted: list[NDArray[np.bool_]] = field(default_factory=list)
-    judged: list[NDArray[np.bool_]] = field(default_factory=list)
+    labelled: list[int] = field(default_factory=list)
+    thresholds: dict[Name, float] = field(default_factory=dict)
+    numbers: dict[Name, list[tuple[int, float, float, float]]] = field(default_factory=dict)
 
-    def series(self, name: tuple[str, str]) -> NDArray[np.float64]:
+    def add(self, evaluation: Evaluation) -> None:
+        """Takes in one evaluation."""
+        place = len(self.ends)
+        self.ends.append(evaluation.end)
+        self.rows.append(evaluation.rows)
+        self.labelled.append(evaluation.labelled_rows)
+        for finding in evaluation.findings:
+            name = (finding.subject, finding.statistic)
+            self.thresholds[name] = finding.threshold
+            held = self.numbers.setdefault(name, [])
+            if finding.status != "insufficient":
+                held.append((place, finding.value, finding.lower, finding.upper))
+
+    def series(self, name: Name) -> NDArray[np.float64]:
         """float64[N, 3] of one finding: value, lower, upper; NaN where there was too little data."""
-        place = self.names.index(name)
-        numbers = np.stack([row[place] for row in self.numbers])
-        numbers[[not row[place] for row in self.judged]] = np.nan
+        numbers = np.full((len(self.ends), 3), np.nan)
+        for place, *three in self.numbers[name]:
+            numbers[place] = three
         return numbers
 
 
@@ -109,25 +122,16 @@ class History:
         self.notices: list[Notice] = []
         self.snapshot: Snapshot | None = None
 
-    def evaluated(self, evaluation: Evaluation, counts: Counts) -> None:
-        """Takes in one evaluation and what its window held."""
-        key = TrackKey(evaluation.model, evaluation.version, evaluation.segment, evaluation.window)
-        findings = evaluation.findings
-        track = self.tracks.get(key)
-        if track is None:
-            track = self.tracks[key] = Track(
-                tuple((finding.subject, finding.statistic) for finding in findings),
-                tuple(finding.threshold for finding in findings),
-            )
-        track.ends.append(evaluation.end)
-        track.rows.append(evaluation.rows)
-        track.numbers.append(np.array([(found.value, found.lower, found.upper) for found in findings]))
-        track.drifted.append(np.array([finding.status == "drifted" for finding in findings]))
-        track.judged.append(np.array([finding.status != "insufficient" for finding in findings]))
-        subjects = self.references[evaluation.model].of(evaluation.version).layout.subjects
-        for finding in findings:
-            if finding.status == "drifted":
-                self._remember(key, evaluation, finding, counts, subjects.index(finding.subject))
+    def evaluated(self, evaluation: Evaluation, counts: Counts | None) -> None:
+        """Takes in one evaluation and what its window held; None for realised performance."""
+        key = TrackKey(evaluation.model, evaluation.version, evaluation.segment, evaluation.window, evaluation.realised)
+        self.tracks.setdefault(key, Track()).add(evaluation)
+        if counts is None:
+            return
+        places = {name: place for place, name in enumerate(self.references[key.model].of(key.version).layout.subjects)}
+        for finding in evaluation.findings:
+            if finding.status == "drifted" and finding.subject in places:
+                self._remember(key, evaluation, finding, counts, places[finding.subject])
 
     def _remember(self, key: TrackKey, evaluation: Evaluation, finding: Finding, counts: Counts, place: int) -> None:
         margin = finding.lower - finding.threshold
@@ -153,17 +157,13 @@ class History:
         """For every judged subject and statistic the nearest that any window came to drift, nearest first."""
         nearest: dict[tuple[str, str, str], Leeway] = {}
         for key, track in self.tracks.items():
-            judged = np.stack(track.judged)
-            lower = np.where(judged, np.stack(track.numbers)[:, :, 1], np.nan)
-            for place, ((subject, statistic), threshold) in enumerate(zip(track.names, track.thresholds, strict=True)):
-                column = lower[:, place]
-                if np.isnan(threshold) or np.isnan(column).all():
+            for name, threshold in track.thresholds.items():
+                held = [number for number in track.numbers[name] if not np.isnan(number[2])]
+                if key.realised or np.isnan(threshold) or name[0] == "estimated_performance" or not held:
                     continue
-                when = int(np.nanargmax(column))
-                found = Leeway(
-                    subject, statistic, key, threshold - column[when], column[when], threshold, track.ends[when]
-                )
-                held = nearest.get((key.model, subject, statistic))
-                if held is None or found.left < held.left:
-                    nearest[key.model, subject, statistic] = found
+                place, _, lower, _ = max(held, key=lambda number: number[2])
+                found = Leeway(*name, key, threshold - lower, lower, threshold, track.ends[place])
+                best = nearest.get((key.model, *name))
+                if best is None or found.left < best.left:
+                    nearest[(key.model, *name)] = found
         return sorted(nearest.values(), key=lambda found: (found.left / max(found.threshold, 1e-9), found[:3]))

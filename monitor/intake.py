@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from monitor.learner import Learner
+    from monitor.performance import Mature
     from monitor.records import ModelRows, Partition
-    from monitor.windows import Due, ModelWindows
+    from monitor.watched import WatchedModel
+    from monitor.windows import Due
 
 _NEVER = -(2**62)
 
@@ -37,12 +39,12 @@ class Intake:
     """Rows on their way into windows.
 
     Args:
-        models: model name → its windows, or what stands in for them while the model learns its reference.
+        models: by name; what stands in for a model that still learns its reference takes rows like one.
         on_reject: called with (partition, reason, raw message or None) for each reject that is passed.
     """
 
     def __init__(
-        self, models: Mapping[str, ModelWindows | Learner], on_reject: Callable[[Partition, str, bytes | None], None]
+        self, models: Mapping[str, WatchedModel | Learner], on_reject: Callable[[Partition, str, bytes | None], None]
     ) -> None:
         self._models = dict(models)
         # Called whenever rows have been added, before the watermark moves on.
@@ -84,15 +86,15 @@ class Intake:
         self._ahead.pop(partition, None)
         self.positions.pop(partition, None)
 
-    def hand_over(self, name: str, windows: ModelWindows, encoded: Callable[[ModelRows], ModelRows]) -> None:
+    def hand_over(self, name: str, watched: WatchedModel, encoded: Callable[[ModelRows], ModelRows]) -> None:
         """A model has learned its reference: what waits of it is encoded, and goes to its windows from now on."""
-        self._models[name] = windows
+        self._models[name] = watched
         for queue in self._waiting.values():
             for waiting in queue:
                 models = tuple(encoded(rows) if rows.model == name else rows for rows in waiting.decoded.models)
                 waiting.decoded = replace(waiting.decoded, models=models)
 
-    def drain(self) -> Iterator[tuple[str, Due]]:
+    def drain(self) -> Iterator[tuple[str, Due | Mature]]:
         """Adds what may be added and yields each window that falls due meanwhile, to be judged at once."""
         while True:
             floor = self._floor()
@@ -106,15 +108,14 @@ class Intake:
                 return
             self.taken()
 
-    def flush(self) -> Iterator[tuple[str, Due]]:
-        """At the end of a replay: closes every pane, as if time went on past the lateness."""
+    def flush(self) -> Iterator[tuple[str, Due | Mature]]:
+        """At the end of a replay: closes every pane, as if time went on past the lateness and the wait for labels."""
         clocks = [position.clock for position in self.positions.values() if position.clock is not None]
         if not clocks:
             return
         for model in self._models.values():
-            longest_step = max(window.step for window in model.windows)
-            end = -(-(max(clocks) + 1) // longest_step) * longest_step
-            for due in model.advance(end + model.lateness):
+            end = -(-(max(clocks) + 1) // model.longest_step) * model.longest_step
+            for due in model.finish(end):
                 yield model.name, due
 
     def _floor(self) -> int | None:
@@ -159,6 +160,10 @@ class Intake:
             part = rows.between(first, stop)
             if len(part.index):
                 self._models[rows.model].add(part, waiting.clocks[part.index], decoded.offsets[part.index], partition)
+        for labels in decoded.labels:
+            mine = labels.between(first, stop)
+            if len(mine.index):
+                self._models[labels.model].offer(mine, waiting.clocks[mine.index])
         for row, reason in decoded.rejects.items():
             if first <= row < stop:
                 self._on_reject(partition, reason, decoded.values.get(row))

@@ -15,7 +15,6 @@ store            time of a row                        payload
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -24,8 +23,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.categories import canonical
 from monitor.errors import StateError
+from monitor.id_hash import hash_ids as hash_ids
+from monitor.label_rows import fields_of, latest, same, with_fields
 from monitor.segment_files import NEVER, SegmentFiles, Tiers
 
 if TYPE_CHECKING:
@@ -38,10 +38,6 @@ Flags = NDArray[np.bool_]
 Rows = NDArray[np.void]
 
 _FORMAT = 1
-_BLOCK = 2**16
-_WORDS = 8
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 
 
 class Outcome(IntEnum):
@@ -137,8 +133,8 @@ class LabelJoin:
         sample: float = 1.0, tiers: Tiers | None = None,
     ) -> None:  # fmt: skip
         self._label = label
-        self._known = _with(label, [("at", "<i8")])
-        self._waiting = _with(label, [("at", "<i8"), ("held", "?")])
+        self._known = with_fields(label, [("at", "<i8")])
+        self._waiting = with_fields(label, [("at", "<i8"), ("held", "?")])
         self._predictions = SegmentFiles(folder, "predictions", prediction, tiers)
         self._labels = SegmentFiles(folder, "labels", self._known, tiers)
         self._early = SegmentFiles(folder, "early", self._waiting, tiers)
@@ -265,8 +261,8 @@ class LabelJoin:
         self._counts[Outcome.EXPIRED] += int((met & ~joined).sum())
         chosen = np.flatnonzero(joined)[np.argsort(first[joined])]
         rows, early = first[chosen], early[chosen]
-        labels = _fields(early, self._label)
-        self._labels.add(keys[chosen], times[rows], _fields(early, self._known))
+        labels = fields_of(early, self._label)
+        self._labels.add(keys[chosen], times[rows], fields_of(early, self._known))
         nothing = np.zeros(len(rows), self._label)
         return Pairs(
             times[rows], early["at"] - times[rows], payload[rows], labels, nothing, np.zeros(len(rows), dtype=np.bool_)
@@ -296,12 +292,12 @@ class LabelJoin:
         current[np.flatnonzero(live)[found]] = rows[found]
         _, marked, early = self._early.find(unique[waits], self._horizon)
         held = early["held"] & (early["at"] >= self._horizon)
-        current[np.flatnonzero(waits)[held]] = _fields(early[held], self._known)
+        current[np.flatnonzero(waits)[held]] = fields_of(early[held], self._known)
         current["at"][count:] = times[taken]
         for name in self._label.names or ():
             current[name][count:] = values[name][taken]
         at = current["at"]
-        before, last = _latest(np.concatenate([np.arange(count), group]), at, count)
+        before, last = latest(np.concatenate([np.arange(count), group]), at, count)
         before = before[count:]
         # An early label that is too old on arrival is given up at once and does not count for the next one.
         floor = np.where(waits, max(self._horizon, NEVER + 1), NEVER + 1)
@@ -309,7 +305,7 @@ class LabelJoin:
         now = at[count:]
         outcome = np.where(live[group], Outcome.JOINED, np.where(now >= floor[group], Outcome.EARLY, Outcome.UNKNOWN))
         rest = np.where(now >= at[before], Outcome.CORRECTED, Outcome.OUTDATED)
-        rest[_same(_fields(current[before], self._label), values[taken])] = Outcome.DUPLICATE
+        rest[same(fields_of(current[before], self._label), values[taken])] = Outcome.DUPLICATE
         outcome[some] = rest[some]
         outcome[gone[group]] = Outcome.EXPIRED
         outcomes[taken] = outcome
@@ -317,7 +313,7 @@ class LabelJoin:
         self._keep(unique, current, last, live, predicted, waits, marked)
         paired = np.flatnonzero(live[group] & ((outcome == Outcome.JOINED) | (outcome == Outcome.CORRECTED)))
         place = group[paired]
-        old = _fields(current[before[paired]], self._label)
+        old = fields_of(current[before[paired]], self._label)
         replaced = outcome[paired] == Outcome.CORRECTED
         old[~replaced] = np.zeros((), self._label)
         pairs = Pairs(
@@ -332,7 +328,7 @@ class LabelJoin:
         count = len(keys)
         changed = (last >= count) & (
             (current["at"][last] != current["at"][:count])
-            | ~_same(_fields(current[last], self._label), _fields(current[:count], self._label))
+            | ~same(fields_of(current[last], self._label), fields_of(current[:count], self._label))
         )
         joined = changed & live
         self._labels.add(keys[joined], predicted[joined], current[last[joined]])
@@ -369,112 +365,6 @@ class LabelJoin:
         if known.format != _FORMAT:
             raise StateError(f"{self._folder}: labels of format {known.format}, this leewayd reads {_FORMAT}")
         return known
-
-
-def hash_ids(ids: Sequence[object]) -> tuple[Keys, Flags]:
-    """A 64-bit hash of each id's text, the same in every process and on every machine.
-
-    Args:
-        ids: raw values, length n; 1, 1.0 and "1" are one id.
-
-    Returns:
-        uint64[n] and bool[n], whether the id can be used: None, NaN, "" and what is no scalar cannot.
-    """
-    texts = _texts(ids)
-    usable = np.fromiter(map(bool, texts), dtype=np.bool_, count=len(texts))
-    blocks = [_hash_block(texts[start : start + _BLOCK]) for start in range(0, len(texts), _BLOCK)]
-    return np.concatenate([np.empty(0, dtype=np.uint64), *blocks]), usable
-
-
-def _texts(ids: Sequence[object]) -> list[str]:
-    kinds = set(map(type, ids))
-    if kinds <= {str}:
-        return list(ids)  # type: ignore[arg-type]  # all of them are strings
-    return [_text(value) for value in ids]
-
-
-def _text(value: object) -> str:
-    try:
-        return canonical(value) or ""
-    except (TypeError, ValueError):  # no scalar; an integer of more digits than Python writes
-        return ""
-
-
-def _hash_block(texts: list[str]) -> Keys:
-    """The finalizer of MurmurHash3 (Appleby 2011) chained over words of 8 bytes; long ids by BLAKE2b."""
-    data = "".join(texts).encode("utf-8", "surrogatepass")
-    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    if len(data) != lengths.sum() or lengths.max() > 8 * _WORDS:
-        parts = [text.encode("utf-8", "surrogatepass") for text in texts]
-        lengths = np.fromiter(map(len, parts), dtype=np.int64, count=len(texts))
-        long = np.flatnonzero(lengths > 8 * _WORDS)
-        digests = b"".join(hashlib.blake2b(parts[place], digest_size=8).digest() for place in long)
-        lengths[long] = 0
-        data = b"".join(part for part, length in zip(parts, lengths.tolist(), strict=True) if length)
-    else:
-        long, digests = np.empty(0, dtype=np.int64), b""
-    width = -(-int(lengths.max()) // 8)
-    padded = np.zeros((len(texts), 8 * width), dtype=np.uint8)
-    padded[np.arange(8 * width) < lengths[:, None]] = np.frombuffer(data, dtype=np.uint8)
-    words = np.ascontiguousarray(padded.view("<u8").T)
-    state: Keys = lengths.astype(np.uint64) * _GOLDEN
-    for place, word in enumerate(words):
-        state = np.where(lengths > 8 * place, _mix(state ^ word), state)
-    state[long] = np.frombuffer(digests, dtype="<u8")
-    return state
-
-
-def _mix(state: Keys) -> Keys:
-    shift = np.uint64(33)
-    state = (state ^ (state >> shift)) * _MIX_1
-    state = (state ^ (state >> shift)) * _MIX_2
-    return state ^ (state >> shift)
-
-
-def _latest(group: Ints, at: Ints, count: int) -> tuple[Ints, Ints]:
-    """Which row of its group counted when each row came: the greatest time, of equal times the later row.
-
-    Args:
-        group: int64[count + n], the first ``count`` are 0, 1, …, count − 1.
-        at: int64[count + n].
-
-    Returns:
-        int64[count + n], the row that counted before each row (anything for the first ones), and int64[count], the
-        row that counts in the end of each group.
-    """
-    size = len(group)
-    by_time = np.argsort(at, kind="stable")
-    rank = np.empty(size, dtype=np.int64)
-    rank[by_time] = np.arange(size)
-    order = np.argsort(group, kind="stable")
-    # Groups ascend, so that the running maximum begins anew in each.
-    best = np.maximum.accumulate(group[order] * size + rank[order]) - group[order] * size
-    counting = by_time[best]
-    before = np.zeros(size, dtype=np.int64)
-    before[order[1:]] = counting[:-1]
-    ends = np.flatnonzero(np.append(np.diff(group[order]) != 0, True)) if size else np.empty(0, dtype=np.int64)
-    return before, counting[ends]
-
-
-def _same(left: Rows, right: Rows) -> Flags:
-    """bool[n]: whether all fields are equal; NaN equals NaN."""
-    equal = np.ones(len(left), dtype=np.bool_)
-    for name in left.dtype.names or ():
-        one, other = left[name], right[name]
-        equal &= (one == other) | ((one != one) & (other != other))
-    return equal
-
-
-def _with(label: np.dtype[np.void], further: list[tuple[str, str]]) -> np.dtype[np.void]:
-    return np.dtype([*further, *((name, label[name]) for name in label.names or ())])
-
-
-def _fields(rows: Rows, kind: np.dtype[np.void]) -> Rows:
-    """The fields of another dtype out of rows that have more of them."""
-    chosen = np.empty(len(rows), kind)
-    for name in kind.names or ():
-        chosen[name] = rows[name]
-    return chosen
 
 
 def _raw(known: _Manifest, name: str) -> bytes | None:

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from monitor.config import ModelSection
 from monitor.durations import parse_duration
+from monitor.labels import LabelRows
 from monitor.profile import load_profile, save_profile
-from monitor.pyramid import SLACK_PANES, Window, window_step
+from monitor.pyramid import SLACK_PANES, window_step
 from monitor.reference_build import build_profile
 from monitor.tables import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from monitor.profile import Profile
     from monitor.records import ModelRows, Partition
@@ -50,6 +50,7 @@ class Learner:
         columns: names of the raw columns.
         values: of each column, in order of arrival; ``times``: event time of each row, epoch ms.
         later: rows beyond those that are needed.
+        labels: what came meanwhile, with the partition's clock at each row.
         changed: since it was last saved.
     """
 
@@ -58,6 +59,7 @@ class Learner:
     values: list[list[object]] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     later: list[Later] = field(default_factory=list)
+    labels: list[tuple[LabelRows, NDArray[np.int64]]] = field(default_factory=list)
     changed: bool = False
 
     def __post_init__(self) -> None:
@@ -70,14 +72,13 @@ class Learner:
 
     @property
     def lateness(self) -> int:
-        """As `monitor.windows.ModelWindows`."""
+        """As `monitor.watched.WatchedModel`."""
         return self.model.lateness
 
     @property
-    def windows(self) -> tuple[Window, ...]:
-        """The windows that the model will have."""
-        lengths = [(name, parse_duration(name)) for name in self.model.windows]
-        return tuple(Window(name, length, window_step(length, self.model.pane)) for name, length in lengths)
+    def longest_step(self) -> int:
+        """As `monitor.watched.WatchedModel`."""
+        return max(window_step(parse_duration(name), self.model.pane) for name in self.model.windows)
 
     @property
     def needed(self) -> int:
@@ -86,12 +87,20 @@ class Learner:
         return self.model.learn_rows - len(self.times)
 
     def horizon(self, floor: int) -> int:
-        """As `monitor.windows.ModelWindows.horizon`."""
+        """As `monitor.watched.WatchedModel.horizon`."""
         return floor + SLACK_PANES * self.model.pane
 
     def advance(self, clock: int) -> Iterator[Due]:
         """Nothing falls due."""
         return iter(())
+
+    def finish(self, end: int) -> Iterator[Due]:
+        """Nothing falls due."""
+        return iter(())
+
+    def offer(self, labels: LabelRows, clocks: NDArray[np.int64]) -> None:
+        """Labels wait for their predictions, which are not counted yet."""
+        self.labels.append((labels, clocks))
 
     def add(self, rows: ModelRows, clocks: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition) -> None:
         """Takes rows in; those that are not needed any more wait in ``later``."""

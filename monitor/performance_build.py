@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
@@ -47,6 +49,12 @@ class PerformanceProfile:
     scorer: Scorer
     counts: NDArray[np.int64] | None = None
     dispersions: Mapping[int, float] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Changes whenever the meaning of the counts does."""
+        scorer = self.scorer
+        parts = [self.classes, type(scorer.task).__name__, scorer.task, scorer.calibrations, scorer.estimated_width]
+        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
     def phi(self, window_ms: int) -> float:
         """Design effect of windows of a length, or of the nearest length known; 1 where none is."""

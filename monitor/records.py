@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.labels import LabelRows
 from monitor.outputs import Outputs
 
-REJECT_REASONS = ("empty", "malformed", "too_large", "no_model", "no_timestamp", "bad_timestamp", "future")
+REJECT_REASONS = ("empty", "malformed", "too_large", "no_model", "no_timestamp", "bad_timestamp", "future", "no_label")
 """Why a row can be of no use."""
 
 
@@ -163,3 +164,4 @@ class Decoded:
     values: Mapping[int, bytes]
     models: tuple[ModelRows, ...]
     next_offset: int
+    labels: tuple[LabelRows, ...] = ()

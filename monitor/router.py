@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from monitor.config import IngestSection
+    from monitor.labels import LabelRoute, LabelRows
     from monitor.records import ModelRows, Table
     from monitor.routes import Integers, LearningRoute, ModelRoute
 
@@ -27,14 +28,19 @@ class Router:
         routes: the models that the topic feeds.
         limits: sizes beyond which messages are refused.
         keep_rejected: keep rejected messages for a dead-letter topic.
+        labels: the models whose labels the topic holds.
     """
 
     def __init__(
-        self, routes: Sequence[ModelRoute | LearningRoute], limits: IngestSection, keep_rejected: bool
+        self,
+        routes: Sequence[ModelRoute | LearningRoute],
+        limits: IngestSection,
+        keep_rejected: bool,
+        labels: Sequence[LabelRoute] = (),
     ) -> None:
-        self._routes = routes
+        self._routes, self._labels = routes, labels
         kinds: dict[str, str] = {}
-        for route in routes:
+        for route in (*routes, *labels):
             for path, kind in route.kinds().items():
                 kinds[path] = kind if kinds.get(path, kind) == kind else "any"
         self._paths = tuple(kinds)
@@ -65,17 +71,20 @@ class Router:
         times = np.zeros(size, dtype=np.int64)
         rejects = dict(raw.rejects)
         models = [rows for route in self._routes for rows in self._rows(route, raw, times, rejects, now)]
-        if any(route.model for route in self._routes):
+        labels = [self._label_rows(route, raw, times, rejects, now) for route in self._labels] if raw.columns else []
+        if any(route.model for route in (*self._routes, *self._labels)):
             taken = np.zeros(size, dtype=bool)
-            for rows in models:
-                taken[rows.index] = True
+            for index in (*(rows.index for rows in models), *(rows.index for rows in labels)):
+                taken[index] = True
             for row in np.flatnonzero(~taken).tolist():
                 rejects.setdefault(row, "no_model")
         values: dict[int, bytes] = {}
         if self._keep_rejected and isinstance(chunk, Messages):
             place = np.searchsorted(chunk.offsets, raw.offsets)
             values = {row: value for row in rejects if (value := chunk.values[int(place[row])]) is not None}
-        return Decoded(chunk.partition, raw.offsets, raw.within, times, rejects, values, tuple(models), next_offset)
+        return Decoded(
+            chunk.partition, raw.offsets, raw.within, times, rejects, values, tuple(models), next_offset, tuple(labels)
+        )
 
     def _rows(
         self,
@@ -86,8 +95,30 @@ class Router:
         now: int,
     ) -> list[ModelRows]:
         """The rows of one model, by the reference they belong to; fills in their ``times`` and adds the rejects."""
-        if not raw.columns:
+        kept = self._usable(route, raw, times, rejects, now) if raw.columns else []
+        if not kept:
             return []
+        versions = versions_of(None if route.version is None else at(raw.columns[route.version], kept), len(kept))
+        return route.rows(raw, times, np.array(kept, dtype=np.int64), versions)
+
+    def _label_rows(
+        self, route: LabelRoute, raw: RawColumns, times: Integers, rejects: dict[int, str], now: int
+    ) -> LabelRows:
+        """The labels of one model; fills in their ``times`` and adds the rejects."""
+        kept = self._usable(route, raw, times, rejects, now)
+        rows, without = route.rows(raw, times, np.array(kept, dtype=np.int64))
+        rejects.update(dict.fromkeys(without, "no_label"))
+        return rows
+
+    def _usable(
+        self,
+        route: ModelRoute | LearningRoute | LabelRoute,
+        raw: RawColumns,
+        times: Integers,
+        rejects: dict[int, str],
+        now: int,
+    ) -> list[int]:
+        """Rows of one model that have a time; fills in their ``times`` and adds the rejects."""
         mine: Sequence[int] = range(len(raw.offsets))
         if route.model is not None:
             mine = [row for row in mine if _is(raw.columns[route.model][row], route.name)]
@@ -108,10 +139,7 @@ class Router:
                 continue
             times[row] = time
             kept.append(row)
-        if not kept:
-            return []
-        versions = versions_of(None if route.version is None else at(raw.columns[route.version], kept), len(kept))
-        return route.rows(raw, times, np.array(kept, dtype=np.int64), versions)
+        return kept
 
 
 def _is(value: object, name: str) -> bool:

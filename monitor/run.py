@@ -67,7 +67,10 @@ def make_source(config: Config, clock: Clock, log: FilteringBoundLogger) -> Sour
     if config.file is None:
         raise SourceError("neither [kafka] nor [file] is configured")
     return FileSource(
-        config.file.predictions, follow=config.file.follow, batch=config.ingest.max_poll_messages, wait=clock.wait
+        config.file.predictions + config.file.labels,
+        follow=config.file.follow,
+        batch=config.ingest.max_poll_messages,
+        wait=clock.wait,
     )
 
 

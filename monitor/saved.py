@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from alerts.delivery import OutboxEntry
+from monitor.labelled_panes import LabelledChange
 from monitor.panes import Pane
 from monitor.records import Partition, Position
 
@@ -85,3 +86,4 @@ class Checkpoint:
     documents: Mapping[str, bytes]
     outbox: tuple[OutboxEntry, ...] = ()
     delivered: tuple[str, ...] = ()
+    labelled: Mapping[str, LabelledChange] = field(default_factory=dict)

@@ -3,40 +3,30 @@
 The idea is that of a log-structured merge tree (O'Neil, Cheng, Gawlick and O'Neil 1996): fresh rows are in memory,
 each checkpoint writes them to a file of their own, and small files are merged into larger ones. Which files count is
 said by a manifest that the caller saves in its own transaction; a file that no saved manifest names does not exist.
-
-A file is a magic number, the length and check sum of a JSON header, the header, and one contiguous column each for
-keys, times and the fields of the payload. Columns begin at multiples of 64 bytes; numbers are little-endian.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
-import struct
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.errors import StateError
+from monitor.segment_part import NEVER as NEVER
+from monitor.segment_part import Entry, Part, UnusableFileError, let_go, merged_parts, open_part, write_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-NEVER = -(2**63)
-"""A time before all others; no row may have it."""
+    from numpy.typing import NDArray
 
 _FORMAT = 1
-_MAGIC = b"leewayrs"
-_PREAMBLE = struct.Struct("<8sII")
-_ALIGN = 64
-_READ = 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,51 +52,12 @@ class Tiers:
         return (*tiers, self.most // 2 + 1)
 
 
-class _Header(msgspec.Struct):
-    format: int
-    rows: int
-    fields: list[tuple[str, str]]
-    first: int
-    last: int
-    crc: int
-
-
-class _Entry(msgspec.Struct):
-    file: str
-    rows: int
-    first: int
-    last: int
-
-
 class _Manifest(msgspec.Struct):
     format: int
     sequence: int
     before: int
-    files: list[_Entry]
+    files: list[Entry]
     protected: list[str]
-
-
-class _UnusableFileError(Exception):
-    """A file is not what the manifest says it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Rows sorted by key, one a key: in memory, or views of a file.
-
-    Attributes:
-        keys: uint64[n], ascending. times: int64[n]. fields: the columns of the payload, [n] each.
-        first, last: least and greatest time.
-        file: the file's name, "" in memory. view: the file's mapping.
-    """
-
-    keys: NDArray[np.uint64]
-    times: NDArray[np.int64]
-    fields: tuple[NDArray[Any], ...]
-    first: int
-    last: int
-    file: str = ""
-    view: mmap.mmap | None = None
 
 
 class SegmentFiles:
@@ -126,10 +77,10 @@ class SegmentFiles:
         self._folder, self._name, self._payload = folder, name, payload
         self._tiers = tiers or Tiers()
         self._names = payload.names or ()
-        self._types = [payload[field].newbyteorder("<") for field in self._names]
+        self._columns = [(field, payload[field].newbyteorder("<")) for field in self._names]
         self._mine = re.compile(re.escape(name) + r"-(\d+)\.rows(\.new)?")
-        self._files: list[_Part] = []  # oldest first
-        self._fresh: list[_Part] = []  # oldest first, each at least twice as long as the next
+        self._files: list[Part] = []  # oldest first
+        self._fresh: list[Part] = []  # oldest first, each at least twice as long as the next
         self._sequence = 0
         self._before = NEVER
         self._dropped: set[str] = set()
@@ -163,10 +114,10 @@ class SegmentFiles:
         if not len(keys):
             return
         fields = tuple(payload[name] for name in self._names)
-        self._fresh.append(_merged([_Part(keys, times, fields, 0, 0)], NEVER))
+        self._fresh.append(merged_parts([Part(keys, times, fields, 0, 0)], NEVER))
         # Parts in memory are merged as they double, so that there are few of them however small the batches.
         while len(self._fresh) > 1 and len(self._fresh[-2].keys) < 2 * len(self._fresh[-1].keys):
-            self._fresh[-2:] = [_merged(self._fresh[-2:], NEVER)]
+            self._fresh[-2:] = [merged_parts(self._fresh[-2:], NEVER)]
 
     def find(
         self, keys: NDArray[np.uint64], since_ms: int = NEVER
@@ -203,7 +154,7 @@ class SegmentFiles:
             rows = order[wanted]
             for name, column in zip(self._names, part.fields, strict=True):
                 payload[name][rows] = column[place]
-            _let_go(part)
+            let_go(part)
         times = np.empty(len(keys), dtype=np.int64)
         times[order] = best
         return times > NEVER, times, payload
@@ -220,7 +171,7 @@ class SegmentFiles:
                 self._ranges[key] = (least, greatest)
             if least < high and greatest >= low:
                 keys.append(part.keys[(column >= low) & (column < high)])
-            _let_go(part)
+            let_go(part)
         return np.unique(np.concatenate(keys))
 
     def expire(self, before_ms: int) -> None:
@@ -260,16 +211,16 @@ class SegmentFiles:
         written = self._sequence
         self._replace([part for part in self._files if part.last < self._before], [])
         if self._fresh:
-            fresh = _merged(self._fresh, self._before)
+            fresh = merged_parts(self._fresh, self._before)
             self._files += [self._write(fresh)] if len(fresh.keys) else []
             self._fresh = []
         if merge and (crowd := self._crowd()) is not None:
-            merged = _merged(crowd, self._before)
+            merged = merged_parts(crowd, self._before)
             self._replace(crowd, [self._write(merged)] if len(merged.keys) else [])
         if self._sequence != written:
             self._sync()
         self._prepared = {part.file for part in self._files}
-        files = [_Entry(part.file, len(part.keys), part.first, part.last) for part in self._files]
+        files = [Entry(part.file, len(part.keys), part.first, part.last) for part in self._files]
         return msgspec.json.encode(_Manifest(_FORMAT, self._sequence, self._before, files, sorted(self._protected)))
 
     def saved(self) -> None:
@@ -319,10 +270,10 @@ class SegmentFiles:
             for entry in known.files:
                 path = self._folder / entry.file
                 try:
-                    self._files.append(self._open(entry.file, entry))
+                    self._files.append(open_part(path, self._columns, entry))
                 except FileNotFoundError:
                     lost += entry.rows
-                except _UnusableFileError:
+                except UnusableFileError:
                     path.replace(path.with_name(f"{entry.file}.damaged"))
                     lost += entry.rows
         except OSError as error:
@@ -338,10 +289,10 @@ class SegmentFiles:
             raise StateError(f"{self._folder}: {self._name} files of format {known.format}, this reads {_FORMAT}")
         return known
 
-    def _crowd(self) -> list[_Part] | None:
+    def _crowd(self) -> list[Part] | None:
         """Neighbouring files to be merged, or None; others would mix up which of two rows was added last."""
         for limit in self._tiers.limits:
-            run: list[_Part] = []
+            run: list[Part] = []
             for part in self._files:
                 run = [*run, part] if len(part.keys) < limit else []
                 if len(run) == self._tiers.fan:
@@ -349,7 +300,7 @@ class SegmentFiles:
                     return run[: max(int(fitting.sum()), 2)]
         return None
 
-    def _replace(self, old: Sequence[_Part], new: list[_Part]) -> None:
+    def _replace(self, old: Sequence[Part], new: list[Part]) -> None:
         if old:
             gone = {part.file for part in old}
             place = next(place for place, part in enumerate(self._files) if part.file in gone)
@@ -358,33 +309,10 @@ class SegmentFiles:
             self._dropped |= gone
             self._ranges = {key: value for key, value in self._ranges.items() if key[0] not in gone}
 
-    def _write(self, part: _Part) -> _Part:
-        columns = [part.keys.astype("<u8", copy=False), part.times.astype("<i8", copy=False)]
-        columns += [column.astype(kind, copy=False) for column, kind in zip(part.fields, self._types, strict=True)]
-        pieces = [piece for column in columns for piece in (column.data.cast("B"), _padding(column.nbytes))]
-        crc = 0
-        for piece in pieces:
-            crc = zlib.crc32(piece, crc)
-        header = msgspec.json.encode(
-            _Header(_FORMAT, len(part.keys), self._described(), part.first, part.last, crc),
-        )
-        start = _PREAMBLE.pack(_MAGIC, len(header), zlib.crc32(header)) + header
-        name = f"{self._name}-{self._sequence:08d}.rows"
-        fresh = self._folder / f"{name}.new"
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with fresh.open("wb") as file:
-                file.writelines([start, _padding(len(start)), *pieces])
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._folder / name)
-            opened = self._open(name, None)
-        except (OSError, _UnusableFileError) as error:
-            with suppress(OSError):
-                fresh.unlink(missing_ok=True)
-            raise StateError(f"{fresh}: {getattr(error, 'strerror', None) or error}") from error
+    def _write(self, part: Part) -> Part:
+        written = write_part(self._folder, f"{self._name}-{self._sequence:08d}.rows", part, self._columns)
         self._sequence += 1
-        return opened
+        return written
 
     def _sync(self) -> None:
         """Makes the new names durable."""
@@ -396,81 +324,3 @@ class SegmentFiles:
                 os.close(folder)
         except OSError as error:
             raise StateError(f"{self._folder}: {error.strerror}") from error
-
-    def _described(self) -> list[tuple[str, str]]:
-        return [(name, kind.str) for name, kind in zip(self._names, self._types, strict=True)]
-
-    def _open(self, name: str, expected: _Entry | None) -> _Part:
-        """Maps a file; one from an earlier run (with what is expected of it) is read through and checked first."""
-        with (self._folder / name).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            start = file.read(_PREAMBLE.size)
-            if len(start) < _PREAMBLE.size:
-                raise _UnusableFileError("too short")
-            magic, length, crc = _PREAMBLE.unpack(start)
-            text = file.read(length)
-            if magic != _MAGIC or zlib.crc32(text) != crc:
-                raise _UnusableFileError("header damaged")
-            try:
-                header = msgspec.json.decode(text, type=_Header)
-            except msgspec.DecodeError as error:
-                raise _UnusableFileError("header of another kind") from error
-            if header.format != _FORMAT or header.fields != self._described():
-                raise _UnusableFileError("columns of another kind")
-            body = _aligned(_PREAMBLE.size + length)
-            kinds = [np.dtype("<u8"), np.dtype("<i8"), *self._types]
-            widths = [_aligned(header.rows * kind.itemsize) for kind in kinds]
-            if size != body + sum(widths):
-                raise _UnusableFileError("wrong size")
-            if expected is not None:
-                if (header.rows, header.first, header.last) != (expected.rows, expected.first, expected.last):
-                    raise _UnusableFileError("not the file of this name")
-                file.seek(body)
-                crc = 0
-                while block := file.read(_READ):
-                    crc = zlib.crc32(block, crc)
-                if crc != header.crc:
-                    raise _UnusableFileError("rows damaged")
-            view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        starts = body + np.cumsum([0, *widths])
-        keys, times, *fields = (
-            np.frombuffer(view, kind, header.rows, int(at)) for kind, at in zip(kinds, starts, strict=False)
-        )
-        return _Part(keys, times, tuple(fields), header.first, header.last, name, view)
-
-
-def _merged(parts: Sequence[_Part], before: int) -> _Part:
-    """One part of several, oldest first: the row that counts of each key, without rows earlier than ``before``."""
-    keys = np.concatenate([part.keys for part in parts])
-    times = np.concatenate([part.times for part in parts])
-    order = np.argsort(keys, kind="stable")
-    ranked = keys[order]
-    same = ranked[1:] == ranked[:-1]
-    if same.any():
-        tied = np.append(same, False) | np.append(False, same)
-        among = order[tied]
-        order[tied] = among[np.lexsort((times[among], keys[among]))]
-        order = order[np.append(~same, True)]
-    if before > NEVER:
-        order = order[times[order] >= before]
-    times = times[order]
-    fields = tuple(np.concatenate(columns)[order] for columns in zip(*(part.fields for part in parts), strict=True))
-    ends = (int(times.min()), int(times.max())) if len(times) else (0, 0)
-    merged = _Part(keys[order], times, fields, *ends)
-    for part in parts:
-        _let_go(part)
-    return merged
-
-
-def _let_go(part: _Part) -> None:
-    """Gives the pages back that were read of a file; they stay in the system's cache as long as there is room."""
-    if part.view is not None:
-        part.view.madvise(mmap.MADV_DONTNEED)
-
-
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGN) * _ALIGN
-
-
-def _padding(size: int) -> bytes:
-    return bytes(_aligned(size) - size)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alerts.evaluation import Evaluation
+from monitor.performance import Totals
 
 
 class EvaluationKey(NamedTuple):
@@ -30,7 +31,7 @@ class AlertGroup(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """One model's health; times are epoch ms, durations seconds."""
+    """One model's health; times are epoch ms, durations seconds; ``labels`` is None where none are read."""
 
     name: str
     rows: Mapping[str, int]
@@ -44,6 +45,7 @@ class ModelStatus:
     evaluation_seconds: float
     last_evaluation_seconds: float
     nbytes: int
+    labels: Totals | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Snapshot:
     """Everything that /metrics and /readyz tell."""
 
     evaluations: Mapping[EvaluationKey, Evaluation] = field(default_factory=dict)
+    realised: Mapping[EvaluationKey, Evaluation] = field(default_factory=dict)
     models: tuple[ModelStatus, ...] = ()
     partitions: tuple[PartitionStatus, ...] = ()
     rejects: Mapping[tuple[str, str], int] = field(default_factory=dict)

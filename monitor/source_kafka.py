@@ -145,7 +145,7 @@ class KafkaSource:
         self._next_refresh = now + self._config.refresh / 1000
         fresh: dict[Partition, str] = {}
         anew: list[Partition] = []
-        for topic in self._admin.describe_topics(self._config.predictions):
+        for topic in self._admin.describe_topics(self._config.predictions + self._config.labels):
             if topic["error_code"]:
                 self._log.warning("kafka topic not found", topic=topic["name"])
                 self._next_refresh = now + _CONNECT_AGAIN_SECONDS

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from monitor.labelled_panes import LabelledChange
+    from monitor.windows import SeriesKey
+
 _FORMAT = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS positions (topic TEXT, part INTEGER, offset INTEGER, skip INTEGER, topic_id TEXT,
@@ -35,6 +38,8 @@ CREATE TABLE IF NOT EXISTS panes (model TEXT, version TEXT, segment TEXT, step I
   extra INTEGER, counts BLOB, PRIMARY KEY (model, version, segment, step, start));
 CREATE TABLE IF NOT EXISTS ledger (model TEXT, step INTEGER, start INTEGER, document BLOB,
   PRIMARY KEY (model, step, start)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS labelled (model TEXT, version TEXT, segment TEXT, start INTEGER, step INTEGER, counts BLOB,
+  PRIMARY KEY (model, version, segment, start));
 CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, document BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (id TEXT PRIMARY KEY, place INTEGER, document BLOB) WITHOUT ROWID;
 """
@@ -247,6 +252,8 @@ class Store:
                     for start, ranges in starts.items()
                 ],
             )
+        for name, labelled in checkpoint.labelled.items():
+            self._write_labelled(database, name, labelled)
         database.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?)", list(checkpoint.documents.items()))
         for entry in checkpoint.outbox:
             self._places += 1
@@ -255,6 +262,43 @@ class Store:
                 (entry.id, self._places, msgspec.json.encode(entry)),
             )
         database.executemany("DELETE FROM outbox WHERE id = ?", [(entry,) for entry in checkpoint.delivered])
+
+    @staticmethod
+    def _write_labelled(database: sqlite3.Connection, name: str, change: LabelledChange) -> None:
+        one = "DELETE FROM labelled WHERE model = ? AND version = ? AND segment = ?"
+        database.executemany(one, [(name, *key) for key in change.dropped])
+        database.executemany(f"{one} AND start = ?", [(name, *key, start) for key, start in change.gone])
+        if change.before is not None:
+            database.execute("DELETE FROM labelled WHERE model = ? AND start + step <= ?", (name, change.before))
+        database.executemany(
+            "INSERT OR REPLACE INTO labelled VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (name, *key, start, step, zlib.compress(vector.tobytes(), 1))
+                for key, start, step, vector in change.panes
+            ],
+        )
+
+    def labelled_panes(
+        self, model: str, key: SeriesKey, start: int, end: int
+    ) -> list[tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]]:
+        """(start, vector) of the saved panes of a series that begin in [start, end), as of the last checkpoint."""
+        assert self._database is not None
+        rows = self._database.execute(
+            "SELECT start, counts FROM labelled WHERE model = ? AND version = ? AND segment = ? AND start >= ? "
+            "AND start < ?",
+            (model, *key, start, end),
+        )
+        return [(begin, np.frombuffer(zlib.decompress(packed), dtype=np.int64)) for begin, packed in rows]
+
+    def backed_up(self) -> dict[str, bytes]:
+        """The documents of the generation to fall back on; none where there is no such, or it cannot be read."""
+        if not self._previous.exists():
+            return {}
+        try:
+            with closing(sqlite3.connect(f"file:{self._previous}?mode=ro", uri=True)) as database:
+                return dict(database.execute("SELECT name, document FROM documents"))
+        except sqlite3.Error:
+            return {}
 
     def back_up(self) -> None:
         """Keeps the present state as the generation to fall back on should the database be damaged.

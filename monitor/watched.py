@@ -5,24 +5,38 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import numpy as np
 
 from detectors.layout import HIGH, INVALID, NONFINITE
 from monitor.evaluate import Evaluator
+from monitor.extras import make_shape
 from monitor.model_state import changes, mark_saved, restore
+from monitor.performance import Mature, Performance
+from monitor.performance_evaluate import PerformanceEvaluator
 from monitor.routes import ModelRoute
 from monitor.snapshot import ModelStatus
-from monitor.windows import ModelWindows, Shape
+from monitor.windows import ModelWindows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from alerts.evaluation import Evaluation
     from detectors.layout import Counts
     from monitor.clock import Clock
     from monitor.config import ModelSection
+    from monitor.labelled_panes import LabelledChange, PaneReader
+    from monitor.labels import LabelRows
+    from monitor.records import ModelRows, Partition
     from monitor.references import References
     from monitor.saved import ModelChange, SavedModel
     from monitor.windows import Due
+
+    Integers = NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -40,16 +54,70 @@ class WatchedModel:
     Args:
         section: its configuration.
         references: what it is compared with.
+        labelled: labels are read, so that realised performance can be told.
+        folder: the state directory.
+        reader: of saved panes.
     """
 
-    def __init__(self, section: ModelSection, references: References) -> None:
+    def __init__(
+        self, section: ModelSection, references: References, *, labelled: bool, folder: Path, reader: PaneReader
+    ) -> None:
         self.section, self.references = section, references
-        self.windows = ModelWindows(section, [Shape(len(profile.layout.subjects)) for profile in references.profiles])
+        self.name, self.lateness = section.name, section.lateness
+        shapes = [make_shape(section, profile) for profile in references.profiles]
+        self.windows = ModelWindows(section, shapes)
         self.evaluator = Evaluator(section, references, self.windows)
-        self.route = ModelRoute(section, references, with_ids=False)
+        self.performance: Performance | None = None
+        if labelled:
+            folder = folder / "labels" / quote(section.name, safe="")
+            self.performance = Performance(section, references, folder, reader)
+            self._judge_labels = PerformanceEvaluator(section, references, self.performance)
+        self.route = ModelRoute(section, references, with_ids=labelled)
         self.cost = Cost()
         # What was saved before cannot be used and is to be dropped.
         self.fresh = True
+        self.labels_begun_anew = False
+
+    # What `monitor.intake` needs: rows come in, and windows fall due as time goes on.
+
+    @property
+    def longest_step(self) -> int:
+        """By how much the slowest window slides, ms."""
+        return max(window.step for window in self.windows.windows)
+
+    def horizon(self, floor: int) -> int:
+        """As `monitor.windows.ModelWindows.horizon`."""
+        return self.windows.horizon(floor)
+
+    def add(self, rows: ModelRows, clocks: Integers, offsets: Integers, partition: Partition) -> None:
+        """Takes rows of one partition in; a prediction that is there already is not counted again."""
+        if self.performance is not None:
+            fresh = self.performance.add(rows)
+            if not fresh.all():
+                kept = np.flatnonzero(fresh)
+                rows, clocks, offsets = rows.take(kept), clocks[kept], offsets[kept]
+        if len(rows.index):
+            self.windows.add(rows, clocks, offsets, partition)
+
+    def offer(self, labels: LabelRows, clocks: Integers) -> None:
+        """Takes labels in, with their partition's clock at each row."""
+        if self.performance is not None:
+            self.performance.offer(labels, clocks)
+
+    def advance(self, clock: int) -> Iterator[Due | Mature]:
+        """Moves time on, and yields each window that can be judged, in the order in which they could be."""
+        for due in self.windows.advance(clock):
+            if self.performance is not None:
+                yield from self.performance.advance(due.end)
+            yield due
+        if self.performance is not None:
+            yield from self.performance.advance(clock - self.lateness)
+
+    def finish(self, end: int) -> Iterator[Due | Mature]:
+        """The end of a replay: closes every pane, and waits no longer for labels."""
+        yield from self.advance(end + self.lateness)
+        if self.performance is not None:
+            yield from self.performance.advance(end + self.section.labels.max_delay)
 
     def windows_taken_as_independent(self) -> list[str]:
         """Windows whose rows are taken for independent, because neither reference nor burn-in tells otherwise."""
@@ -69,11 +137,17 @@ class WatchedModel:
             document = documents.get(f"burn-in/{place}/{self.section.name}")
             if document is not None:
                 burn_in.restore(document)
+        if self.performance is not None:
+            kept = documents.get(f"performance/{self.section.name}")
+            self.labels_begun_anew = not self.performance.restore(kept)
 
-    def judge(self, due: Due, clock: Clock) -> list[Evaluation]:
+    def judge(self, due: Due | Mature, clock: Clock) -> list[Evaluation]:
         """Judges a window of every series."""
         began = clock.monotonic()
-        evaluations = self.evaluator.judge(self.windows, due)
+        if isinstance(due, Mature):
+            evaluations = self._judge_labels.judge(due, self.lateness)
+        else:
+            evaluations = self.evaluator.judge(self.windows, due)
         self.cost.last_seconds = clock.monotonic() - began
         self.cost.seconds += self.cost.last_seconds
         self.cost.evaluations += len(evaluations)
@@ -89,6 +163,14 @@ class WatchedModel:
         """What the next checkpoint must save."""
         return changes(self.windows, self.references, fresh=self.fresh)
 
+    def labelled(self) -> tuple[LabelledChange, bytes] | None:
+        """What the next checkpoint must save of labels: panes, and a document.
+
+        Raises:
+            StateError: if the files of waiting predictions cannot be written.
+        """
+        return None if self.performance is None else self.performance.change()
+
     def documents(self) -> dict[str, bytes]:
         """What the next checkpoint must save beside it."""
         return {
@@ -103,6 +185,8 @@ class WatchedModel:
         self.fresh = False
         for burn_in in self.evaluator.baseline.burn_ins.values():
             burn_in.changed = False
+        if self.performance is not None:
+            self.performance.mark_saved()
 
     def status(self) -> ModelStatus:
         """What the daemon shows of the model."""
@@ -126,5 +210,6 @@ class WatchedModel:
             evaluations=self.cost.evaluations,
             evaluation_seconds=self.cost.seconds,
             last_evaluation_seconds=self.cost.last_seconds,
-            nbytes=windows.nbytes,
+            nbytes=windows.nbytes + (0 if self.performance is None else self.performance.panes.nbytes),
+            labels=None if self.performance is None else self.performance.totals(),
         )

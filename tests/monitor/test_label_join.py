@@ -89,14 +89,14 @@ class Oracle:
         return first if old is None else "corrected"
 
 
-IDS = st.integers(0, 7)
-TIMES = st.integers(0, 400)
-PREDICTIONS = st.tuples(st.just("p"), IDS, st.integers(-90, 30))
-LABELS = st.tuples(st.just("l"), IDS, st.integers(-90, 120), st.sampled_from([1.0, 2.0, 3.0]))
-# Times of rows stand relative to the watermark, so that most of them matter.
-EVENTS = st.lists(
-    st.one_of(PREDICTIONS, LABELS, PREDICTIONS, LABELS, st.tuples(st.just("w"), st.integers(0, 40))), max_size=70
+# Times of rows stand relative to the watermark and in steps of 5, so that most of them matter and many are at an edge.
+IDS = st.integers(0, 4)
+PREDICTIONS = st.tuples(st.just("p"), IDS, st.integers(-18, 6).map(lambda steps: 5 * steps))
+LABELS = st.tuples(
+    st.just("l"), IDS, st.integers(-18, 24).map(lambda steps: 5 * steps), st.sampled_from([1.0, 2.0, 3.0])
 )
+MOVES = st.tuples(st.just("w"), st.sampled_from([0, 5, 5, 10, 15, 25, 40]))
+EVENTS = st.lists(st.one_of(PREDICTIONS, LABELS, PREDICTIONS, LABELS, MOVES), max_size=70)
 # After each event: go on in the same batch, end the batch, save, prepare without saving, crash after preparing, crash.
 ENDS = st.sampled_from(["on"] * 6 + ["batch"] * 3 + ["save", "prepare", "crash prepared", "crash"])
 
@@ -279,6 +279,24 @@ def test_a_late_label_is_told_from_one_whose_prediction_was_never_seen(join: Lab
     join.advance(101 + 2 * RETENTION)
     assert _outcome(join, "a", 160, 0.0) == "early"
     assert _outcome(join, "c", 150, 0.0) == "unknown"
+
+
+def test_an_id_that_is_used_again_has_nothing_of_its_former_label(join: LabelJoin) -> None:
+    # The label was held until its prediction came and was known far later than that one is remembered.
+    assert _outcome(join, "a", 200, 1.0) == "early"
+    join.prepare()
+    join.add_predictions(["a"], _times([100]), _scores([0.7]))
+    join.advance(101 + 2 * RETENTION)
+    assert _outcome(join, "a", 170, 2.0) == "early"
+    assert _outcome(join, "a", 170, 2.0) == "duplicate"
+    assert _outcome(join, "a", 165, 1.0) == "outdated"
+    join.advance(171 + RETENTION)
+    assert join.counts["unknown"] == 1
+    join.advance(201 + RETENTION)
+    assert join.counts["unknown"] == 1
+    again = join.add_predictions(["a"], _times([260]), _scores([0.7]))
+    assert again.new.all()
+    assert not len(again.pairs.times)
 
 
 def test_expired_predictions_keep_only_their_keys_on_disk(tmp_path: Path) -> None:

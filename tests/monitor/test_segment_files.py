@@ -156,6 +156,16 @@ def test_files_taken_out_are_those_wholly_older(tmp_path: Path) -> None:
     assert len(_names(tmp_path)) == 1
 
 
+def test_a_file_taken_out_after_preparing_is_still_the_saved_manifests(tmp_path: Path) -> None:
+    store = _loaded(tmp_path)
+    _add(store, [1], [10], [0.5])
+    manifest = store.prepare()
+    store.protect(None)
+    store.take_before(11)
+    store.saved()
+    assert set(_found(_loaded(tmp_path, manifest), [1])) == {1}
+
+
 def test_keys_are_listed_by_a_field(tmp_path: Path) -> None:
     store = _loaded(tmp_path, tiers=None)
     payload = np.zeros(3, PAYLOAD)

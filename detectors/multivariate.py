@@ -1,0 +1,305 @@
+"""Drift of several features together, from sums alone: what breaks when every feature by itself looks as ever.
+
+Three statistics: the mean reconstruction error of principal components (as NannyML has it), the maximum mean
+discrepancy of a kernel by random Fourier features, and the greatest change of a correlation. `detectors.vectors` makes
+the points, this module fits the model and counts, `detectors.multivariate_judge` decides.
+
+Points are rounded to multiples of 2^-12 and projections to multiples of about 2^-35, so that every product and sum of them is
+exact in float64, whatever the order: panes add up to the same integers in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.dispersion import MIN_BLOCKS
+from detectors.kernel_mean import COSINE_UNIT, MOST_ROWS, draw_frequencies, unpacked, waves
+from detectors.multivariate_dispersion import Spread, measure_spread
+from detectors.performance.fixed import joined, split
+
+VARIANCE_KEPT = 0.65
+"""Share of the variance that the principal components keep; NannyML's default."""
+FREQUENCIES = 64
+MAX_PAIRED = 64
+"""Most coordinates whose correlations are watched."""
+UNIT = 4096.0
+"""Steps of a coordinate per reference standard deviation."""
+LIMIT = 8.0
+"""Coordinates are cut at so many reference standard deviations."""
+_TURN_BITS = 16
+_MOMENT_ROWS = 10_000
+_REFERENCE_PARTS = 20
+_HEAD = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Multivariate:
+    """A fitted model. It holds no row of the reference.
+
+    Attributes:
+        projection: float64[F, k + 1], the principal components and, last, the reference's mean point.
+        frequencies: float64[F, D], in steps of 2^-16 turn per unit; whole numbers.
+        paired: int64[C], coordinates whose correlations are watched, in increasing order; empty for none.
+        masks: int64[C], number of the source of each (0 to G − 1): coordinates of one source are missing together.
+        reference: int64[P], the counters of the reference itself.
+        apart: int64[P], the counters of the part of the reference that the principal components were not made from:
+            the rows that they were made from lie nearer to them than any others.
+        spread: how much windows vary by chance.
+        blocks: how many windows of the reference that rests on; 0 if rows were taken for independent.
+    """
+
+    projection: NDArray[np.float64]
+    frequencies: NDArray[np.float64]
+    paired: NDArray[np.int64]
+    masks: NDArray[np.int64]
+    reference: NDArray[np.int64]
+    apart: NDArray[np.int64]
+    spread: Spread
+    blocks: int
+
+    @property
+    def width(self) -> int:
+        """P, the number of counters: 6 + 2 D + G (G + 1)/2 + C + C (C + 1)/2."""
+        return int(_ends(self)[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Counters by name; N = C (C − 1)/2 pairs of coordinates in the order of `numpy.triu_indices`.
+
+    Attributes:
+        rows: float64[...], rows that took part.
+        left_out: float64[...], rows without any coordinate (an embedding of the wrong length or not finite).
+        error: float64[..., 2], Σe and Σe², e the reconstruction error.
+        features: float64[..., 2 D], mean Fourier features, cosines first; the squares of all sum to at most 1.
+        worth: float64[..., N], rows that hold both coordinates.
+        correlation: float64[..., N]; NaN where it is not defined.
+        held: float64[..., C], rows that hold the coordinate.
+        mean: float64[..., C], mean of the coordinate.
+    """
+
+    rows: NDArray[np.float64]
+    left_out: NDArray[np.float64]
+    error: NDArray[np.float64]
+    features: NDArray[np.float64]
+    worth: NDArray[np.float64]
+    correlation: NDArray[np.float64]
+    held: NDArray[np.float64]
+    mean: NDArray[np.float64]
+
+
+def fit(
+    vectors: NDArray[np.float64],
+    blocks: NDArray[np.int64] | None = None,
+    *,
+    sources: NDArray[np.int64] | None = None,
+    correlations: bool = True,
+    frequencies: int = FREQUENCIES,
+    seed: int = 1,
+) -> Multivariate:
+    """The model of a reference.
+
+    Args:
+        vectors: float64[m, F], m ≥ 2, NaN where missing (taken for the mean); rows without any coordinate are left out.
+        blocks: int64[m] ≥ 0, number of the block of the reference, each as long as a window, that a row lies in; None
+            when the reference has no times: its rows are then taken for independent.
+        sources: int64[F], which coordinates come from one feature and are missing together; None: all from their own.
+            Correlations of coordinates of one feature are not watched.
+        correlations: False for embeddings, whose coordinates have no meaning of their own.
+        frequencies: D.
+        seed: of the frequencies.
+
+    Raises:
+        ValueError: for fewer than 2 rows with any coordinate, or for no coordinate at all.
+    """
+    present = ~np.isnan(vectors).all(axis=1)
+    if vectors.shape[1] == 0 or present.sum() < 2:
+        raise ValueError("a multivariate model needs at least two rows with coordinates")
+    rows, sources = vectors[present], np.arange(vectors.shape[1]) if sources is None else sources
+    whole = _whole(rows) / UNIT
+    apart = _apart(len(rows), None if blocks is None else blocks[present])
+    drawn = np.rint(draw_frequencies(whole, sources, frequencies, seed) / (2 * np.pi) * 2.0**_TURN_BITS)
+    paired = _most_correlated(whole) if correlations else np.zeros(0, dtype=np.int64)
+    _, masks = np.unique(sources[paired], return_inverse=True)
+    empty, none = Spread(*(np.zeros(0),) * 5, 1.0, *(np.zeros(0),) * 4), np.zeros(0, np.int64)
+    bare = Multivariate(_components(whole[~apart]), drawn, paired, masks.astype(np.int64), none, none, empty, 0)
+    parts = count_multivariate(bare, rows, apart.astype(np.int64), 2)
+    known = replace(bare, reference=parts.sum(axis=0), apart=parts[1])
+    some = np.linspace(0, len(rows) - 1, min(len(rows), _MOMENT_ROWS)).astype(np.int64)
+    points = _whole(rows[some])
+    by_block = error_blocks = None
+    if blocks is not None:
+        by_block = sums(known, count_multivariate(known, vectors, blocks, int(blocks.max()) + 1))
+        own = blocks[present]
+        error_blocks = sums(known, count_multivariate(known, rows[apart], own[apart], int(blocks.max()) + 1))
+    first, second = np.triu_indices(len(paired), 1)
+    spread, used = measure_spread(
+        sums(known, known.reference),
+        sums(known, known.apart),
+        by_block,
+        error_blocks,
+        unpacked(waves(points, drawn)) / COSINE_UNIT / np.sqrt(frequencies),
+        _errors(known.projection, points[apart[some]]),
+        np.where(np.isnan(rows[some][:, paired]), np.nan, points[:, paired] / UNIT),
+        masks[first] == masks[second],
+    )
+    return replace(known, spread=spread, blocks=used if used >= MIN_BLOCKS else 0)
+
+
+def _apart(rows: int, blocks: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+    """Every other block, or every other twentieth of the rows where there are no blocks: neighbours are alike."""
+    part = np.arange(rows) * min(_REFERENCE_PARTS, rows) // rows
+    if blocks is not None and len(np.unique(blocks)) > 1:
+        part = np.unique(blocks, return_inverse=True)[1]
+    found: NDArray[np.bool_] = part % 2 == 1
+    return found
+
+
+def count_multivariate(
+    model: Multivariate, vectors: NDArray[np.float64], groups: NDArray[np.int64], size: int
+) -> NDArray[np.int64]:
+    """Counters of rows by group; those of two sets of rows add up to those of their union, exactly.
+
+    Args:
+        model: as fitted.
+        vectors: float64[n, F], NaN where missing; rows without any coordinate are counted apart.
+        groups: int64[n], 0 to ``size`` − 1, such as the pane.
+        size: number of groups.
+
+    Returns:
+        int64[size, P].
+    """
+    total = np.zeros((size, model.width), dtype=np.int64)
+    for start in range(0, len(vectors), MOST_ROWS):  # packed waves allow no more at once
+        stop = start + MOST_ROWS
+        _add(model, vectors[start:stop], groups[start:stop], total)
+    return total
+
+
+def _add(
+    model: Multivariate, vectors: NDArray[np.float64], groups: NDArray[np.int64], total: NDArray[np.int64]
+) -> None:
+    gone = np.asarray(np.isnan(vectors).all(axis=1))
+    if len(groups) > 1 and (np.diff(groups) < 0).any():
+        order = np.argsort(groups, kind="stable")
+        vectors, groups, gone = vectors[order], groups[order], gone[order]
+    total[:, 1] += np.bincount(groups[gone], minlength=len(total))
+    if gone.any():
+        vectors, groups = vectors[~gone], groups[~gone]
+    if not len(groups):
+        return
+    total[:, 0] += np.bincount(groups, minlength=len(total))
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    held = groups[starts]
+    points = _whole(vectors)
+    errors = _errors(model.projection, points)
+    head, fourier, pairs, means, products = _ends(model)
+    halves = split(np.stack([errors, errors**2], axis=1)).reshape(-1, 4)
+    total[held, 2:head] += np.add.reduceat(halves, starts, axis=0)
+    total[held, head:fourier] += unpacked(np.add.reduceat(waves(points, model.frequencies), starts, axis=0))
+    if not len(model.paired):
+        return
+    total[held, pairs:means] += np.add.reduceat(points[:, model.paired], starts, axis=0).astype(np.int64)
+    chosen = points[:, model.paired]
+    first = np.unique(model.masks, return_index=True)[1]
+    valid = ~np.isnan(vectors[:, model.paired[first]])
+    whole = bool(valid.all())
+    mask = valid.astype(np.float64)
+    upper, lower = np.triu_indices(len(first)), np.triu_indices(len(model.paired))
+    # Whole numbers: matrix products are exact. A loop over groups, because each product is one call of BLAS.
+    for group, start, stop in zip(held.tolist(), starts.tolist(), [*starts[1:].tolist(), len(groups)], strict=True):
+        part = chosen[start:stop]
+        product = part.T @ part
+        total[group, means:products] += product[lower].astype(np.int64)
+        if whole:
+            total[group, fourier:pairs] += stop - start
+        else:
+            both = mask[start:stop].T @ mask[start:stop]
+            total[group, fourier:pairs] += both[upper].astype(np.int64)
+
+
+def sums(model: Multivariate, counts: NDArray[np.int64]) -> Sums:
+    """What counters int64[..., P] stand for."""
+    head, fourier, pairs, means, products = _ends(model)
+    rows = counts[..., 0].astype(np.float64)
+    error = np.stack([joined(counts[..., 2:4]), joined(counts[..., 4:6])], axis=-1)
+    size = len(model.paired)
+    sources = int(model.masks.max(initial=-1)) + 1
+    first, second = np.triu_indices(size, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = COSINE_UNIT * np.sqrt(model.frequencies.shape[1])
+        features = counts[..., head:fourier] / rows[..., None] / scale
+        valid = _square(counts[..., fourier:pairs], sources)[..., model.masks, :][..., :, model.masks]
+        product = _square(counts[..., means:products], size) / UNIT**2
+        held = np.diagonal(valid, axis1=-2, axis2=-1)
+        mean = counts[..., pairs:means] / UNIT / held
+        spread = np.sqrt(np.maximum(np.diagonal(product, axis1=-2, axis2=-1) / held - mean**2, 0.0))
+        worth = valid[..., first, second]
+        # Means and spreads of all that hold the coordinate; products of those that hold both.
+        covariance = product[..., first, second] / worth - mean[..., first] * mean[..., second]
+        bottom = spread[..., first] * spread[..., second]
+        correlation = np.where(bottom > 1e-9, np.clip(covariance / bottom, -1.0, 1.0), np.nan)
+    return Sums(rows, counts[..., 1].astype(np.float64), error, features, worth, correlation, held, mean)
+
+
+def _square(upper: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    full = np.zeros((*upper.shape[:-1], size, size))
+    first, second = np.triu_indices(size)
+    full[..., first, second] = upper
+    full[..., second, first] = upper
+    return full
+
+
+def _ends(model: Multivariate) -> tuple[int, int, int, int, int]:
+    """Where each part of the counters ends: rows and errors, Fourier features, valid pairs, means, products."""
+    size, sources = len(model.paired), int(model.masks.max(initial=-1)) + 1
+    fourier = _HEAD + 2 * model.frequencies.shape[1]
+    pairs = fourier + sources * (sources + 1) // 2
+    return _HEAD, fourier, pairs, pairs + size, pairs + size + size * (size + 1) // 2
+
+
+def _whole(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Coordinates as whole numbers of 1/`UNIT`, cut at ±`LIMIT`, 0 where missing."""
+    near = np.clip(np.nan_to_num(vectors, nan=0.0, posinf=LIMIT, neginf=-LIMIT), -LIMIT, LIMIT)
+    return np.asarray(np.rint(near * UNIT), dtype=np.float64)
+
+
+def _components(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    centre = points.mean(axis=0)
+    variances, axes = np.linalg.eigh((points - centre).T @ (points - centre))
+    variances, axes = np.maximum(variances[::-1], 0.0), axes[:, ::-1]
+    share = np.cumsum(variances) / max(variances.sum(), 1e-300)
+    kept = min(int(np.searchsorted(share, VARIANCE_KEPT, side="right")) + 1, points.shape[1])
+    step = _step(points.shape[1])
+    projection: NDArray[np.float64] = np.rint(np.column_stack([axes[:, :kept], centre]) / step) * step
+    return projection
+
+
+def _step(coordinates: int) -> float:
+    """As fine as products with points stay below 2^53 in sum (Cauchy & Schwarz): exact in any order."""
+    return float(2.0 ** (np.ceil(np.log2(coordinates) / 2) - 37))
+
+
+def _errors(projection: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64[n], distance of each point from the plane of the principal components through the mean point.
+
+    NannyML's reconstruction error; |x − x̂|² = |x − μ|² − |Vᵀ(x − μ)|², as V has orthonormal columns.
+    """
+    centre = projection[:, -1]
+    scores = (points @ projection) / UNIT
+    along = scores[:, :-1] - centre @ projection[:, :-1]
+    apart = (points**2).sum(axis=1) / UNIT**2 - 2 * scores[:, -1] + centre @ centre
+    return np.sqrt(np.maximum(apart - (along**2).sum(axis=1), 0.0))
+
+
+def _most_correlated(points: NDArray[np.float64]) -> NDArray[np.int64]:
+    if points.shape[1] <= MAX_PAIRED:
+        return np.arange(points.shape[1], dtype=np.int64)
+    centred = points - points.mean(axis=0)
+    spread = np.sqrt((centred**2).sum(axis=0))
+    centred /= np.where(spread > 0, spread, 1.0)
+    strength = np.abs(centred.T @ centred - np.eye(points.shape[1])).max(axis=0)
+    return np.asarray(np.sort(np.argsort(-strength, kind="stable")[:MAX_PAIRED]), dtype=np.int64)

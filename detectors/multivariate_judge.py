@@ -1,0 +1,204 @@
+"""Whether several features together have drifted, and a sentence that says how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from detectors.judge import DRIFTED, INSUFFICIENT, OK
+from detectors.kernel_mean import normal_reach, weighted_chi2_quantile
+from detectors.multivariate import Sums, sums
+from detectors.multivariate_dispersion import fisher_z
+
+if TYPE_CHECKING:
+    from detectors.multivariate import Multivariate
+
+STATISTICS = ("pca_reconstruction", "mmd", "correlation")
+MIN_EFFECTIVE_ROWS = 10.0
+Parts = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The last dimension is that of `STATISTICS`.
+
+    Attributes:
+        value: float64[..., 3]. ``pca_reconstruction``: |mean error / reference mean error − 1|. ``mmd``: the distance
+            of the kernel means, 0 to √2. ``correlation``: the greatest change of a correlation, 0 to 2, among the pairs
+            that have rows enough. NaN where not defined.
+        debiased: the same less what sampling noise alone adds, not below 0.
+        lower, upper: bounds of the effect, each at 1 − alpha.
+        status: uint8[..., 3], `detectors.judge`'s OK, DRIFTED or INSUFFICIENT.
+    """
+
+    value: NDArray[np.float64]
+    debiased: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    status: NDArray[np.uint8]
+
+
+def judge_multivariate(
+    model: Multivariate, counts: NDArray[np.int64], alpha: float, min_effect: float, min_rows: int = 100
+) -> Judged:
+    """Judges windows.
+
+    Args:
+        model: as fitted.
+        counts: int64[..., P].
+        alpha: one-sided error probability of each decision, below .4.
+        min_effect: effect that matters, in the unit of each statistic; 0 asks for any change at all.
+        min_rows: windows with fewer rows are not judged.
+    """
+    seen, held = sums(model, counts), sums(model, model.reference)
+    apart = sums(model, model.apart)
+    parts = [_reconstruction(model, seen, apart, alpha), _mmd(model, seen, held, alpha)]
+    parts.append(_correlation(model, seen, held, alpha))
+    value, debiased, lower, upper = (np.stack([part[place] for part in parts], axis=-1) for place in range(4))
+    with np.errstate(invalid="ignore"):
+        status = np.where((lower >= min_effect) & (lower > 0), DRIFTED, OK).astype(np.uint8)
+    effect = np.array([model.spread.error_effect, _effect(model, held), 1.0])
+    few = (seen.rows < min_rows)[..., None] | (seen.rows[..., None] / effect < MIN_EFFECTIVE_ROWS) | ~np.isfinite(lower)
+    return Judged(value, debiased, lower, upper, np.where(few, np.uint8(INSUFFICIENT), status))
+
+
+def _effect(model: Multivariate, held: Sums) -> float:
+    """Design effect of the mean Fourier features."""
+    return max(float(model.spread.spectrum.sum() / max(1.0 - held.features @ held.features, 1e-9)), 1.0)
+
+
+def _reconstruction(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> Parts:
+    phi, (skewness, kurtosis) = model.spread.error_effect, model.spread.error_shape
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean, before = seen.error[..., 0] / seen.rows, held.error[0] / held.rows
+        own = np.maximum(seen.error[..., 1] / seen.rows - mean**2, 0.0)
+        was = max(float(held.error[1] / held.rows - before**2), 0.0)
+        # What the reference leaves over of almost collinear features is rounding: no scale to measure by.
+        before = before if before > 1e-4 else np.nan
+        error = np.sqrt(np.maximum(own, was) * phi / seen.rows + was * phi / held.rows) / before
+        reach = normal_reach(alpha / 2, skewness, kurtosis, seen.rows / phi)
+        value = np.abs(mean / before - 1)
+        band = np.where(np.isfinite(reach), reach * error, np.nan)
+        return value, np.sqrt(np.maximum(value**2 - error**2, 0.0)), np.maximum(value - band, 0.0), value + band
+
+
+def _mmd(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> Parts:
+    """The length of the mean difference d = δ + ε of Fourier features: |δ| ≥ |d| − |ε| by the triangle inequality.
+
+    |ε|² is about a weighted sum of χ²(1), whose weights are the reference's spectrum; rows of the window that scatter
+    more widely (1 − |mean|², as every row's features have length 1) weigh accordingly more. The same for the two
+    features of each frequency alone: a change that few directions take part in is lost in the noise of all of them.
+    """
+    spread, many = model.spread, len(model.spread.waves)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gaps = seen.features - held.features
+        distance = np.sqrt((gaps**2).sum(axis=-1))
+        own, was = (1 - (part.features**2).sum(axis=-1) for part in (seen, held))
+        wider = np.maximum(own / was, 1.0) if was > 1e-9 else np.ones_like(own)
+        size = wider / seen.rows + 1 / held.rows
+        noise = spread.spectrum.sum() * size
+        reach = np.sqrt(weighted_chi2_quantile(spread.spectrum, alpha / 2) * size)
+        # One frequency: P(|ε|² > 2 λ ln(1/α)) ≤ α for a normal ε in two dimensions; wider for tails that are not.
+        part = alpha / 2 / many
+        tail = normal_reach(part, spread.wave_skewness, spread.wave_kurtosis, seen.rows[..., None]) / -ndtri(part)
+        single = np.hypot(gaps[..., :many], gaps[..., many:])
+        single = single - tail * np.sqrt(spread.waves * 2 * np.log(1 / part) * size[..., None])
+        lower = np.maximum(np.maximum(distance - reach, single.max(axis=-1)), 0.0)
+        return distance, np.sqrt(np.maximum(distance**2 - noise, 0.0)), lower, distance + reach
+
+
+def _correlation(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> Parts:
+    gap, low, high, error = _pair_bounds(model, seen, held, alpha)
+    if not gap.shape[-1]:
+        none = np.full(seen.rows.shape, np.nan)
+        return none, none.copy(), none.copy(), none.copy()
+    judged = np.isfinite(low)
+    lower, upper, value = (np.where(judged, part, -1.0).max(axis=-1) for part in (low, high, gap))
+    # The greatest of N normal numbers is about √(2 ln 2N) standard errors.
+    noise = np.sqrt(2 * np.log(2 * gap.shape[-1])) * error
+    debiased = np.where(judged, np.sqrt(np.maximum(gap**2 - noise**2, 0.0)), -1.0).max(axis=-1)
+    value, debiased, lower, upper = (np.where(part < 0, np.nan, part) for part in (value, debiased, lower, upper))
+    return value, debiased, lower, upper
+
+
+def _pair_bounds(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> Parts:
+    """Change of each correlation without its sign, its bounds and its standard error, float64[..., N] each.
+
+    Intervals by Fisher's z with the variance that the reference's own rows show, which holds for values that are not
+    normal, and with Bonferroni's correction. Bounds are NaN for pairs with too few rows for normal tails.
+    """
+    spread = model.spread
+    watched = max(int(np.isfinite(spread.pair_variance).sum()), 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        worth, was = np.maximum(seen.worth - 3, 0.0) / spread.pair_effect, held.worth / spread.pair_effect
+        error = np.sqrt(spread.pair_variance * (1 / worth + 1 / was))
+        reach = normal_reach(alpha / 2 / watched, spread.pair_skewness, spread.pair_kurtosis, worth)
+        band = np.where(np.isfinite(reach), reach * error, np.nan)
+        now, before = fisher_z(seen.correlation), fisher_z(held.correlation)
+        gap = np.abs(seen.correlation - held.correlation)
+        nearest = np.tanh(before + np.sign(now - before) * np.maximum(np.abs(now - before) - band, 0.0))
+        farthest = np.maximum(
+            np.abs(np.tanh(now + band) - held.correlation), np.abs(np.tanh(now - band) - held.correlation)
+        )
+        low, high = np.abs(nearest - np.tanh(before)), np.maximum(farthest, gap)
+        return gap, low, high, error * (1 - held.correlation**2)
+
+
+def explain_multivariate(model: Multivariate, counts: NDArray[np.int64], names: tuple[str, ...]) -> str:
+    """One sentence on what changed most, for a window that has drifted.
+
+    Args:
+        model: as fitted.
+        counts: int64[P], of one window.
+        names: of the F coordinates.
+    """
+    seen, held = sums(model, counts), sums(model, model.reference)
+    _, low, _, _ = _pair_bounds(model, seen, held, 0.001)
+    proven = np.nan_to_num(low)
+    moved = _shift(model, seen, held)
+    if proven.max(initial=0.0) > 0:
+        place = int(proven.argmax())
+        first, second = (names[int(model.paired[part[place]])] for part in np.triu_indices(len(model.paired), 1))
+        now, before = float(seen.correlation[place]), float(held.correlation[place])
+        others = int((proven > 0).sum()) - 1
+        tail = f", and {others} more pair{'s' * (others > 1)} changed" if others else ""
+        verb = "rose" if now > before else "fell"
+        if before < 0:
+            verb = "went"
+        return f"{first} and {second}: correlation {verb} from {_number(before)} to {_number(now)}{tail}"
+    if moved is not None:
+        place, shift = moved
+        name = names[int(model.paired[place])]
+        side = "up" if shift > 0 else "down"
+        return f"{name} moved {side} by {abs(shift):.2f} reference standard deviations; no single correlation changed"
+    with np.errstate(invalid="ignore", divide="ignore"):
+        apart = sums(model, model.apart)
+        ratio = float(seen.error[0] / seen.rows / (apart.error[0] / apart.rows))
+    fit = (
+        f"{abs(ratio - 1):.0%} {'farther from' if ratio > 1 else 'nearer to'}"
+        if abs(ratio - 1) >= 0.01
+        else "as far from"
+    )
+    which = "features" if len(model.paired) else "embeddings"
+    tail = "than the reference's" if abs(ratio - 1) >= 0.01 else "as the reference's"
+    return f"{which} lie {fit} the reference's principal components {tail}; their joint distribution changed"
+
+
+def _shift(model: Multivariate, seen: Sums, held: Sums) -> tuple[int, float] | None:
+    """The coordinate whose mean moved most, if by more than four standard errors."""
+    if not len(model.paired):
+        return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gap = np.nan_to_num(seen.mean - held.mean)
+        score = np.abs(gap) * np.sqrt(np.where(seen.held > 0, 1 / (1 / seen.held + 1 / held.held), 0.0))
+    place = int(score.argmax())
+    return (place, float(gap[place])) if score[place] > 4 else None
+
+
+def _number(correlation: float) -> str:
+    text = f"{round(correlation, 2) + 0.0:.2f}".replace("-", "−")
+    return text.replace("0.", ".", 1) if abs(correlation) >= 0.005 and "0." in text else text.replace("0.00", "0")

@@ -1,0 +1,245 @@
+"""Performance counts by pane of the prediction's event time: on disk, and coarser with age.
+
+A label may come weeks after its prediction, so panes must be kept for as long; in memory they would cost too much.
+They live in the state's database, are read when a label or a window needs them, and are merged into
+hours after `FINE` and into days after `HOURLY`, only at whole boundaries, so every window sum stays exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.durations import DAY, HOUR
+from monitor.windows import ALL, SeriesKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Counts = NDArray[np.int64]
+FINE = 2 * DAY
+HOURLY = 14 * DAY
+ROWS, LABELLED, AHEAD = 0, 1, 2
+"""A pane's vector: rows, labelled rows, and from the third place on what the scorer counts."""
+_CACHE_BYTES = 64 * 2**20
+
+
+class PaneReader(Protocol):
+    """Where saved panes are read from."""
+
+    def labelled_panes(self, model: str, key: SeriesKey, start: int, end: int) -> list[tuple[int, Counts]]:
+        """(start, vector) of the saved panes of a series that begin in [start, end)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledChange:
+    """What a checkpoint saves: panes as they are now, panes that are gone, series that begin anew.
+
+    Attributes:
+        panes: (series, start, step, vector).
+        gone: (series, start).
+        before: panes that end before this event time are dropped; None for none.
+        dropped: series of which nothing is kept.
+    """
+
+    panes: Sequence[tuple[SeriesKey, int, int, Counts]] = ()
+    gone: Sequence[tuple[SeriesKey, int]] = ()
+    before: int | None = None
+    dropped: Sequence[SeriesKey] = ()
+
+
+@dataclass(slots=True)
+class _Total:
+    step: int
+    rows: int = 0
+    labelled: int = 0
+
+
+@dataclass(slots=True)
+class LabelledPanes:
+    """All panes of one model.
+
+    Attributes:
+        model: its name.
+        base: length of the finest panes, ms.
+        coarsest: panes never get longer than this, so that every window stays a sum of whole panes.
+        reader: of what is saved.
+        series: those that have panes, and the start of the first one of each.
+        totals: pane start → rows and labels of all versions together.
+    """
+
+    model: str
+    base: int
+    coarsest: int
+    reader: PaneReader
+    series: dict[SeriesKey, int] = field(default_factory=dict)
+    totals: dict[int, _Total] = field(default_factory=dict)
+    fine_from: int | None = None
+    hours_from: int | None = None
+    dropped: list[SeriesKey] = field(default_factory=list)
+    _held: dict[tuple[SeriesKey, int], Counts] = field(default_factory=dict)
+    _dirty: set[tuple[SeriesKey, int]] = field(default_factory=set)
+    _gone: set[tuple[SeriesKey, int]] = field(default_factory=set)
+    _complete: dict[SeriesKey, tuple[int, int]] = field(default_factory=dict)
+
+    def pane_starts(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64[n]: the start of the pane that each event time lies in."""
+        starts = times // self.base * self.base
+        if self.fine_from is not None:
+            starts = np.where(times < self.fine_from, times // self._hour * self._hour, starts)
+        if self.hours_from is not None:
+            starts = np.where(times < self.hours_from, times // self._day * self._day, starts)
+        return starts
+
+    @property
+    def _hour(self) -> int:
+        return max(self.base, min(HOUR, self.coarsest))
+
+    @property
+    def _day(self) -> int:
+        return max(self.base, min(DAY, self.coarsest))
+
+    def step_at(self, start: int) -> int:
+        """The length of the pane that begins at a time."""
+        if self.hours_from is not None and start < self.hours_from:
+            return self._day
+        return self._hour if self.fine_from is not None and start < self.fine_from else self.base
+
+    def add(self, key: SeriesKey, starts: NDArray[np.int64], vectors: Counts) -> None:
+        """Adds int64[k, V] to the panes of a series that begin at int64[k] (each once)."""
+        self._read(key, starts)
+        if len(starts):
+            first = int(starts.min())
+            self.series[key] = min(self.series.get(key, first), first)
+        for start, vector in zip(starts.tolist(), vectors, strict=True):
+            name = (key, start)
+            held = self._held.get(name)
+            self._held[name] = vector.copy() if held is None else held + vector
+            self._dirty.add(name)
+            self._gone.discard(name)
+            if key.segment == ALL:
+                total = self.totals.setdefault(start, _Total(self.step_at(start)))
+                total.rows += int(vector[ROWS])
+                total.labelled += int(vector[LABELLED])
+
+    def _read(self, key: SeriesKey, starts: NDArray[np.int64]) -> None:
+        """Brings the saved state of some panes into memory."""
+        if key not in self.series:
+            return
+        wanted = [
+            start for start in starts.tolist() if (key, start) not in self._held and (key, start) not in self._gone
+        ]
+        if wanted:
+            self._load(key, min(wanted), max(wanted) + 1)
+
+    def _load(self, key: SeriesKey, start: int, end: int) -> None:
+        for begin, vector in self.reader.labelled_panes(self.model, key, start, end):
+            if (key, begin) not in self._gone:
+                self._held.setdefault((key, begin), vector)
+
+    def window(self, key: SeriesKey, start: int, end: int) -> Counts | None:
+        """int64[V], the sum of the panes in [start, end); None where the series has none."""
+        known = self._complete.get(key)
+        if known is None or not known[0] <= start <= known[1]:
+            self._load(key, start, end)
+            self._complete[key] = (start, end)
+        elif end > known[1]:
+            self._load(key, known[1], end)
+            self._complete[key] = (known[0], end)
+        starts = [begin for begin in self.totals if start <= begin < end]
+        found = [vector for begin in starts if (vector := self._held.get((key, begin))) is not None]
+        return np.sum(found, axis=0, dtype=np.int64) if found else None
+
+    def coarsen(self, watermark: int) -> None:
+        """Merges what has become old; called at checkpoints, does something once a day of event time."""
+        self.fine_from = self._merge(self.fine_from, (watermark - FINE) // DAY * DAY, self._hour)
+        self.hours_from = self._merge(self.hours_from, (watermark - HOURLY) // DAY * DAY, self._day)
+
+    def _merge(self, done: int | None, until: int, step: int) -> int | None:
+        if not self.totals or (done is not None and until <= done):
+            return done
+        first = min(self.totals) // DAY * DAY if done is None else done
+        if until <= first:
+            return done
+        starts = sorted(start for start, total in self.totals.items() if first <= start < until and total.step < step)
+        for key in list(self.series):
+            if not starts:
+                break
+            self._load(key, starts[0], starts[-1] + 1)
+            for start in starts:
+                vector = self._held.pop((key, start), None)
+                if vector is None:
+                    continue
+                target = (key, start // step * step)
+                self._dirty.discard((key, start))
+                self._gone.add((key, start))
+                held = self._held.get(target) if target != (key, start) else None
+                self._held[target] = vector if held is None else held + vector
+                self._dirty.add(target)
+                self._gone.discard(target)
+        merged: dict[int, _Total] = {}
+        for start in starts:
+            total = self.totals.pop(start)
+            into = merged.setdefault(start // step * step, _Total(step))
+            into.rows += total.rows
+            into.labelled += total.labelled
+        self.totals |= merged
+        self._complete.clear()
+        return until
+
+    def drop(self, key: SeriesKey) -> None:
+        """Forgets a series: its counts were made by another reference."""
+        self.series.pop(key, None)
+        for name in [name for name in self._held if name[0] == key]:
+            del self._held[name]
+            self._dirty.discard(name)
+        self.dropped.append(key)
+
+    def expire(self, before: int) -> None:
+        """Drops panes that end before an event time."""
+        for start in [start for start, total in self.totals.items() if start + total.step <= before]:
+            del self.totals[start]
+        for name in [name for name in self._held if name[1] + self.step_at(name[1]) <= before]:
+            del self._held[name]
+            self._dirty.discard(name)
+
+    def change(self, before: int | None) -> LabelledChange:
+        """What the next checkpoint must save."""
+        panes = [(key, start, self.step_at(start), self._held[key, start]) for key, start in sorted(self._dirty)]
+        return LabelledChange(panes, sorted(self._gone), before, tuple(self.dropped))
+
+    def mark_saved(self) -> None:
+        """What `change` told has been saved; what memory cannot hold is let go."""
+        self._dirty.clear()
+        self._gone.clear()
+        self.dropped.clear()
+        size = sum(vector.nbytes for vector in self._held.values())
+        if size > _CACHE_BYTES:
+            self._held.clear()
+            self._complete.clear()
+
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Starts, ends, rows and labels, int64[P] each, of all panes in order, all versions together."""
+        starts = np.array(sorted(self.totals), dtype=np.int64)
+        held = [self.totals[start] for start in starts.tolist()]
+        ends = starts + np.array([total.step for total in held], dtype=np.int64)
+        rows = np.array([total.rows for total in held], dtype=np.int64)
+        return starts, ends, rows, np.array([total.labelled for total in held], dtype=np.int64)
+
+    def saved_totals(self) -> Mapping[int, tuple[int, int, int]]:
+        """Pane start → (step, rows, labelled), to be saved beside the panes."""
+        return {start: (total.step, total.rows, total.labelled) for start, total in self.totals.items()}
+
+    def restore(self, totals: Mapping[int, tuple[int, int, int]], series: Iterable[tuple[SeriesKey, int]]) -> None:
+        """Goes on from a checkpoint."""
+        self.totals = {start: _Total(*found) for start, found in totals.items()}
+        self.series = dict(series)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return sum(vector.nbytes for vector in self._held.values())

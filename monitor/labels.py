@@ -1,0 +1,132 @@
+"""Label records → rows that can be joined to predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.categories import canonical
+from monitor.encoder import to_numbers
+from monitor.outputs import hash_lists
+from monitor.scoring import MAX_RELEVANT
+
+if TYPE_CHECKING:
+    from monitor.config import ModelSection
+    from monitor.decoder import RawColumns
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRows:
+    """The labels of one model in a chunk.
+
+    Attributes:
+        index: int64[n], increasing: which rows of the chunk these are.
+        times: int64[n], when each was known, epoch ms.
+        ids: raw prediction ids.
+        values: [n], structured as `monitor.scoring.Scorer.label_type` says; a class is its number.
+    """
+
+    model: str
+    index: NDArray[np.int64]
+    times: NDArray[np.int64]
+    ids: Sequence[object]
+    values: NDArray[np.void]
+
+    def take(self, part: slice) -> LabelRows:
+        """Some of the rows."""
+        return LabelRows(self.model, self.index[part], self.times[part], self.ids[part], self.values[part])
+
+    def between(self, first: int, stop: int) -> LabelRows:
+        """The rows whose chunk index lies in [first, stop)."""
+        low, high = self.index.searchsorted([first, stop])
+        return self.take(slice(int(low), int(high)))
+
+
+class LabelRoute:
+    """Where the labels of one model stand in a record.
+
+    Args:
+        model: its configuration.
+        classes: canonical names of all classes of all references; None where labels are numbers or lists.
+        label_type: fields of a label.
+    """
+
+    def __init__(self, model: ModelSection, classes: tuple[str, ...] | None, label_type: list[tuple[str, str]]) -> None:
+        columns, labels = model.columns, model.labels
+        self.name, self.model = model.name, columns.model
+        self.timestamp = labels.timestamp or columns.timestamp
+        self._id, self._label = str(labels.id or columns.id), str(labels.label or columns.label)
+        self._task, self._classes, self._type = model.task, classes, np.dtype(label_type)
+
+    def kinds(self) -> dict[str, str]:
+        """Every path that is read → its kind for `monitor.decoder`."""
+        kinds = {path: "any" for path in (self._id, self._label, self.model) if path is not None}
+        return kinds | {self.timestamp: "time"}
+
+    def rows(self, raw: RawColumns, times: NDArray[np.int64], index: NDArray[np.int64]) -> tuple[LabelRows, list[int]]:
+        """The labels at some rows of a chunk, and which of these rows hold none that can be used."""
+        values = [raw.columns[self._label][row] for row in index.tolist()]
+        found = np.zeros(len(values), dtype=self._type)
+        if self._task == "ranking":
+            usable = _relevant(values, found)
+        else:
+            numbers = _class_numbers(values, self._classes) if self._classes is not None else _numbers(values)
+            usable = np.isfinite(numbers)
+            found["value"] = numbers
+        kept = index[usable]
+        ids = raw.columns[self._id]
+        rows = LabelRows(self.name, kept, times[kept], [ids[row] for row in kept.tolist()], found[usable])
+        return rows, index[~usable].tolist()
+
+
+def _numbers(values: Sequence[object]) -> NDArray[np.float64]:
+    numbers, _ = to_numbers(values)
+    return numbers
+
+
+def _class_numbers(values: Sequence[object], classes: tuple[str, ...]) -> NDArray[np.float64]:
+    """float64[n]: the number of each class; NaN for a missing one, for no class at all and for one nobody knows."""
+    binary = classes[0] == "other" and len(classes) == 2
+    known: dict[object, float] = {}
+    out = np.full(len(values), np.nan)
+    for row, value in enumerate(values):
+        try:
+            number = known.get(value)
+            if number is None:
+                text = canonical(value)
+                strange = 0.0 if binary and text is not None else np.nan
+                number = known[value] = float(classes.index(text)) if text in classes else strange
+        except TypeError:
+            continue
+        out[row] = number
+    return out
+
+
+def _relevant(values: Sequence[object], found: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Fills in relevant items and their gains: a list of items, or an object of item → gain."""
+    lists: list[list[object]] = []
+    usable = np.zeros(len(values), dtype=np.bool_)
+    gains = np.zeros((len(values), MAX_RELEVANT))
+    for row, value in enumerate(values):
+        items: list[object] = []
+        if isinstance(value, dict):
+            best = sorted(
+                ((item, gain) for item, gain in value.items() if isinstance(gain, int | float)),
+                key=lambda pair: -float(pair[1]),
+            )[:MAX_RELEVANT]
+            items = [item for item, _ in best]
+            gains[row, : len(best)] = [float(gain) for _, gain in best]
+            usable[row] = True
+        elif isinstance(value, list | tuple):
+            items = list(value)[:MAX_RELEVANT]
+            gains[row, : len(items)] = 1.0
+            usable[row] = True
+        lists.append(items)
+    hashes = hash_lists(lists, MAX_RELEVANT)
+    for place in range(MAX_RELEVANT):
+        found[f"item{place}"], found[f"gain{place}"] = hashes[:, place], gains[:, place]
+    return usable

@@ -1,0 +1,405 @@
+"""The performance of one model: predictions wait for their labels, labels are credited to the panes of predictions.
+
+Everything happens at ticks of event time. A label is taken in at the first tick that its partition's clock has reached,
+and windows are judged at ticks, so what was judged, and on which labels, is a function of the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from monitor.durations import DAY, parse_duration
+from monitor.label_join import LabelJoin, Outcome
+from monitor.labelled_panes import LABELLED, ROWS, LabelledPanes
+from monitor.labels import LabelRows
+from monitor.pyramid import Window, window_step
+from monitor.windows import ALL, OVERFLOW, SeriesKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from monitor.config import ModelSection
+    from monitor.label_join import Pairs
+    from monitor.labelled_panes import LabelledChange, PaneReader
+    from monitor.records import ModelRows
+    from monitor.references import References
+    from monitor.scoring import Scorer
+
+    Integers = NDArray[np.int64]
+
+_NEVER = -(2**62)
+_LEARN_FROM_MS = 60 * DAY
+"""How far back the share of labels that come in the end is learned from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mature:
+    """A window whose labels have come, as far as they will: [start, end), judged at ``at`` (epoch ms of event time)."""
+
+    window: Window
+    start: int
+    end: int
+    at: int
+
+
+@dataclass(slots=True)
+class _Waiting:
+    tick: int
+    rows: LabelRows
+
+
+class _Saved(msgspec.Struct):
+    dtype: str
+    prints: dict[str, str]
+    names: list[tuple[str, str]]
+    series: list[tuple[str, str, int]]
+    totals: dict[int, tuple[int, int, int]]
+    judged: dict[str, int]
+    tick: int
+    fine_from: int | None
+    hours_from: int | None
+    manifest: bytes
+    waiting: list[tuple[int, list[object], bytes, bytes]]
+    delays: list[int]
+
+
+@dataclass(slots=True)
+class Totals:
+    """What is shown of a model's labels."""
+
+    outcomes: dict[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    lost: int = 0
+    nbytes: int = 0
+
+
+class Performance:
+    """Performance of one model.
+
+    Args:
+        model: its configuration, with labels.
+        references: what its versions are compared with.
+        folder: for the predictions that wait.
+        reader: of saved panes.
+    """
+
+    def __init__(self, model: ModelSection, references: References, folder: Path, reader: PaneReader) -> None:
+        self._model, self._references = model, references
+        profiles = [profile.performance for profile in references.profiles]
+        self.scorers: list[Scorer] = [profile.scorer for profile in profiles]
+        fields = {name: kind for scorer in self.scorers for name, kind in scorer.prediction_type}
+        places = [(f"series{place}", "<i4") for place in range(1 + len(model.segments))]
+        self._type = np.dtype([("profile", "<i2"), *places, *fields.items()])
+        self._label_type = np.dtype(self.scorers[0].label_type)
+        # Labels carry the numbers of these classes; each profile has numbers of its own.
+        self.classes = _all_classes([profile.classes for profile in profiles])
+        self._numbers = [_translation(self.classes, profile.classes) for profile in profiles]
+        self.windows = tuple(
+            Window(name, length, window_step(length, model.pane))
+            for name, length in sorted(
+                ((name, parse_duration(name)) for name in model.performance_windows), key=lambda item: item[1]
+            )
+        )
+        self.tick_ms = min(window.step for window in self.windows)
+        self._folder, self._reader = folder, reader
+        self._join = self._new_join()
+        self.panes = self._new_panes()
+        self._names: dict[SeriesKey, int] = {}
+        self._waiting: list[_Waiting] = []
+        self.judged: dict[str, int] = {}
+        self._tick = _NEVER
+        self._watermark: int | None = None
+        self.lost = 0
+        self.delays = np.zeros(64, dtype=np.int64)
+
+    def _new_join(self) -> LabelJoin:
+        labels = self._model.labels
+        return LabelJoin(
+            self._folder, self._type, self._label_type, retention_ms=labels.retention_ms, sample=labels.sample
+        )
+
+    def _new_panes(self) -> LabelledPanes:
+        shortest = self.windows[0].length
+        coarsest = max(step for step in (self.tick_ms, *_steps(self.tick_ms)) if shortest % step == 0)
+        return LabelledPanes(self._model.name, self.tick_ms, coarsest, self._reader)
+
+    # Predictions and labels come in.
+
+    def add(self, rows: ModelRows) -> NDArray[np.bool_]:
+        """Takes predictions in; bool[n] of those that are not there already."""
+        outputs = rows.outputs
+        assert outputs is not None
+        assert outputs.ids is not None
+        payload = np.zeros(len(rows.index), dtype=self._type)
+        payload["profile"] = rows.profile
+        payload["series0"] = self._numbered(rows.versions, None)
+        for place, labels in enumerate(rows.segments):
+            payload[f"series{place + 1}"] = self._numbered(rows.versions, labels)
+        scorer = self.scorers[rows.profile]
+        scorer.keep(outputs, payload)
+        found = self._join.add_predictions(outputs.ids, rows.times, payload)
+        new = np.flatnonzero(found.new)
+        if len(new):
+            self._count_rows(rows.take(new), payload[new], scorer)
+        self._credit(found.pairs)
+        return np.asarray(found.outcomes != Outcome.DUPLICATE_PREDICTION)
+
+    def _numbered(self, versions: NDArray[np.object_], labels: NDArray[np.object_] | None) -> Integers:
+        """int64[n]: the number of each row's series, −1 where it has none."""
+        out = np.full(len(versions), -1, dtype=np.int64)
+        segments = [ALL] * len(versions) if labels is None else labels.tolist()
+        for row, (version, segment) in enumerate(zip(versions.tolist(), segments, strict=True)):
+            if segment is None:
+                continue
+            key = SeriesKey(version, segment)
+            number = self._names.get(key)
+            if number is None:
+                if len(self._names) >= self._model.max_series:
+                    key = SeriesKey(OVERFLOW, ALL)
+                number = self._names.setdefault(key, len(self._names))
+            out[row] = number
+        return out
+
+    def _count_rows(self, rows: ModelRows, payload: NDArray[np.void], scorer: Scorer) -> None:
+        starts = self.panes.pane_starts(rows.times)
+
+        def count(held: Integers, groups: Integers, size: int) -> Integers:
+            vectors = np.zeros((size, 2 + scorer.width + scorer.estimated_width), dtype=np.int64)
+            vectors[:, ROWS] = np.bincount(groups, minlength=size)
+            if scorer.estimates:
+                vectors[:, 2 + scorer.width :] = scorer.estimated(rows.take(held), groups, size)
+            return vectors
+
+        for column in self._columns:
+            self._add_groups(payload[column], starts, count)
+
+    @property
+    def _columns(self) -> list[str]:
+        return [f"series{place}" for place in range(1 + len(self._model.segments))]
+
+    def _add_groups(
+        self, series: Integers, starts: Integers, count: Callable[[Integers, Integers, int], Integers]
+    ) -> None:
+        held = np.flatnonzero(series >= 0)
+        if not len(held):
+            return
+        keys, place = np.unique(np.stack([series[held], starts[held]], axis=1), axis=0, return_inverse=True)
+        vectors = count(held, place.reshape(-1), len(keys))
+        names = list(self._names)
+        for number in np.unique(keys[:, 0]).tolist():
+            mine = keys[:, 0] == number
+            self.panes.add(names[number], keys[mine, 1], vectors[mine])
+
+    def offer(self, labels: LabelRows, clocks: Integers) -> None:
+        """Takes labels in that are to be joined once event time has reached their partition's clock at each row."""
+        ticks = -(-clocks // self.tick_ms) * self.tick_ms
+        edges = np.flatnonzero(np.diff(ticks)) + 1
+        for first, stop in zip([0, *edges.tolist()], [*edges.tolist(), len(ticks)], strict=True):
+            if stop > first:
+                self._waiting.append(_Waiting(int(ticks[first]), labels.take(slice(first, stop))))
+
+    def _join_until(self, tick: int) -> None:
+        due = [waiting.rows for waiting in self._waiting if waiting.tick <= tick]
+        if not due:
+            return
+        self._waiting = [waiting for waiting in self._waiting if waiting.tick > tick]
+        for rows in due:
+            self._credit(self._join.add_labels(rows.ids, rows.times, rows.values).pairs)
+
+    def _credit(self, pairs: Pairs) -> None:
+        """Counts joined pairs in the panes of their predictions; what a corrected label was counted for goes."""
+        if not len(pairs.times):
+            return
+        delays = np.maximum(pairs.delays[~pairs.replaced], 1)
+        self.delays += np.bincount(np.clip(np.log2(delays) * 2, 0, 63).astype(np.int64), minlength=64)
+        for place in range(len(self.scorers)):
+            mine = np.flatnonzero(pairs.predictions["profile"] == place)
+            if len(mine):
+                self._credit_profile(pairs, mine, place)
+
+    def _credit_profile(self, pairs: Pairs, mine: Integers, place: int) -> None:
+        scorer, predictions, replaced = self.scorers[place], pairs.predictions[mine], pairs.replaced[mine]
+        labels, old = (self._own(part[mine], place) for part in (pairs.labels, pairs.old_labels))
+        starts = self.panes.pane_starts(pairs.times[mine])
+
+        def count(held: Integers, groups: Integers, size: int) -> Integers:
+            fresh, back = ~replaced[held], np.flatnonzero(replaced[held])
+            counts = scorer.realised(predictions[held], labels[held], groups, size)
+            if len(back):
+                counts = counts - scorer.realised(predictions[held[back]], old[held[back]], groups[back], size)
+            vectors = np.zeros((size, 2 + scorer.width + scorer.estimated_width), dtype=np.int64)
+            vectors[:, LABELLED] = np.bincount(groups[fresh], minlength=size)
+            vectors[:, 2 : 2 + scorer.width] = counts
+            return vectors
+
+        for column in self._columns:
+            self._add_groups(predictions[column], starts, count)
+
+    def _own(self, labels: NDArray[np.void], place: int) -> NDArray[np.void]:
+        """Labels in the class numbers of one profile."""
+        numbers = self._numbers[place]
+        if numbers is None:
+            return labels
+        translated = labels.copy()
+        translated["value"] = numbers[labels["value"].astype(np.int64)]
+        return translated
+
+    # Time goes on.
+
+    def advance(self, watermark: int) -> Iterator[Mature]:
+        """Yields each window that has become the newest mature one, tick by tick up to the watermark."""
+        until = watermark // self.tick_ms * self.tick_ms
+        while (tick := self._next_tick(until)) is not None:
+            self._tick = tick
+            self._join_until(tick)
+            self._join.advance(tick)
+            yield from self._mature(tick)
+        if until > self._tick:
+            self._tick = until
+            self._join.advance(until)
+        self._watermark = until
+
+    def _next_tick(self, until: int) -> int | None:
+        """The next tick at which anything can happen; a log may be silent for years."""
+        following = self._tick + self.tick_ms if self._tick > _NEVER else _NEVER
+        # A label that comes behind its time is taken in at the next tick.
+        ticks = [max(waiting.tick, following) for waiting in self._waiting]
+        _, ends, _, _ = self.panes.arrays()
+        grown = -(-(ends + self._model.labels.max_delay) // self.tick_ms) * self.tick_ms
+        ticks += grown[grown >= following][:1].tolist()
+        tick = min(ticks, default=None)
+        return tick if tick is not None and tick <= until else None
+
+    def _mature(self, tick: int) -> list[Mature]:
+        labels, settings = self._model.labels, self._model.performance
+        starts, ends, rows, labelled = self.panes.arrays()
+        if not len(starts):
+            return []
+        settled = ends + labels.max_delay <= tick
+        lately = settled & (ends > tick - labels.max_delay - _LEARN_FROM_MS)
+        final = labelled[lately].sum() / rows[lately].sum() if rows[lately].sum() >= settings.min_labels else None
+        row_sums, label_sums = (np.concatenate([[0], np.cumsum(part)]) for part in (rows, labelled))
+        found = []
+        for window in self.windows:
+            first = max(self.judged.get(window.name, _NEVER), int(starts[0]) // window.step * window.step)
+            candidates = np.arange(first + window.step, tick + 1, window.step)
+            begins = candidates - window.length
+            whole = self._on_boundaries(candidates) & self._on_boundaries(begins)
+            low, high = np.searchsorted(starts, begins), np.searchsorted(starts, candidates)
+            within = row_sums[high] - row_sums[low]
+            known = label_sums[high] - label_sums[low]
+            mature = candidates + labels.max_delay <= tick
+            if final is not None:
+                mature |= (known >= settings.min_labels) & (known >= labels.maturity * final * within)
+            ready = candidates[whole & mature & (within > 0)]
+            if len(ready):
+                end = int(ready[-1])
+                self.judged[window.name] = end
+                found.append(Mature(window, end - window.length, end, tick))
+        return found
+
+    def _on_boundaries(self, times: Integers) -> NDArray[np.bool_]:
+        """Whether no pane lies across each time."""
+        return np.asarray(self.panes.pane_starts(times) == times)
+
+    # What is saved and shown.
+
+    def change(self) -> tuple[LabelledChange, bytes]:
+        """Panes and document that the next checkpoint must save.
+
+        Raises:
+            StateError: if the files of waiting predictions cannot be written.
+        """
+        before = None
+        if self._watermark is not None:
+            kept = max(self._model.labels.retention_ms, self._model.labels.max_delay)
+            before = self._watermark - kept - self.windows[-1].length - DAY
+            self.panes.coarsen(self._watermark)
+            self.panes.expire(before)
+        document = _Saved(
+            str(self._type.descr),
+            self._prints(),
+            [(key.version, key.segment) for key in self._names],
+            [(key.version, key.segment, start) for key, start in self.panes.series.items()],
+            dict(self.panes.saved_totals()),
+            self.judged,
+            self._tick,
+            self.panes.fine_from,
+            self.panes.hours_from,
+            self._join.prepare(),
+            [
+                (part.tick, list(part.rows.ids), part.rows.times.tobytes(), part.rows.values.tobytes())
+                for part in self._waiting
+            ],
+            self.delays.tolist(),
+        )
+        return self.panes.change(before), msgspec.msgpack.encode(document)
+
+    def mark_saved(self) -> None:
+        """What `change` told has been saved."""
+        self.panes.mark_saved()
+        self._join.saved()
+
+    def protect(self, document: bytes | None) -> None:
+        """Keeps the files that a backup of the state would need."""
+        self._join.protect(None if document is None else msgspec.msgpack.decode(document, type=_Saved).manifest)
+
+    def _prints(self) -> dict[str, str]:
+        return {key.version: self._print(key.version) for key in self.panes.series}
+
+    def _print(self, version: str) -> str:
+        profile = self._references.of(version)
+        return f"{profile.performance.fingerprint()}/{self.tick_ms}/{self._model.segments}"
+
+    def restore(self, document: bytes | None) -> bool:
+        """Goes on from a checkpoint; False if what was kept cannot be used with this configuration."""
+        saved = None if document is None else msgspec.msgpack.decode(document, type=_Saved)
+        if saved is None or saved.dtype != str(self._type.descr):
+            self._join.load(None)
+            return saved is None
+        self.lost = self._join.load(saved.manifest)
+        self._names = {SeriesKey(*pair): number for number, pair in enumerate(saved.names)}
+        series = [(SeriesKey(version, segment), start) for version, segment, start in saved.series]
+        self.panes.restore(saved.totals, series)
+        self.panes.fine_from, self.panes.hours_from = saved.fine_from, saved.hours_from
+        self.judged, self._tick = dict(saved.judged), saved.tick
+        self.delays = np.array(saved.delays, dtype=np.int64)
+        for tick, ids, times, values in saved.waiting:
+            stamps = np.frombuffer(times, dtype=np.int64)
+            index = np.arange(len(stamps))
+            rows = LabelRows(self._model.name, index, stamps, ids, np.frombuffer(values, dtype=self._label_type))
+            self._waiting.append(_Waiting(tick, rows))
+        for key, _ in series:
+            if saved.prints.get(key.version) != self._print(key.version):
+                self.panes.drop(key)
+        return True
+
+    def totals(self) -> Totals:
+        """What is shown of the labels."""
+        outcomes = dict(self._join.counts)
+        waiting = sum(len(part.rows.index) for part in self._waiting)
+        return Totals(outcomes, waiting, self.lost, self._join.nbytes)
+
+
+def _steps(base: int) -> tuple[int, ...]:
+    hour = 3_600_000
+    return tuple(step for step in (hour, DAY) if step > base and step % base == 0)
+
+
+def _all_classes(each: list[tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    known = [classes for classes in each if classes is not None]
+    return tuple(dict.fromkeys(name for classes in known for name in classes)) if known else None
+
+
+def _translation(everybody: tuple[str, ...] | None, own: tuple[str, ...] | None) -> NDArray[np.float64] | None:
+    """float64: number among all classes → number among those of one profile; None where they are the same."""
+    if everybody is None or own is None or everybody == own:
+        return None
+    return np.array([float(own.index(name)) if name in own else np.nan for name in everybody])

@@ -1,0 +1,101 @@
+"""One mature window of every series, judged by its labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alerts.evaluation import Evaluation
+from detectors.budget import shared
+from monitor.performance_findings import (
+    Held,
+    champion_of,
+    fairness_findings,
+    judged_metrics,
+    realised_findings,
+    segment_findings,
+    version_findings,
+    yardstick,
+)
+from monitor.windows import ALL, OVERFLOW, SeriesKey
+
+if TYPE_CHECKING:
+    from monitor.config import ModelSection
+    from monitor.performance import Mature, Performance
+    from monitor.performance_findings import Yardstick
+    from monitor.references import References
+
+
+class PerformanceEvaluator:
+    """Judges mature windows.
+
+    Args:
+        model: its configuration.
+        references: what its versions are held against.
+        performance: the model's counts.
+    """
+
+    def __init__(self, model: ModelSection, references: References, performance: Performance) -> None:
+        self._model, self._references, self._performance = model, references, performance
+        profile = references.profiles[0]
+        series = 1 + (len(profile.segments) if model.segments else 0)
+        # Every judged metric of every series is a decision; so is its comparison with the champion and with the whole.
+        metrics = len(judged_metrics(model))
+        self.alpha = shared(
+            model.performance.false_alarms_per_30d,
+            decisions=3 * metrics * series,
+            steps_ms=tuple(window.step for window in performance.windows),
+        )
+        self._sticks: dict[tuple[int, int], Yardstick] = {}
+
+    def stick(self, place: int, length: int) -> Yardstick:
+        """What windows of a length are held against, by the place of the profile."""
+        if (place, length) not in self._sticks:
+            profile = self._references.profiles[place].performance
+            self._sticks[place, length] = yardstick(self._model, profile, length, self.alpha)
+        return self._sticks[place, length]
+
+    def judge(self, due: Mature, lateness: int) -> list[Evaluation]:
+        """One evaluation a series that has rows in the window, in the order of their keys."""
+        panes = self._performance.panes
+        held: dict[SeriesKey, Held] = {}
+        for key in sorted(panes.series):
+            vector = panes.window(key, due.start, due.end)
+            if vector is None or key.version == OVERFLOW or not vector[0]:
+                continue
+            profile = self._references.of(key.version).performance
+            held[key] = Held(profile, vector, panes.series[key] > due.start)
+        whole = {key.version: found for key, found in held.items() if key.segment == ALL}
+        champion = champion_of(whole, self._model.performance.champion)
+        evaluations = []
+        for key, found in held.items():
+            stick = self.stick(self._references.place(key.version), due.window.length)
+            findings = realised_findings(found, stick)
+            if key.segment == ALL:
+                mine = {
+                    other.segment: part
+                    for other, part in held.items()
+                    if other.version == key.version and other.segment != ALL
+                }
+                if mine:
+                    findings += segment_findings(found, mine, stick, self.alpha)
+                for column in self._model.performance.protected if self._model.task == "binary" else ():
+                    groups = {name: part for name, part in mine.items() if name.startswith(f"{column}=")}
+                    findings += fairness_findings(column, groups, stick, self.alpha)
+                if champion is not None and champion != key.version:
+                    findings += version_findings(found, whole[champion], champion, stick)
+            evaluations.append(
+                Evaluation(
+                    model=self._model.name,
+                    version=key.version,
+                    segment=key.segment,
+                    window=due.window.name,
+                    start=due.start,
+                    end=due.end,
+                    at=due.at + lateness,
+                    rows=found.rows,
+                    labelled_rows=found.labelled,
+                    findings=findings,
+                    realised=True,
+                )
+            )
+        return evaluations
