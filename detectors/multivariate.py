@@ -4,8 +4,8 @@ Three statistics: the mean reconstruction error of principal components (as Nann
 discrepancy of a kernel by random Fourier features, and the greatest change of a correlation. `detectors.vectors` makes
 the points, this module fits the model and counts, `detectors.multivariate_judge` decides.
 
-Points are rounded to multiples of 2^-12 and projections to multiples of about 2^-35, so that every product and sum of them is
-exact in float64, whatever the order: panes add up to the same integers in any order.
+Points are rounded to multiples of 2^-12 and projections to multiples of about 2^-35, so that every product and sum of
+them is exact in float64, whatever the order: panes add up to the same integers in any order.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def fit(
     drawn = np.rint(draw_frequencies(whole, sources, frequencies, seed) / (2 * np.pi) * 2.0**_TURN_BITS)
     paired = _most_correlated(whole) if correlations else np.zeros(0, dtype=np.int64)
     _, masks = np.unique(sources[paired], return_inverse=True)
-    empty, none = Spread(*(np.zeros(0),) * 5, 1.0, *(np.zeros(0),) * 4), np.zeros(0, np.int64)
+    empty, none = Spread(*(np.zeros(0),) * 6, 1.0, *(np.zeros(0),) * 4), np.zeros(0, np.int64)
     bare = Multivariate(_components(whole[~apart]), drawn, paired, masks.astype(np.int64), none, none, empty, 0)
     parts = count_multivariate(bare, rows, apart.astype(np.int64), 2)
     known = replace(bare, reference=parts.sum(axis=0), apart=parts[1])
@@ -292,7 +292,7 @@ def _errors(projection: NDArray[np.float64], points: NDArray[np.float64]) -> NDA
     scores = (points @ projection) / UNIT
     along = scores[:, :-1] - centre @ projection[:, :-1]
     apart = (points**2).sum(axis=1) / UNIT**2 - 2 * scores[:, -1] + centre @ centre
-    return np.sqrt(np.maximum(apart - (along**2).sum(axis=1), 0.0))
+    return np.asarray(np.sqrt(np.maximum(apart - (along**2).sum(axis=1), 0.0)), dtype=np.float64)
 
 
 def _most_correlated(points: NDArray[np.float64]) -> NDArray[np.int64]:

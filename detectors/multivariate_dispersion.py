@@ -25,6 +25,7 @@ class Spread:
     Attributes:
         spectrum: float64[K], eigenvalues of n times the covariance of a window's mean Fourier features.
         waves: float64[D], the greater eigenvalue of that of each frequency's cosine and sine alone.
+        wave_effect: float64[D] ≥ 1, the design effect that ``waves`` contains.
         wave_skewness, wave_kurtosis: float64[D], the greater of the two of a row's cosine and sine.
         error_shape: float64[2], skewness without its sign and excess kurtosis of a row's reconstruction error.
         error_effect: design effect of the mean reconstruction error, ≥ 1.
@@ -36,6 +37,7 @@ class Spread:
 
     spectrum: NDArray[np.float64]
     waves: NDArray[np.float64]
+    wave_effect: NDArray[np.float64]
     wave_skewness: NDArray[np.float64]
     wave_kurtosis: NDArray[np.float64]
     error_shape: NDArray[np.float64]
@@ -79,7 +81,9 @@ def measure_spread(
     fisher, skewness, kurtosis = _influence(coordinates, held.correlation)
     fisher = np.where(skipped | ~np.isfinite(fisher), np.inf, fisher)
     none = np.ones(len(fisher))
-    spread = Spread(spectrum, waves, by_wave[0], by_wave[1], shape, 1.0, fisher, skewness, kurtosis, none)
+    spread = Spread(
+        spectrum, waves, np.ones(many), by_wave[0], by_wave[1], shape, 1.0, fisher, skewness, kurtosis, none
+    )
     if by_block is None or error_blocks is None:
         return spread, 0
     # Blocks at the ends or in the dead of night hold too few rows to say anything of how windows vary.
@@ -97,12 +101,18 @@ def measure_spread(
     gaps = (by_block.features[used] - held.features) * np.sqrt(rows / (blocks - 1))[:, None]
     cosines, sines = gaps[:, :many], gaps[:, many:]
     own = _greater((cosines**2).sum(axis=0), (sines**2).sum(axis=0), (cosines * sines).sum(axis=0))
+    widened = _spectrum_of_blocks(spectrum, gaps)
+    # Few blocks leave some of many effects too small by chance: none is taken to be less than their mean.
+    common = widened[: len(spectrum)].sum() / max(spectrum.sum(), 1e-300)
+    grown = np.maximum(waves * max(common, 1.0), own * raised)
+    watched = effect[np.isfinite(fisher)]
     return replace(
         spread,
-        spectrum=_spectrum_of_blocks(spectrum, gaps),
-        waves=np.maximum(waves, own * raised),
+        spectrum=widened,
+        waves=grown,
+        wave_effect=np.where(waves > 0, grown / np.where(waves > 0, waves, 1.0), 1.0),
         error_effect=_error_effect(apart, error_blocks, variance),
-        pair_effect=np.maximum(effect * raised, 1.0),
+        pair_effect=np.maximum(effect * raised, max(float(watched.mean()) if watched.size else 1.0, 1.0)),
     ), blocks
 
 

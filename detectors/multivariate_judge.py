@@ -104,7 +104,8 @@ def _mmd(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> Parts:
         reach = np.sqrt(weighted_chi2_quantile(spread.spectrum, alpha / 2) * size)
         # One frequency: P(|ε|² > 2 λ ln(1/α)) ≤ α for a normal ε in two dimensions; wider for tails that are not.
         part = alpha / 2 / many
-        tail = normal_reach(part, spread.wave_skewness, spread.wave_kurtosis, seen.rows[..., None]) / -ndtri(part)
+        worth = seen.rows[..., None] / spread.wave_effect
+        tail = normal_reach(part, spread.wave_skewness, spread.wave_kurtosis, worth) / -ndtri(part)
         single = np.hypot(gaps[..., :many], gaps[..., many:])
         single = single - tail * np.sqrt(spread.waves * 2 * np.log(1 / part) * size[..., None])
         lower = np.maximum(np.maximum(distance - reach, single.max(axis=-1)), 0.0)

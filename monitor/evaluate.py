@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from alerts.evaluation import Evaluation, Finding, OffsetRange
 from detectors.budget import alpha, shared
 from detectors.explain import explain
 from detectors.judge import DRIFTED, INSUFFICIENT, Settings, judge
 from monitor.baseline import Baseline
-from monitor.performance_findings import estimated_findings, judged_metrics, yardstick
+from monitor.performance_findings import each, estimated_findings, judged_metrics, yardstick
 
 if TYPE_CHECKING:
     from alerts.evaluation import Status
@@ -17,11 +19,10 @@ if TYPE_CHECKING:
     from detectors.layout import Counts
     from detectors.reference import Reference
     from monitor.config import ModelSection
-    from monitor.performance_build import PerformanceProfile
-    from monitor.performance_findings import Yardstick
+    from monitor.performance_findings import Metrics, Yardstick
     from monitor.profile import Profile
     from monitor.references import References
-    from monitor.windows import Due, ModelWindows, Series, SeriesKey
+    from monitor.windows import Due, ModelWindows, SeriesKey
 
 _STATUS: dict[int, Status] = {DRIFTED: "drifted", INSUFFICIENT: "insufficient"}
 
@@ -36,7 +37,7 @@ class Evaluator:
     """
 
     def __init__(self, model: ModelSection, references: References, windows: ModelWindows) -> None:
-        self._model, self._section = model.name, model
+        self._model, self._section, self._references = model.name, model, references
         self.baseline = Baseline(model, references)
         first = references.profiles[0]
         series = 1 + (len(first.segments) if model.segments else 0)
@@ -65,11 +66,18 @@ class Evaluator:
             OffsetRange(partition.topic, partition.partition, first, last)
             for partition, (first, last) in sorted(windows.window_offsets(due).items())
         )
-        return [self._evaluation(windows, due, key, windows.series[key], ranges) for key in sorted(windows.series)]
+        estimated = self._estimated(windows, due)
+        return [self._evaluation(windows, due, key, ranges, estimated.get(key)) for key in sorted(windows.series)]
 
     def _evaluation(
-        self, windows: ModelWindows, due: Due, key: SeriesKey, series: Series, ranges: tuple[OffsetRange, ...]
+        self,
+        windows: ModelWindows,
+        due: Due,
+        key: SeriesKey,
+        ranges: tuple[OffsetRange, ...],
+        estimated: tuple[Metrics, Yardstick] | None,
     ) -> Evaluation:
+        series = windows.series[key]
         counts = series.rings[due.window.step].window(due.start, due.end)
         choice = self.baseline.choose(key, series, due, counts)
         judgement = judge(choice.reference, counts, self.settings)
@@ -78,7 +86,8 @@ class Evaluator:
         )
         if any(finding.status == "drifted" for finding in findings):
             self.baseline.flag(choice, series, due)
-        findings += self._estimated(choice.profile.performance, series, due, choice.held_back)
+        if estimated is not None:
+            findings += estimated_findings(*estimated, choice.held_back)
         return Evaluation(
             model=self._model,
             version=key.version,
@@ -93,19 +102,26 @@ class Evaluator:
             offsets=ranges,
         )
 
-    def _estimated(
-        self, performance: PerformanceProfile, series: Series, due: Due, held_back: str
-    ) -> tuple[Finding, ...]:
-        """Performance as it is expected without labels."""
-        scorer, length = performance.scorer, due.window.length
-        ring = series.rings[due.window.step]
-        if not scorer.estimates or not ring.extra.shape[1]:
-            return ()
-        if (id(performance), length) not in self._sticks:
-            self._sticks[id(performance), length] = yardstick(self._section, performance, length, self._alpha)
-        stick = self._sticks[id(performance), length]
-        counts = ring.window_extra(due.start, due.end)[: scorer.estimated_width]
-        return estimated_findings(scorer.estimated_metrics(counts, stick.alpha, stick.phi), stick, held_back)
+    def _estimated(self, windows: ModelWindows, due: Due) -> dict[SeriesKey, tuple[Metrics, Yardstick]]:
+        """Performance of every series as it is expected without labels, those that are counted alike at once."""
+        places: dict[int, list[SeriesKey]] = {}
+        for key, series in windows.series.items():
+            scorer = self._references.profiles[series.profile].performance.scorer
+            if scorer.estimates and series.rings[due.window.step].extra.shape[1]:
+                places.setdefault(series.profile, []).append(key)
+        found: dict[SeriesKey, tuple[Metrics, Yardstick]] = {}
+        for place, keys in places.items():
+            performance, length = self._references.profiles[place].performance, due.window.length
+            if (place, length) not in self._sticks:
+                self._sticks[place, length] = yardstick(self._section, performance, length, self._alpha)
+            stick = self._sticks[place, length]
+            rings = [windows.series[key].rings[due.window.step] for key in keys]
+            counts = np.stack([ring.window_extra(due.start, due.end) for ring in rings])
+            scorer = performance.scorer
+            metrics = scorer.estimated_metrics(counts[:, : scorer.estimated_width], stick.alpha, stick.phi)
+            for key, mine in zip(keys, each(metrics, len(keys)), strict=True):
+                found[key] = mine, stick
+        return found
 
 
 def findings_of(

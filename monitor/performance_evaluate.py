@@ -10,6 +10,7 @@ from monitor.performance_findings import (
     Held,
     champion_of,
     fairness_findings,
+    held_together,
     judged_metrics,
     realised_findings,
     segment_findings,
@@ -56,14 +57,7 @@ class PerformanceEvaluator:
 
     def judge(self, due: Mature, lateness: int) -> list[Evaluation]:
         """One evaluation a series that has rows in the window, in the order of their keys."""
-        panes = self._performance.panes
-        held: dict[SeriesKey, Held] = {}
-        for key in sorted(panes.series):
-            vector = panes.window(key, due.start, due.end)
-            if vector is None or key.version == OVERFLOW or not vector[0]:
-                continue
-            profile = self._references.of(key.version).performance
-            held[key] = Held(profile, vector, panes.series[key] > due.start)
+        held = self._held(due)
         whole = {key.version: found for key, found in held.items() if key.segment == ALL}
         champion = champion_of(whole, self._model.performance.champion)
         evaluations = []
@@ -77,7 +71,7 @@ class PerformanceEvaluator:
                     if other.version == key.version and other.segment != ALL
                 }
                 if mine:
-                    findings += segment_findings(found, mine, stick, self.alpha)
+                    findings += segment_findings(found, mine, stick)
                 for column in self._model.performance.protected if self._model.task == "binary" else ():
                     groups = {name: part for name, part in mine.items() if name.startswith(f"{column}=")}
                     findings += fairness_findings(column, groups, stick, self.alpha)
@@ -99,3 +93,20 @@ class PerformanceEvaluator:
                 )
             )
         return evaluations
+
+    def _held(self, due: Mature) -> dict[SeriesKey, Held]:
+        """Every series that has rows in the window, in the order of their keys."""
+        panes = self._performance.panes
+        vectors = {key: panes.window(key, due.start, due.end) for key in sorted(panes.series)}
+        places: dict[int, list[SeriesKey]] = {}
+        for key, vector in vectors.items():
+            if vector is not None and key.version != OVERFLOW and vector[0]:
+                places.setdefault(self._references.place(key.version), []).append(key)
+        held: dict[SeriesKey, Held] = {}
+        for place, keys in places.items():
+            stick = self.stick(place, due.window.length)
+            scorer = self._references.profiles[place].performance.scorer
+            mine = [vector for key in keys if (vector := vectors[key]) is not None]
+            young = [panes.series[key] > due.start for key in keys]
+            held |= zip(keys, held_together(scorer, mine, young, stick.alpha, stick.phi), strict=True)
+        return dict(sorted(held.items()))

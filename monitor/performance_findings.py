@@ -14,18 +14,21 @@ from detectors.performance.compare import difference, higher_is_better, worst
 from detectors.performance.estimate import Estimate
 from detectors.performance.fairness import fairness
 from monitor.labelled_panes import AHEAD, LABELLED, ROWS
-from monitor.performance_build import PerformanceProfile
-from monitor.scoring import DEFAULT_METRICS
+from monitor.scoring import DEFAULT_METRICS, Scorer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alerts.evaluation import Status
     from monitor.config import ModelSection
+    from monitor.performance_build import PerformanceProfile
 
 _NAN = float("nan")
 UNESTIMATED = frozenset({"ece"})
 """Metrics that an estimate cannot tell: it takes the calibrated scores for the truth."""
+
+
+Metrics = Mapping[str, Estimate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,18 @@ class Held:
     """One series in a mature window.
 
     Attributes:
+        scorer: how it is counted.
         vector: int64[V], the sum of its panes.
         young: the series began within the window.
+        realised: every metric of the labelled rows.
+        estimated: every metric that can be estimated of all rows.
     """
 
-    profile: PerformanceProfile
+    scorer: Scorer
     vector: NDArray[np.int64]
     young: bool
+    realised: Metrics
+    estimated: Metrics
 
     @property
     def rows(self) -> int:
@@ -51,15 +59,25 @@ class Held:
         """Those whose label has come."""
         return int(self.vector[LABELLED])
 
-    def realised(self, alpha: float, phi: float) -> Mapping[str, Estimate]:
-        """Every metric of the labelled rows."""
-        scorer = self.profile.scorer
-        return scorer.metrics(self.vector[AHEAD : AHEAD + scorer.width], alpha, phi)
 
-    def estimated(self, alpha: float, phi: float) -> Mapping[str, Estimate]:
-        """Every metric that can be estimated of all rows."""
-        scorer = self.profile.scorer
-        return scorer.estimated_metrics(self.vector[AHEAD + scorer.width :], alpha, phi) if scorer.estimates else {}
+def held_together(
+    scorer: Scorer, vectors: Sequence[NDArray[np.int64]], young: Sequence[bool], alpha: float, phi: float
+) -> list[Held]:
+    """Series that are counted alike, all their metrics computed at once."""
+    stacked = np.stack(vectors)
+    ahead = AHEAD + scorer.width
+    realised = each(scorer.metrics(stacked[:, AHEAD:ahead], alpha, phi), len(vectors))
+    estimated: list[dict[str, Estimate]] = [{}] * len(vectors)
+    if scorer.estimates:
+        estimated = each(scorer.estimated_metrics(stacked[:, ahead:], alpha, phi), len(vectors))
+    return [Held(scorer, *parts) for parts in zip(vectors, young, realised, estimated, strict=True)]
+
+
+def each(metrics: Metrics, size: int) -> list[dict[str, Estimate]]:
+    """Metrics of many series → those of each."""
+    return [
+        {name: Estimate(*(part[place] for part in found)) for name, found in metrics.items()} for place in range(size)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +157,9 @@ def realised_findings(held: Held, stick: Yardstick) -> tuple[Finding, ...]:
     elif held.labelled < stick.min_labels:
         held_back = f"too few labels: {held.labelled:,} of {stick.min_labels:,}"
     share = held.labelled / held.rows if held.rows else _NAN
-    found = metric_findings(held.realised(stick.alpha, stick.phi), "performance", stick, held_back)
+    found = metric_findings(held.realised, "performance", stick, held_back)
     told = Finding("performance", "label_share", share, _NAN, _NAN, _NAN, "ok")
-    return (*found, told, *estimated_findings(held.estimated(stick.alpha, stick.phi), stick, held_back))
+    return (*found, told, *estimated_findings(held.estimated, stick, held_back))
 
 
 def estimated_findings(metrics: Mapping[str, Estimate], stick: Yardstick, held_back: str) -> tuple[Finding, ...]:
@@ -153,7 +171,7 @@ def estimated_findings(metrics: Mapping[str, Estimate], stick: Yardstick, held_b
 def version_findings(own: Held, champion: Held, name: str, stick: Yardstick) -> tuple[Finding, ...]:
     """How a version differs from the champion on the same window; breached when it is surely worse."""
     few = min(own.labelled, champion.labelled) < stick.min_labels or own.young
-    ours, theirs = own.realised(stick.alpha, stick.phi), champion.realised(stick.alpha, stick.phi)
+    ours, theirs = own.realised, champion.realised
     found = []
     for metric in sorted(stick.judged & ours.keys() & theirs.keys()):
         up = higher_is_better(metric)
@@ -169,24 +187,23 @@ def version_findings(own: Held, champion: Held, name: str, stick: Yardstick) -> 
     return tuple(found)
 
 
-def segment_findings(whole: Held, segments: Mapping[str, Held], stick: Yardstick, alpha: float) -> tuple[Finding, ...]:
+def segment_findings(whole: Held, segments: Mapping[str, Held], stick: Yardstick) -> tuple[Finding, ...]:
     """The worst segments of each judged metric: those that are surely worse than the whole, named in the detail.
 
     Args:
         whole: all rows of the version.
         segments: label → its rows.
         stick: of the version.
-        alpha: error probability of each comparison.
     """
     names = [name for name, held in segments.items() if held.labelled >= stick.min_labels]
-    overall = whole.realised(alpha, stick.phi)
-    each = [segments[name].realised(alpha, stick.phi) for name in names]
+    overall = whole.realised
+    own = [segments[name].realised for name in names]
     found = []
     for metric in sorted(stick.judged & overall.keys()):
         up = higher_is_better(metric)
         if up is None or not names:
             continue
-        values = Estimate(*(np.array([float(one[metric][part]) for one in each]) for part in range(3)))
+        values = Estimate(*(np.array([float(one[metric][part]) for one in own]) for part in range(3)))
         rows = np.array([float(segments[name].labelled) for name in names])
         order = worst(values, rows, overall[metric], float(whole.labelled), up)
         told = [
@@ -204,7 +221,7 @@ def fairness_findings(column: str, segments: Mapping[str, Held], stick: Yardstic
         return ()
     cells = np.stack(
         [
-            held.profile.scorer.cells(held.vector[AHEAD : AHEAD + held.profile.scorer.width])
+            held.scorer.cells(held.vector[AHEAD : AHEAD + held.scorer.width])
             for held in (segments[name] for name in names)
         ]
     )
