@@ -128,20 +128,49 @@ def fit(
     bare = Multivariate(_components(whole[~apart]), drawn, paired, masks.astype(np.int64), none, none, empty, 0)
     parts = count_multivariate(bare, rows, apart.astype(np.int64), 2)
     known = replace(bare, reference=parts.sum(axis=0), apart=parts[1])
+    return _measured(known, vectors, blocks, apart)
+
+
+def for_blocks(
+    model: Multivariate,
+    vectors: NDArray[np.float64],
+    fitted: NDArray[np.int64] | None,
+    blocks: NDArray[np.int64] | None,
+) -> Multivariate:
+    """The same model for windows of another length: what is counted stays, how much windows vary by chance changes.
+
+    Args:
+        model: as made by `fit`.
+        vectors: float64[m, F], those it was fitted on.
+        fitted: int64[m], the blocks that it was fitted with.
+        blocks: int64[m], blocks as long as the other windows; −1 for rows in none.
+    """
+    present = ~np.isnan(vectors).all(axis=1)
+    apart = _apart(int(present.sum()), None if fitted is None else fitted[present])
+    return _measured(model, vectors, blocks, apart)
+
+
+def _measured(
+    known: Multivariate, vectors: NDArray[np.float64], blocks: NDArray[np.int64] | None, apart: NDArray[np.bool_]
+) -> Multivariate:
+    """The model with the spread of windows as long as the blocks are."""
+    present = ~np.isnan(vectors).all(axis=1)
+    rows, drawn, paired, masks = vectors[present], known.frequencies, known.paired, known.masks
     some = np.linspace(0, len(rows) - 1, min(len(rows), _MOMENT_ROWS)).astype(np.int64)
     points = _whole(rows[some])
     by_block = error_blocks = None
     if blocks is not None:
-        by_block = sums(known, count_multivariate(known, vectors, blocks, int(blocks.max()) + 1))
-        own = blocks[present]
-        error_blocks = sums(known, count_multivariate(known, rows[apart], own[apart], int(blocks.max()) + 1))
+        size, own = int(blocks.max()) + 1, blocks[present]
+        chosen, both = own >= 0, apart & (own >= 0)
+        by_block = sums(known, count_multivariate(known, rows[chosen], own[chosen], size))
+        error_blocks = sums(known, count_multivariate(known, rows[both], own[both], size))
     first, second = np.triu_indices(len(paired), 1)
     spread, used = measure_spread(
         sums(known, known.reference),
         sums(known, known.apart),
         by_block,
         error_blocks,
-        unpacked(waves(points, drawn)) / COSINE_UNIT / np.sqrt(frequencies),
+        unpacked(waves(points, drawn)) / COSINE_UNIT / np.sqrt(drawn.shape[1]),
         _errors(known.projection, points[apart[some]]),
         np.where(np.isnan(rows[some][:, paired]), np.nan, points[:, paired] / UNIT),
         masks[first] == masks[second],

@@ -103,6 +103,7 @@ class ColumnsSection(Section):
     upper: str | None = None
     features: list[str] | None = None
     features_at: str = ""
+    embeddings: list[str] = []
     exclude: list[str] = []
     types: dict[str, Literal["numeric", "categorical"]] = {}
 
@@ -125,6 +126,11 @@ class DriftSection(Section):
     season: Literal["hour_of_day", "hour_of_week"] | None = None
     rolling: Duration | None = Field(None, ge=DAY)
     burn_in: Duration | None = None
+    multivariate: bool = True
+    min_multivariate: float = Field(0.1, ge=0)
+    sequential: bool = True
+    sequential_pane: Duration | None = Field(None, gt=0)
+    min_shift: float = Field(0.05, ge=0)
     show: list[
         Literal[
             "hellinger", "total_variation", "l_infinity", "kullback_leibler", "energy", "cramers_v", "mean_shift",

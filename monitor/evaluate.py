@@ -12,6 +12,8 @@ from detectors.explain import explain
 from detectors.judge import DRIFTED, INSUFFICIENT, Settings, judge
 from monitor.baseline import Baseline
 from monitor.performance_findings import each, estimated_findings, judged_metrics, yardstick
+from monitor.sequences import MONTH_MS, Sequences
+from monitor.windows import ALL, OVERFLOW
 
 if TYPE_CHECKING:
     from alerts.evaluation import Status
@@ -22,9 +24,13 @@ if TYPE_CHECKING:
     from monitor.performance_findings import Metrics, Yardstick
     from monitor.profile import Profile
     from monitor.references import References
-    from monitor.windows import Due, ModelWindows, SeriesKey
+    from monitor.windows import Due, ModelWindows, Series, SeriesKey
 
 _STATUS: dict[int, Status] = {DRIFTED: "drifted", INSUFFICIENT: "insufficient"}
+
+
+WINDOWS, TOGETHER, FOLLOWED = 0.8, 0.1, 0.1
+"""How windows feature by feature, windows of all features together, and sequential detectors share the budget."""
 
 
 class Evaluator:
@@ -45,7 +51,7 @@ class Evaluator:
             min_effect=model.drift.min_effect,
             min_missing=model.drift.min_missing,
             alpha=alpha(
-                model.drift.false_alarms_per_30d,
+                WINDOWS * model.drift.false_alarms_per_30d,
                 subjects=len(first.layout.subjects),
                 segments=series,
                 steps_ms=tuple(window.step for window in windows.windows),
@@ -59,6 +65,25 @@ class Evaluator:
             steps_ms=tuple(window.step for window in windows.windows),
         )
         self._sticks: dict[tuple[int, int], Yardstick] = {}
+        steps = tuple(window.step for window in windows.windows)
+        # What is judged together has a share of the budget of its own, and so have the sequential detectors.
+        joints = 3 * max(len(first.joints), 1)
+        self._joint_alpha = shared(TOGETHER * model.drift.false_alarms_per_30d, decisions=joints, steps_ms=steps)
+        self.sequences: dict[int, Sequences] = {
+            place: Sequences(
+                profile.streams,
+                model.drift.min_shift,
+                windows.windows[0].length,
+                MONTH_MS
+                / profile.streams.pane
+                * len(profile.streams.subjects)
+                * 2
+                / (FOLLOWED * model.drift.false_alarms_per_30d),
+            )
+            for place, profile in enumerate(references.profiles)
+            if profile.streams is not None
+        }
+        self._shortest = windows.windows[0]
 
     def judge(self, windows: ModelWindows, due: Due) -> list[Evaluation]:
         """One evaluation a series that has rows, in the order of their keys."""
@@ -88,6 +113,9 @@ class Evaluator:
             self.baseline.flag(choice, series, due)
         if estimated is not None:
             findings += estimated_findings(*estimated, choice.held_back)
+        if key.segment == ALL and key.version != OVERFLOW:
+            findings += self._together(series, due, choice.held_back)
+            findings += self._followed(key, series, due, choice.held_back)
         return Evaluation(
             model=self._model,
             version=key.version,
@@ -101,6 +129,30 @@ class Evaluator:
             findings=findings + choice.findings,
             offsets=ranges,
         )
+
+    def _together(self, series: Series, due: Due, held_back: str) -> tuple[Finding, ...]:
+        """All features together, and embeddings."""
+        profile, drift = self._references.profiles[series.profile], self._section.drift
+        scorer = profile.performance.scorer
+        extra = series.rings[due.window.step].window_extra(due.start, due.end)
+        place = scorer.estimated_width
+        found: tuple[Finding, ...] = ()
+        for joint in profile.joints:
+            counts = extra[place : place + joint.width]
+            place += joint.width
+            found += joint.findings(
+                counts, due.window.length, self._joint_alpha, drift.min_multivariate, drift.min_rows, held_back
+            )
+        return found
+
+    def _followed(self, key: SeriesKey, series: Series, due: Due, held_back: str) -> tuple[Finding, ...]:
+        """Scores and predictions, followed pane by pane as the shortest window moves on."""
+        sequences = self.sequences.get(series.profile)
+        if sequences is None or due.window != self._shortest:
+            return ()
+        ring = series.rings[due.window.step]
+        sequences.take(key.version, due.end - due.window.step, ring.window(due.end - due.window.step, due.end))
+        return sequences.findings(key.version, due.end, held_back)
 
     def _estimated(self, windows: ModelWindows, due: Due) -> dict[SeriesKey, tuple[Metrics, Yardstick]]:
         """Performance of every series as it is expected without labels, those that are counted alike at once."""
@@ -116,9 +168,9 @@ class Evaluator:
                 self._sticks[place, length] = yardstick(self._section, performance, length, self._alpha)
             stick = self._sticks[place, length]
             rings = [windows.series[key].rings[due.window.step] for key in keys]
-            counts = np.stack([ring.window_extra(due.start, due.end) for ring in rings])
             scorer = performance.scorer
-            metrics = scorer.estimated_metrics(counts[:, : scorer.estimated_width], stick.alpha, stick.phi)
+            counts = np.stack([ring.window_extra(due.start, due.end)[: scorer.estimated_width] for ring in rings])
+            metrics = scorer.estimated_metrics(counts, stick.alpha, stick.phi)
             for key, mine in zip(keys, each(metrics, len(keys)), strict=True):
                 found[key] = mine, stick
         return found

@@ -1,4 +1,4 @@
-"""What is counted of every row beside its subjects, pane by pane: estimated performance."""
+"""What is counted of every row beside its subjects, pane by pane: estimated performance, features together."""
 
 from __future__ import annotations
 
@@ -38,4 +38,6 @@ def make_shape(model: ModelSection, profile: Profile) -> Shape:
     performance = profile.performance
     estimated = (EstimatedPerformance(performance.scorer),) if performance.scorer.estimates else ()
     fingerprint = f"/{performance.fingerprint()}" if estimated else ""
-    return Shape(len(profile.layout.subjects), estimated, estimated, fingerprint)
+    fingerprint += "".join(f"/{joint.fingerprint()}" for joint in profile.joints)
+    # What is watched together is watched in the whole alone: segments have too few rows for it, and it is large.
+    return Shape(len(profile.layout.subjects), (*estimated, *profile.joints), estimated, fingerprint)

@@ -14,11 +14,14 @@ from detectors.dispersion import MIN_BLOCKS
 from detectors.layout import BINS, COLUMNS, Counts, Layout
 from detectors.reference import Dispersion, Reference, independent_rows, prepare
 from detectors.seasons import mixed
+from monitor.arrays import from_json, to_json
 from monitor.counting import moments_as_fixed, moments_as_float
 from monitor.durations import parse_duration
 from monitor.errors import ReferenceDataError
+from monitor.joint import Joint
 from monitor.performance_build import PerformanceProfile
 from monitor.performance_file import PerformanceFile, performance_in, performance_out
+from monitor.sequences import Streams
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +49,8 @@ class Profile:
         performance: what the reference says of performance.
         season: what windows are compared by (`detectors.seasons.SLOTS`); None for the whole reference at once.
         slots: with a season, counts of the rows of each slot, leading dimension H.
+        joints: what is watched together: features, embeddings.
+        streams: what is followed pane by pane: scores, the prediction.
     """
 
     layout: Layout
@@ -62,6 +67,8 @@ class Profile:
     performance: PerformanceProfile
     season: str | None = None
     slots: Counts | None = None
+    joints: tuple[Joint, ...] = ()
+    streams: Streams | None = None
 
     @property
     def rows(self) -> int:
@@ -144,6 +151,8 @@ class _ProfileFile(msgspec.Struct):
     performance: PerformanceFile
     season: str | None = None
     slots: list[_CountsFile] = msgspec.field(default_factory=list)
+    joints: list[msgspec.Raw] = msgspec.field(default_factory=list)
+    streams: msgspec.Raw | None = None
 
 
 def make_layout(
@@ -199,6 +208,8 @@ def encode_profile(profile: Profile) -> bytes:
         performance_out(profile.performance),
         profile.season,
         [] if profile.slots is None else [_counts_out(_slot(profile.slots, h)) for h in range(len(profile.slots.rows))],
+        [msgspec.Raw(to_json(joint)) for joint in profile.joints],
+        None if profile.streams is None else msgspec.Raw(to_json(profile.streams)),
     )
     return msgspec.json.encode(document)
 
@@ -309,6 +320,8 @@ def load_profile(path: Path) -> Profile:
             performance_in(stored.performance),
             stored.season,
             _stacked([_counts_in(slot, size) for slot in stored.slots]) if stored.slots else None,
+            tuple(from_json(joint, Joint) for joint in stored.joints),
+            None if stored.streams is None else from_json(stored.streams, Streams),
         )
     except OSError as error:
         raise ReferenceDataError(f"{path}: {error.strerror}") from error

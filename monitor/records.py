@@ -102,6 +102,7 @@ class ModelRows:
         segments: for each segment column the label of each row (``SEX=1``), None where the value is missing.
         profile: which of the model's references the rows were encoded with (`monitor.references`).
         outputs: what the model put out, where performance is computed; None where it is not.
+        embeddings: subject → float64[n, D], NaN where an embedding cannot be used; None without any.
         raw: the values themselves, column by column, while the model is learning its reference.
     """
 
@@ -114,6 +115,7 @@ class ModelRows:
     segments: tuple[NDArray[np.object_], ...]
     profile: int = 0
     outputs: Outputs | None = None
+    embeddings: Mapping[str, NDArray[np.float64]] | None = None
     raw: tuple[list[object], ...] | None = None
 
     def between(self, first: int, stop: int) -> ModelRows:
@@ -135,6 +137,7 @@ class ModelRows:
             tuple(labels[part] for labels in self.segments),
             self.profile,
             None if self.outputs is None else self.outputs.take(part),
+            None if self.embeddings is None else {name: held[part] for name, held in self.embeddings.items()},
             None if self.raw is None else tuple(_part(column, part) for column in self.raw),
         )
 

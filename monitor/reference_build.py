@@ -20,8 +20,9 @@ from monitor.encoder import NumericSubject, category_coder
 from monitor.errors import ReferenceDataError
 from monitor.performance_build import build_performance
 from monitor.profile import Profile, is_profile, load_profile, make_layout
+from monitor.reference_joint import joints_of, streams_in
 from monitor.references import References
-from monitor.tables import DataTable, read_table
+from monitor.tables import DataTable, in_reference, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,11 +125,11 @@ def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
         in_reference(name, table.names)
         for name in (
             columns.timestamp, columns.prediction, columns.id, columns.version, columns.model, columns.label,
-            *columns.scores().values(), *columns.exclude,
+            *columns.scores().values(), *columns.embeddings, *columns.exclude, columns.lower, columns.upper,
         )
         if name is not None
     }  # fmt: skip
-    features = columns.features or [name for name in table.names if name not in named and not table.is_time(name)]
+    features = columns.features or [name for name in table.names if name not in named and table.is_plain(name)]
     subjects = {f"feature:{name}": name for name in features}
     subjects["prediction"] = str(in_reference(columns.prediction, table.names))
     subjects |= {key: str(in_reference(name, table.names)) for key, name in columns.scores().items()}
@@ -140,14 +141,6 @@ def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
         return table.is_numeric(column) if chosen is None else chosen == "numeric"
 
     return Plan(tuple(subjects), tuple(subjects.values()), tuple(numeric(*pair) for pair in subjects.items()))
-
-
-def in_reference(name: str, known: tuple[str, ...]) -> str | None:
-    """The reference's name of a record's column: the same, or the last part of a dotted path."""
-    if name in known:
-        return name
-    last = name.rsplit(".", 1)[-1]
-    return last if last in known else None
 
 
 def _refuse(problems: list[str]) -> None:
@@ -195,6 +188,8 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
             _refuse([f"season = {season!r} needs event times: the reference has no column {model.columns.timestamp!r}"])
         assert times is not None
         slots = _slot_counts(codes, z, slots_of(times, season), SLOTS[season])
+    counts = _counts(codes, z, np.ones(rows, dtype=bool))
+    dispersions = {} if times is None else _dispersions(times, codes, z, model, slots)
     return Profile(
         layout,
         plan.columns,
@@ -202,14 +197,16 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
         top,
         others,
         opened,
-        _counts(codes, z, np.ones(rows, dtype=bool)),
+        counts,
         _segments(table, model, codes, z),
-        {} if times is None else _dispersions(times, codes, z, model, slots),
+        dispersions,
         None if times is None else int(times.min()),
         None if times is None else int(times.max()),
         build_performance(table, model, codes, _outputs_used(model, table), _block_numbers(times, model)),
         season,
         slots,
+        joints_of(table, model, layout, counts, codes, top, times),
+        streams_in(model, layout, counts, codes, z, times, top, dispersions),
     )
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from monitor.categories import label
 from monitor.decoder import RawColumns
 from monitor.encoder import Encoder
+from monitor.joint import read_embedding
 from monitor.outputs import OutputReader
 from monitor.records import ModelRows
-from monitor.reference_build import in_reference
+from monitor.tables import in_reference
 from monitor.windows import UNVERSIONED
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class LearningRoute:
     def __init__(self, model: ModelSection) -> None:
         columns = model.columns
         prefix = f"{columns.features_at}." if columns.features_at else ""
-        further = (columns.id, columns.lower, columns.upper, columns.label)
+        further = (columns.id, columns.lower, columns.upper, columns.label, *columns.embeddings)
         outputs = (columns.prediction, *columns.scores().values(), *(name for name in further if name is not None))
         named = {name: prefix + name for name in columns.features or []} | {name: name for name in outputs}
         named |= {name: named.get(name, name) for name in model.segments}
@@ -56,9 +57,7 @@ class LearningRoute:
         values = tuple(list(at(raw.columns[path], rows)) for path in self.paths)
         segments = tuple(_labels(name, at(raw.columns[path], rows)) for name, path in self.segments)
         none = np.zeros((len(rows), 0))
-        return [
-            ModelRows(self.name, index, times[index], none.astype(np.int64), none, versions, segments, 0, None, values)
-        ]
+        return [ModelRows(self.name, index, times[index], none.astype(np.int64), none, versions, segments, raw=values)]
 
 
 class ModelRoute:
@@ -71,6 +70,7 @@ class ModelRoute:
         self.readers = [
             OutputReader(model, profile.performance.classes, with_ids=with_ids) for profile in references.profiles
         ]
+        self.embeddings = {f"embedding:{path}": path for path in columns.embeddings}
         # Where each profile's subjects stand in a record.
         self.paths = [_paths(model, profile) for profile in references.profiles]
         self.timestamp, self.version, self.model = columns.timestamp, columns.version, columns.model
@@ -87,6 +87,7 @@ class ModelRoute:
                 kinds[path] = kind if kinds.get(path, kind) == kind else "any"
         kinds |= {path: "any" for _, path in self.segments}
         kinds |= {path: "any" for path in (self.version, self.model) if path is not None}
+        kinds |= dict.fromkeys(self.embeddings.values(), "any")
         for reader in self.readers:
             kinds |= {path: kinds.get(path, "any") for path in reader.paths}
         return kinds | {self.timestamp: "time"}
@@ -106,7 +107,16 @@ class ModelRoute:
         codes, z = self.encoders[place].encode([at(raw.columns[path], rows) for path in self.paths[place]])
         segments = tuple(_labels(name, at(raw.columns[path], rows)) for name, path in self.segments)
         outputs = self.readers[place].read(raw, rows)
-        return ModelRows(self.name, index, times[index], codes, z, versions, segments, place, outputs)
+        embeddings = self._embedded(place, raw, rows)
+        return ModelRows(self.name, index, times[index], codes, z, versions, segments, place, outputs, embeddings)
+
+    def _embedded(self, place: int, raw: RawColumns, rows: Sequence[int]) -> dict[str, NDArray[np.float64]] | None:
+        found = {
+            joint.subject: read_embedding(at(raw.columns[path], rows), len(joint.embedder.location))
+            for joint in self.references.profiles[place].joints
+            if joint.embedder is not None and (path := self.embeddings[joint.subject])
+        }
+        return found or None
 
     def encoded(self, rows: ModelRows, paths: Sequence[str]) -> ModelRows:
         """Rows that a `LearningRoute` read at these paths, encoded with the reference that has been learned since."""
@@ -115,7 +125,8 @@ class ModelRoute:
         codes, z = self.encoders[0].encode([known[path] for path in self.paths[0]])
         whole = RawColumns(known, rows.index, np.zeros(len(rows.index), dtype=np.int64), {})
         outputs = self.readers[0].read(whole, range(len(rows.index)))
-        return replace(rows, codes=codes, z=z, outputs=outputs, raw=None)
+        embeddings = self._embedded(0, whole, range(len(rows.index)))
+        return replace(rows, codes=codes, z=z, outputs=outputs, embeddings=embeddings, raw=None)
 
 
 def _paths(model: ModelSection, profile: Profile) -> list[str]:

@@ -51,6 +51,12 @@ class DataTable:
         """Whether the column holds dates."""
         return pd.api.types.is_datetime64_any_dtype(self._frame[name].dtype)
 
+    def is_plain(self, name: str) -> bool:
+        """Whether the column holds numbers or categories: no dates, no lists."""
+        if self.is_time(name):
+            return False
+        return not any(isinstance(value, list | dict | np.ndarray) for value in self._frame[name].head(1000))
+
     def numbers(self, name: str) -> NDArray[np.float64]:
         """float64[rows]; NaN where missing.
 
@@ -97,6 +103,14 @@ class DataTable:
             return np.array([to_milliseconds(value) for value in column.tolist()], dtype=np.int64)
         except ValueError as error:
             raise ReferenceDataError(f"column {name!r} holds values that are no times") from error
+
+
+def in_reference(name: str, known: tuple[str, ...]) -> str | None:
+    """The reference's name of a record's column: the same, or the last part of a dotted path."""
+    if name in known:
+        return name
+    last = name.rsplit(".", 1)[-1]
+    return last if last in known else None
 
 
 def table_of(columns: Mapping[str, Sequence[object]]) -> DataTable:

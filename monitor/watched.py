@@ -137,6 +137,10 @@ class WatchedModel:
             document = documents.get(f"burn-in/{place}/{self.section.name}")
             if document is not None:
                 burn_in.restore(document)
+        for place, sequences in self.evaluator.sequences.items():
+            document = documents.get(f"followed/{place}/{self.section.name}")
+            if document is not None:
+                sequences.restore(document)
         if self.performance is not None:
             kept = documents.get(f"performance/{self.section.name}")
             self.labels_begun_anew = not self.performance.restore(kept)
@@ -173,11 +177,10 @@ class WatchedModel:
 
     def documents(self) -> dict[str, bytes]:
         """What the next checkpoint must save beside it."""
-        return {
-            f"burn-in/{place}/{self.section.name}": burn_in.document()
-            for place, burn_in in self.evaluator.baseline.burn_ins.items()
-            if burn_in.changed
-        }
+        burn_ins, sequences = self.evaluator.baseline.burn_ins.items(), self.evaluator.sequences.items()
+        name = self.section.name
+        found = {f"burn-in/{place}/{name}": burn_in.document() for place, burn_in in burn_ins if burn_in.changed}
+        return found | {f"followed/{place}/{name}": part.document() for place, part in sequences if part.changed}
 
     def mark_saved(self) -> None:
         """What `changes` and `documents` told has been saved."""
@@ -185,6 +188,8 @@ class WatchedModel:
         self.fresh = False
         for burn_in in self.evaluator.baseline.burn_ins.values():
             burn_in.changed = False
+        for sequences in self.evaluator.sequences.values():
+            sequences.changed = False
         if self.performance is not None:
             self.performance.mark_saved()
 
