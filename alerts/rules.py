@@ -5,6 +5,11 @@ long enough, firing after that, and resolved once the condition has been clear f
 
 Too little data is neither good nor bad news. A finding that says nothing leaves its alert where it stands: it
 never fires one, and never resolves one that rests on it, however well the other findings look.
+
+Evaluations are of two kinds that share the names of their windows: those of drift windows, judged as soon as they have
+passed, and those of realised performance, judged when labels have come, perhaps weeks later. Each finding belongs to
+one kind by its subject, and alerts of the two kinds have keys of their own. So an evaluation never touches an alert of
+the other kind, not even of a rule that looks at both, such as ``when = "breached"`` for every subject.
 """
 
 from __future__ import annotations
@@ -20,6 +25,12 @@ from alerts.evaluation import Evaluation, Finding, OffsetRange
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+ESTIMATED = "estimated_performance"
+"""Subject of performance that is estimated without labels. It is told beside drift."""
+
+_REALISED = frozenset({"performance", "version", "segments", "fairness"})
+_BREACHABLE = _REALISED | {ESTIMATED, "quality"}
+_ONLY_BY_NAME = frozenset({ESTIMATED, "version", "segments"})
 KEPT_FINDINGS = 50
 """Evidence is saved and sent; a model with hundreds of drifted features is told by its worst."""
 
@@ -29,12 +40,18 @@ class Rule:
     """When to alert, and whom to tell.
 
     Attributes:
-        when: status that a finding must have; None for a rule on a number.
+        when: status that a finding must have; None for a rule on a number. ``drifted`` looks at drift alone,
+            ``breached`` at performance, versions, fairness and data quality alone.
         metric: statistic that is held against a number of the rule's own, whatever its status.
-        above, below: that number, one of the two; None for a rule on a status.
-        recover: what a value that has crossed it must come back past before the alert ends; None for the same
-            number.
-        subject, statistic, segment: patterns such as ``feature:*``.
+        above, below, change_from_reference: that number, one of the three; None for a rule on a status. The last is
+            held against the value less that on the reference: a fall of so much if it is negative, else a rise.
+        recover: what a value (or change) that has crossed it must come back past before the alert ends; None for the
+            same number.
+        sure: the number must lie beyond the whole confidence interval for the alert to begin. It ends by the value.
+        estimated: looks at estimated performance and nothing else.
+        subject, statistic, segment: patterns such as ``feature:*``. A subject of ``*`` leaves out estimated
+            performance; and, for a rule on a number, what is not the metric itself (the difference of a version, the
+            count of bad segments) and the KS statistic of performance, since ``ks`` means the distance there.
         models, windows: names; empty for all.
         hold_ms: how long the condition must hold, in event time; 0 fires at once.
         resolve_ms: how long it must be clear, in event time; 0 resolves at once.
@@ -57,16 +74,31 @@ class Rule:
     severity: str = "warning"
     notify: tuple[str, ...] = ()
     runbook: str | None = None
+    change_from_reference: float | None = None
+    sure: bool = False
+    estimated: bool = False
+
+    @property
+    def limit(self) -> float:
+        """The number of a rule on a number; NaN for one on a status."""
+        given = (self.above, self.below, self.change_from_reference)
+        return next((number for number in given if number is not None), math.nan)
+
+    @property
+    def low_is_bad(self) -> bool:
+        """Whether a rule on a number waits for something to fall."""
+        return self.below is not None or (self.change_from_reference is not None and self.change_from_reference < 0)
 
 
 class AlertKey(NamedTuple):
-    """Which alert."""
+    """Which alert; ``realised`` tells on which kind of evaluation it rests."""
 
     rule: str
     model: str
     version: str
     segment: str
     window: str
+    realised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +111,7 @@ class Evidence:
         findings: those that matched, worst first, at most `KEPT_FINDINGS`.
         offsets: the messages that fed the window.
         matched: how many findings matched, those not kept too.
+        labelled_rows: how many of the rows have a label, where performance is realised.
     """
 
     start: int
@@ -87,6 +120,7 @@ class Evidence:
     findings: tuple[Finding, ...]
     offsets: tuple[OffsetRange, ...] = ()
     matched: int = 0
+    labelled_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +181,8 @@ def step(rules: Sequence[Rule], states: Mapping[AlertKey, AlertState], evaluatio
     for rule in rules:
         if not _concerns(rule, evaluation.model, evaluation.segment, evaluation.window):
             continue
-        key = AlertKey(rule.name, evaluation.model, evaluation.version, evaluation.segment, evaluation.window)
+        series = (evaluation.model, evaluation.version, evaluation.segment, evaluation.window)
+        key = AlertKey(rule.name, *series, evaluation.realised)
         view = _look(rule, states.get(key), evaluation)
         if view is None:
             continue
@@ -167,9 +202,15 @@ def end_series(
     segment: str,
     at: int,
     rules: Sequence[Rule],
+    *,
+    realised: bool | None = None,
 ) -> Step:
-    """Resolves the alerts of a series that has had no rows for its longest window."""
-    gone = [key for key in states if (key.model, key.version, key.segment) == (model, version, segment)]
+    """Resolves the alerts of a series that has had no rows for its longest window, of one kind or (None) of both."""
+    gone = [
+        key
+        for key in states
+        if (key.model, key.version, key.segment) == (model, version, segment) and realised in (None, key.realised)
+    ]
     return _drop(states, gone, at, rules, "the series ended: no rows within its longest window")
 
 
@@ -178,21 +219,23 @@ def drop_unknown(
 ) -> Step:
     """Resolves alerts that no evaluation will ever touch again, because the configuration has changed.
 
-    That is: the rule, the model or the window is gone, or the rule no longer covers the alert's series.
+    That is: the rule, the model or the window is gone, or the rule no longer covers the alert's series or any of the
+    findings that it rests on.
 
     Args:
         states: the alerts.
         rules: those configured now.
-        models: model name → names of its windows.
+        models: model name → names of its windows, those of performance too.
         at: event time.
     """
     known = {rule.name: rule for rule in rules}
     gone = [
         key
-        for key in states
+        for key, state in states.items()
         if key.rule not in known
         or key.window not in models.get(key.model, ())
         or not _concerns(known[key.rule], key.model, key.segment, key.window)
+        or (state.crossed and not any(_covers(known[key.rule], *name, realised=key.realised) for name in state.crossed))
     ]
     return _drop(states, gone, at, rules, "no longer configured")
 
@@ -203,13 +246,7 @@ def _drop(
     severities = {rule.name: rule.severity for rule in rules}
     transitions = tuple(
         Transition(
-            key,
-            "resolved",
-            at,
-            severities.get(key.rule, "warning"),
-            states[key].since,
-            states[key].evidence,
-            reason,
+            key, "resolved", at, severities.get(key.rule, "warning"), states[key].since, states[key].evidence, reason
         )
         for key in gone
         if states[key].state == "firing"
@@ -226,29 +263,54 @@ def _concerns(rule: Rule, model: str, segment: str, window: str) -> bool:
     )
 
 
-def _watches(rule: Rule, finding: Finding) -> bool:
-    if not fnmatchcase(finding.subject, rule.subject):
+def _covers(rule: Rule, subject: str, statistic: str, *, realised: bool) -> bool:
+    """Whether a rule looks at what has these names, in evaluations of that kind."""
+    family = subject.partition(":")[0]
+    if (family in _REALISED) != realised:
         return False
     if rule.metric is not None:
-        return finding.statistic == rule.metric
-    return not math.isnan(finding.threshold) and fnmatchcase(finding.statistic, rule.statistic)
+        right = statistic == rule.metric
+    else:
+        right = rule.when == "insufficient" or (family in _BREACHABLE) == (rule.when == "breached")
+        right = right and fnmatchcase(statistic, rule.statistic)
+    if not right:
+        return False
+    if rule.estimated:
+        return family == ESTIMATED
+    if rule.subject.strip("*"):
+        return fnmatchcase(subject, rule.subject)
+    if rule.metric is None:
+        return family != ESTIMATED
+    return family not in _ONLY_BY_NAME and not (statistic == "ks" and family == "performance")
+
+
+def _number(rule: Rule, finding: Finding, value: float) -> float:
+    """A value, or bound, as the rule counts it; NaN if it cannot be told."""
+    return value if rule.change_from_reference is None else value - finding.reference
 
 
 def _says_something(rule: Rule, finding: Finding) -> bool:
     if rule.when == "insufficient":
         return True
-    return finding.status != "insufficient" and not (rule.metric is not None and math.isnan(finding.value))
+    unknown = rule.metric is not None and math.isnan(_number(rule, finding, finding.value))
+    return finding.status != "insufficient" and not unknown
 
 
 def _holds(rule: Rule, finding: Finding, *, crossed: bool) -> bool:
     if rule.metric is None:
         return finding.status == rule.when
-    # What has crossed must come back past `recover`, not just past the threshold: no flapping in between.
-    recover = rule.recover if crossed else None
-    if rule.above is not None:
-        return finding.value > (rule.above if recover is None else recover)
-    assert rule.below is not None
-    return finding.value < (rule.below if recover is None else recover)
+    value, limit = finding.value, rule.limit
+    if crossed:
+        # What has crossed must come back past `recover`, not just past the threshold: no flapping in between. And it
+        # must come back itself: that one is no longer sure of it is no recovery.
+        limit = limit if rule.recover is None else rule.recover
+    elif rule.sure:
+        value = finding.upper if rule.low_is_bad else finding.lower
+    # No comparison with NaN is true: without a bound nothing is sure.
+    number = _number(rule, finding, value)
+    if rule.change_from_reference is not None:
+        return number <= limit if rule.low_is_bad else number >= limit
+    return number < limit if rule.low_is_bad else number > limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,9 +334,10 @@ def _look(rule: Rule, old: AlertState | None, evaluation: Evaluation) -> _View |
     silent: set[tuple[str, str]] = set()
     learned = False
     for finding in evaluation.findings:
-        if not _watches(rule, finding):
-            continue
         name = (finding.subject, finding.statistic)
+        shown_only = rule.metric is None and math.isnan(finding.threshold)
+        if shown_only or not _covers(rule, *name, realised=evaluation.realised):
+            continue
         if not _says_something(rule, finding):
             silent.add(name)
             continue
@@ -289,13 +352,18 @@ def _look(rule: Rule, old: AlertState | None, evaluation: Evaluation) -> _View |
 
 
 def _badness(rule: Rule, finding: Finding) -> float:
-    """How far a finding is over its threshold; sorts the worst first."""
+    """How far a finding is over its threshold, or under one that must not be undercut; sorts the worst first."""
     if rule.metric is not None:
-        return finding.value if rule.above is not None else -finding.value
+        number = _number(rule, finding, finding.value)
+        return -number if rule.low_is_bad else number
+    threshold = finding.threshold
+    most = finding.value if math.isnan(finding.upper) else finding.upper
+    if finding.status == "breached" and most < threshold:
+        return 1 + (threshold - most) / threshold if threshold > 0 else threshold - most
     strength = finding.value if math.isnan(finding.lower) else finding.lower
     if math.isnan(strength):
         return -math.inf
-    return strength / finding.threshold if finding.threshold > 0 else strength
+    return strength / threshold if threshold > 0 else strength
 
 
 def _advance(
@@ -310,6 +378,7 @@ def _advance(
             view.matched[:KEPT_FINDINGS],
             evaluation.offsets,
             len(view.matched),
+            evaluation.labelled_rows,
         )
         names = {(finding.subject, finding.statistic) for finding in view.matched}
         crossed = tuple(sorted(names | view.unseen))

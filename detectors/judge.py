@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import gammaincc, stdtrit
 
 from detectors import effects
 from detectors.bounds import binomial_bounds, noncentrality_bounds
@@ -68,6 +68,7 @@ class Judgement:
         lower, upper: confidence bounds, each at 1 − alpha; an upper one is NaN where the rows are worth too little.
         threshold: float64[T], NaN where a statistic is shown but not judged.
         status: uint8[..., T, S]: OK, DRIFTED or INSUFFICIENT.
+        p_value: float64[..., S], of no change of the valid values at all, by bins and smooth components; NaN without.
     """
 
     value: NDArray[np.float64]
@@ -76,6 +77,7 @@ class Judgement:
     upper: NDArray[np.float64]
     threshold: NDArray[np.float64]
     status: NDArray[np.uint8]
+    p_value: NDArray[np.float64]
 
 
 def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement:
@@ -176,9 +178,16 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
 
     threshold = np.full(len(settings.statistics), np.nan)
     threshold[_PSI], threshold[_MISSING] = settings.min_effect, settings.min_missing
-    return Judgement(
-        value, debiased, lower, upper, threshold, _status(lower, threshold, n, size, reference, window, settings)
-    )
+    status = _status(lower, threshold, n, size, reference, window, settings)
+    p_value = np.minimum(2 * np.minimum(_tail(delta * size, freedom), _tail(smooth * size, directions)), 1.0)
+    p_value = np.where((n > 0) & (m > 0), p_value, np.nan)
+    return Judgement(value, debiased, lower, upper, threshold, status, p_value)
+
+
+def _tail(statistic: NDArray[np.float64], freedom: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability that a χ² is as large; 1 without degrees of freedom."""
+    found: NDArray[np.float64] = gammaincc(np.maximum(freedom, 1.0) / 2, np.nan_to_num(statistic) / 2)
+    return np.where(freedom > 0, found, 1.0)
 
 
 def _status(

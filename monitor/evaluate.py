@@ -10,9 +10,12 @@ from alerts.evaluation import Evaluation, Finding, OffsetRange
 from detectors.budget import alpha, shared
 from detectors.explain import explain
 from detectors.judge import DRIFTED, INSUFFICIENT, Settings, judge
+from detectors.quality import QualitySettings
 from monitor.baseline import Baseline
 from monitor.performance_findings import each, estimated_findings, judged_metrics, yardstick
+from monitor.quality_findings import attribution_finding, quality_findings
 from monitor.sequences import MONTH_MS, Sequences
+from monitor.volume import Traffic
 from monitor.windows import ALL, OVERFLOW
 
 if TYPE_CHECKING:
@@ -29,8 +32,8 @@ if TYPE_CHECKING:
 _STATUS: dict[int, Status] = {DRIFTED: "drifted", INSUFFICIENT: "insufficient"}
 
 
-WINDOWS, TOGETHER, FOLLOWED = 0.8, 0.1, 0.1
-"""How windows feature by feature, windows of all features together, and sequential detectors share the budget."""
+WINDOWS, TOGETHER, FOLLOWED, QUALITY = 0.7, 0.1, 0.1, 0.1
+"""How the budget is shared: windows feature by feature, all features together, sequential detectors, data quality."""
 
 
 class Evaluator:
@@ -84,6 +87,13 @@ class Evaluator:
             if profile.streams is not None
         }
         self._shortest = windows.windows[0]
+        budget = QUALITY * model.drift.false_alarms_per_30d
+        rates = len(first.layout.subjects) * series * 4
+        self._quality = QualitySettings(
+            shared(budget / 2, decisions=rates, steps_ms=steps), model.drift.min_missing, model.drift.min_rows
+        )
+        # Two sides of an hour.
+        self.traffic = Traffic(self._shortest.step, shared(budget / 2, decisions=2, steps_ms=(3_600_000,)))
 
     def judge(self, windows: ModelWindows, due: Due) -> list[Evaluation]:
         """One evaluation a series that has rows, in the order of their keys."""
@@ -92,6 +102,10 @@ class Evaluator:
             for partition, (first, last) in sorted(windows.window_offsets(due).items())
         )
         estimated = self._estimated(windows, due)
+        if self.traffic.usable and due.window == self._shortest:
+            begin = due.end - due.window.step
+            whole = [series for key, series in windows.series.items() if key.segment == ALL]
+            self.traffic.take(begin, sum(part.rings[due.window.step].window_rows(begin, due.end) for part in whole))
         return [self._evaluation(windows, due, key, ranges, estimated.get(key)) for key in sorted(windows.series)]
 
     def _evaluation(
@@ -111,11 +125,15 @@ class Evaluator:
         )
         if any(finding.status == "drifted" for finding in findings):
             self.baseline.flag(choice, series, due)
+        findings += attribution_finding(choice.reference, judgement, findings)
+        findings += quality_findings(choice.reference, counts, self._quality, choice.held_back)
         if estimated is not None:
             findings += estimated_findings(*estimated, choice.held_back)
         if key.segment == ALL and key.version != OVERFLOW:
             findings += self._together(series, due, choice.held_back)
             findings += self._followed(key, series, due, choice.held_back)
+            if self.traffic.usable and due.window == self._shortest:
+                findings += (self.traffic.finding(),)
         return Evaluation(
             model=self._model,
             version=key.version,

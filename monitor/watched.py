@@ -137,6 +137,9 @@ class WatchedModel:
             document = documents.get(f"burn-in/{place}/{self.section.name}")
             if document is not None:
                 burn_in.restore(document)
+        traffic = documents.get(f"traffic/{self.section.name}")
+        if traffic is not None:
+            self.evaluator.traffic.restore(traffic)
         for place, sequences in self.evaluator.sequences.items():
             document = documents.get(f"followed/{place}/{self.section.name}")
             if document is not None:
@@ -180,6 +183,8 @@ class WatchedModel:
         burn_ins, sequences = self.evaluator.baseline.burn_ins.items(), self.evaluator.sequences.items()
         name = self.section.name
         found = {f"burn-in/{place}/{name}": burn_in.document() for place, burn_in in burn_ins if burn_in.changed}
+        if self.evaluator.traffic.changed:
+            found[f"traffic/{name}"] = self.evaluator.traffic.document()
         return found | {f"followed/{place}/{name}": part.document() for place, part in sequences if part.changed}
 
     def mark_saved(self) -> None:
@@ -190,6 +195,7 @@ class WatchedModel:
             burn_in.changed = False
         for sequences in self.evaluator.sequences.values():
             sequences.changed = False
+        self.evaluator.traffic.changed = False
         if self.performance is not None:
             self.performance.mark_saved()
 
