@@ -14,7 +14,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
     from alerts.policy import Notice
-    from alerts.rules import Evidence, Rule, Transition
+    from alerts.rules import AlertKey, Evidence, Rule, Transition
 
 _TOP = 3
 _LONGEST = 500
@@ -25,8 +25,41 @@ _NAMES = {
     "ks": "KS distance",
     "wasserstein": "Wasserstein distance",
     "chi2": "chi-squared",
-    "roc_auc": "ROC AUC",
+    "mmd": "kernel distance",
+    "pca_reconstruction": "reconstruction error",
+    "cusum": "cumulative sum of small changes",
+    "adwin": "sudden change",
+    "invalid_rate": "share of values of the wrong type",
+    "missing_rate": "share of missing values",
+    "nonfinite_rate": "share of infinite values",
+    "out_of_range_rate": "share of values beyond the reference's range",
+    "unseen_rate": "share of unseen categories",
+    "traffic_ratio": "traffic against the usual",
 }
+_METRICS = {
+    "roc_auc": "ROC AUC",
+    "ks": "KS statistic",
+    "f1": "F1",
+    "f_beta": "F-beta",
+    "matthews_corrcoef": "Matthews correlation",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+    "value_per_row": "value per prediction",
+    "label_share": "share of predictions that have a label",
+    "pinball": "pinball loss",
+    "mae": "MAE",
+    "mse": "MSE",
+    "rmse": "RMSE",
+    "rmsle": "RMSLE",
+    "mape": "MAPE",
+    "smape": "sMAPE",
+    "r2": "R²",
+    "ndcg": "NDCG",
+    "map": "MAP",
+    "mrr": "MRR",
+}
+_PERFORMANCE = frozenset({"performance", "estimated_performance"})
+_METRIC_SUBJECTS = _PERFORMANCE | {"version", "segments", "fairness"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +121,10 @@ def words(notice: Notice, dashboard_url: str | None) -> Words:
         ("Severity", rule.severity),
         ("Since", utc(notice.transition.since)),
         ("Seen in", _where(notice)),
+        *_judged(notice),
         *_shares_of_drift(subjects, rule),
     )
-    findings = tuple(_line(finding, rule) for finding in subjects[:_TOP])
+    findings = tuple(_line(finding, rule, key) for finding in subjects[:_TOP])
     more = len(subjects) - _TOP
     if more > 0:
         findings = (*findings, f"and {more} more")
@@ -103,7 +137,7 @@ def summary(change: Transition, rule: Rule) -> str:
     where = f"{tidy(rule.name)} on {tidy(name)}"
     if change.state == "resolved":
         return f"Resolved: {where}"
-    return f"{where}: {_headline(_subjects(change.evidence), rule)}"
+    return f"{where}: {_headline(_subjects(change.evidence), rule, change.key)}"
 
 
 def cut(text: str, limit: int) -> str:
@@ -122,15 +156,37 @@ def tidy(text: str) -> str:
 
 
 def _subjects(evidence: Evidence) -> list[Finding]:
-    """The worst finding of each subject, worst first."""
-    seen: dict[str, Finding] = {}
+    """The worst finding of each subject, worst first; every metric of performance is a subject of its own."""
+    seen: dict[tuple[str, str], Finding] = {}
     for finding in evidence.findings:
-        seen.setdefault(finding.subject, finding)
+        seen.setdefault((finding.subject, finding.statistic if _is_metric(finding) else ""), finding)
     return list(seen.values())
 
 
+def _family(finding: Finding) -> str:
+    return finding.subject.partition(":")[0]
+
+
+def _is_metric(finding: Finding) -> bool:
+    return _family(finding) in _METRIC_SUBJECTS
+
+
 def _name(finding: Finding) -> str:
-    return tidy(finding.subject.removeprefix("feature:"))
+    """What a finding is about: ``age``, ``estimated ROC AUC``, ``equal opportunity difference by SEX``."""
+    family, _, rest = finding.subject.partition(":")
+    metric = _metric(finding.statistic)
+    named = {
+        "feature": rest,
+        "performance": metric,
+        "estimated_performance": f"estimated {metric}",
+        "version": f"{metric} against the champion",
+        "segments": f"number of segments with a surely worse {metric}",
+        "fairness": f"{metric} by {rest}",
+        "quality": f"quality of {rest}" if rest else "traffic",
+        "multivariate": "the features' joint distribution",
+        "embedding": f"embedding {rest}",
+    }
+    return tidy(named.get(family, finding.subject))
 
 
 def _names(subjects: list[Finding]) -> str:
@@ -153,34 +209,81 @@ def _shares_of_drift(subjects: list[Finding], rule: Rule) -> tuple[tuple[str, st
     return (("Share of the proven drift", told),)
 
 
-def _headline(subjects: list[Finding], rule: Rule) -> str:
+def _headline(subjects: list[Finding], rule: Rule, key: AlertKey) -> str:
     one = len(subjects) == 1
+    if not subjects:
+        return "nothing in particular"
+    first = subjects[0]
+    metric, verb = _is_metric(first), "is" if one else "are"
     if rule.metric is not None:
-        side = "above" if rule.above is not None else "below"
-        limit = _number(rule.above if rule.above is not None else rule.below)
+        what = _names(subjects) if metric else f"{_statistic(first)} of {_names(subjects)}"
+        limit = f"{'surely ' if rule.sure else ''}{_limit(rule)}"
         if one:
-            value = _number(subjects[0].value)
-            return f"{_statistic(rule.metric)} of {_name(subjects[0])} is {value}, {side} {limit}"
-        return f"{_statistic(rule.metric)} of {_names(subjects)} is {side} {limit}"
-    verb = {
-        "drifted": "has drifted" if one else "have drifted",
-        "breached": "is out of bounds" if one else "are out of bounds",
-        "insufficient": "has too little data" if one else "have too little data",
-    }
-    return f"{_names(subjects)} {verb[rule.when or 'drifted']}"
+            return f"{what} is {_beside(first.value, rule.limit)}{_reference(first)}, {limit}"
+        return f"{what} {verb if metric else 'is'} {limit}"
+    if rule.when == "insufficient":
+        return f"{_names(subjects)} {'has' if one else 'have'} too little data"
+    if rule.when == "breached" and (metric or first.detail):
+        more = "" if one else f"; and {len(subjects) - 1} more"
+        return f"{_news(first, key) if metric else tidy(first.detail)}{more}"
+    if rule.when == "breached":
+        return f"{_names(subjects)} {verb} out of bounds"
+    return f"{_names(subjects)} {'has' if one else 'have'} drifted"
 
 
-def _line(finding: Finding, rule: Rule) -> str:
+def _news(finding: Finding, key: AlertKey) -> str:
+    """A breached metric in one sentence."""
+    family, name = _family(finding), _name(finding)
+    if family == "version" and finding.detail:
+        # The detail names the champion, which no number tells.
+        told = tidy(finding.detail).removeprefix(f"{finding.statistic} is ")
+        own = "" if key.version == "-" else f" of version {tidy(key.version)}"
+        return f"{_metric(finding.statistic)}{own} is {told}"
+    if family in _PERFORMANCE and not math.isnan(finding.reference):
+        verb = "fell" if finding.value < finding.reference else "rose"
+        return f"{name} {verb} to {_number(finding.value)} from {_number(finding.reference)} on the reference"
+    side = "above" if finding.value > finding.threshold else "below"
+    return f"{name} is {_beside(finding.value, finding.threshold)}, {side} {_number(finding.threshold)}"
+
+
+def _line(finding: Finding, rule: Rule, key: AlertKey) -> str:
     name, detail = _name(finding), tidy(finding.detail)
     if finding.status == "insufficient":
         return f"{name}: {detail or 'too few rows to judge'}"
-    limit = ""
+    family, limit = _family(finding), ""
     if rule.metric is not None:
-        limit = f"; the limit is {_number(rule.above if rule.above is not None else rule.below)}"
-    elif not math.isnan(finding.threshold):
-        limit = f"; it matters from {_number(finding.threshold)}"
-    proof = f"{_statistic(finding.statistic)} {_number(finding.value)}{_bounds(finding)}{limit}"
+        limit = f"; the limit is {_number(rule.limit)}"
+        if rule.change_from_reference is not None:
+            limit = f"; the limit is a {'fall' if rule.low_is_bad else 'rise'} by {_number(abs(rule.limit))}"
+    elif not math.isnan(finding.threshold) and family != "version":
+        limit = f"; {'the limit is' if rule.when == 'breached' else 'it matters from'} {_number(finding.threshold)}"
+    if family == "version" and finding.status == "breached":
+        return f"{_news(finding, key)} ({_sorted_bounds(finding)}){limit}"
+    if family == "segments" and detail:
+        return f"{_metric(finding.statistic)} is {detail}{limit}"
+    proof = f"{_number(finding.value)}{_bounds(finding)}"
+    if _is_metric(finding):
+        unlabelled = " (without labels)" if family == "estimated_performance" else ""
+        told = f"; {detail}" if family == "fairness" and detail else ""
+        return f"{name}{unlabelled} {proof}{_reference(finding)}{limit}{told}"
+    proof = f"{_statistic(finding)} {proof}{limit}"
     return f"{detail}. {proof[0].upper()}{proof[1:]}" if detail else f"{name}: {proof}"
+
+
+def _reference(finding: Finding) -> str:
+    return "" if math.isnan(finding.reference) else f" ({_number(finding.reference)} on the reference)"
+
+
+def _limit(rule: Rule) -> str:
+    if rule.change_from_reference is None:
+        return f"{'below' if rule.low_is_bad else 'above'} {_number(rule.limit)}"
+    return f"a {'fall' if rule.low_is_bad else 'rise'} by {_number(abs(rule.limit))} or more"
+
+
+def _sorted_bounds(finding: Finding) -> str:
+    """How much worse a version surely is; which sign is worse depends on the metric."""
+    low, high = sorted((abs(finding.lower), abs(finding.upper)))
+    return f"surely between {_number(low)} and {_number(high)}"
 
 
 def _bounds(finding: Finding) -> str:
@@ -191,18 +294,47 @@ def _bounds(finding: Finding) -> str:
     return f", surely between {_number(finding.lower)} and {_number(finding.upper)}"
 
 
-def _statistic(name: str) -> str:
-    return _NAMES.get(name, tidy(name.replace("_", " ")))
+def _metric(name: str) -> str:
+    """``ROC AUC``, ``precision of class 3``, ``ROC AUC ovr macro``."""
+    base, _, group = name.partition(":")
+    known = next((short for short in _METRICS if base == short or base.startswith(f"{short}_")), "")
+    told = (_METRICS.get(base) or _METRICS.get(known, "") + base[len(known) :]).replace("_", " ")
+    return tidy(f"{told} of class {group}" if group else told)
+
+
+def _statistic(finding: Finding) -> str:
+    base, _, group = finding.statistic.partition(":")
+    told = _NAMES.get(base, base.replace("_", " "))
+    return tidy(f"{told} of {group}" if group else told)
 
 
 def _number(value: float | None) -> str:
-    return "unknown" if value is None or math.isnan(value) else f"{value:.3g}"
+    if value is None or math.isnan(value):
+        return "unknown"
+    return f"{value:,.0f}" if 1_000 <= abs(value) < 1e15 else f"{value:.3g}"
+
+
+def _beside(value: float, limit: float) -> str:
+    """A number with as many digits as it takes to tell it from its limit: 0.9198 is below 0.92."""
+    told = (_number(value), *(f"{value:.{digits}g}" for digits in (4, 5, 6)))
+    return next((text for text in told if text != _number(limit)), told[0])
 
 
 def _where(notice: Notice) -> str:
     key, evidence = notice.transition.key, notice.transition.evidence
-    where = f"window {key.window}, {_between(evidence.start, evidence.end)}, {evidence.rows:,} rows"
-    return where if key.segment == "all" else f"{where} of segment {tidy(key.segment)}"
+    where = f"window {key.window}, {_between(evidence.start, evidence.end)}, "
+    segment = "" if key.segment == "all" else f" of segment {tidy(key.segment)}"
+    if key.realised:
+        return f"{where}{evidence.labelled_rows:,} of {evidence.rows:,} predictions{segment} labelled"
+    return f"{where}{evidence.rows:,} rows{segment}"
+
+
+def _judged(notice: Notice) -> tuple[tuple[str, str], ...]:
+    """When performance was judged: what it speaks of may be long past."""
+    if not notice.transition.key.realised:
+        return ()
+    late = _span(notice.transition.at - notice.transition.evidence.end)
+    return (("Judged", f"{utc(notice.transition.at)}, {late} after the window's end, by the labels that had come"),)
 
 
 def _between(start: int, end: int) -> str:

@@ -6,10 +6,10 @@ long enough, firing after that, and resolved once the condition has been clear f
 Too little data is neither good nor bad news. A finding that says nothing leaves its alert where it stands: it
 never fires one, and never resolves one that rests on it, however well the other findings look.
 
-Evaluations are of two kinds that share the names of their windows: those of drift windows, judged as soon as they have
-passed, and those of realised performance, judged when labels have come, perhaps weeks later. Each finding belongs to
-one kind by its subject, and alerts of the two kinds have keys of their own. So an evaluation never touches an alert of
-the other kind, not even of a rule that looks at both, such as ``when = "breached"`` for every subject.
+Evaluations are of two kinds that share the names of their windows: those of drift windows, judged at once, and those of
+realised performance, judged when labels have come, perhaps weeks later. Each finding belongs to one kind by subject, and
+alerts of the two have keys of their own. So an evaluation never touches an alert of the other kind, not even of a rule
+that looks at both, such as ``when = "breached"`` for every subject.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 ESTIMATED = "estimated_performance"
 """Subject of performance that is estimated without labels. It is told beside drift."""
-
 _REALISED = frozenset({"performance", "version", "segments", "fairness"})
-_BREACHABLE = _REALISED | {ESTIMATED, "quality"}
+BREACHABLE = _REALISED | {ESTIMATED, "quality"}
+"""What subjects that can be breached are called, before a colon. All others drift."""
 _ONLY_BY_NAME = frozenset({ESTIMATED, "version", "segments"})
 KEPT_FINDINGS = 50
 """Evidence is saved and sent; a model with hundreds of drifted features is told by its worst."""
@@ -178,12 +178,15 @@ def step(rules: Sequence[Rule], states: Mapping[AlertKey, AlertState], evaluatio
     """
     after = dict(states)
     transitions: list[Transition] = []
+    # There may be a thousand findings, nearly all of drift: rules on breaches do not go through those.
+    breachable = [finding for finding in evaluation.findings if finding.subject.partition(":")[0] in BREACHABLE]
     for rule in rules:
         if not _concerns(rule, evaluation.model, evaluation.segment, evaluation.window):
             continue
         series = (evaluation.model, evaluation.version, evaluation.segment, evaluation.window)
         key = AlertKey(rule.name, *series, evaluation.realised)
-        view = _look(rule, states.get(key), evaluation)
+        findings = breachable if rule.when == "breached" else evaluation.findings
+        view = _look(rule, states.get(key), findings, realised=evaluation.realised)
         if view is None:
             continue
         new, changed = _advance(rule, key, states.get(key), evaluation, view)
@@ -268,12 +271,9 @@ def _covers(rule: Rule, subject: str, statistic: str, *, realised: bool) -> bool
     family = subject.partition(":")[0]
     if (family in _REALISED) != realised:
         return False
-    if rule.metric is not None:
-        right = statistic == rule.metric
-    else:
-        right = rule.when == "insufficient" or (family in _BREACHABLE) == (rule.when == "breached")
-        right = right and fnmatchcase(statistic, rule.statistic)
-    if not right:
+    if rule.metric is None and rule.when != "insufficient" and (family in BREACHABLE) != (rule.when == "breached"):
+        return False
+    if statistic != rule.metric if rule.metric is not None else not fnmatchcase(statistic, rule.statistic):
         return False
     if rule.estimated:
         return family == ESTIMATED
@@ -326,17 +326,17 @@ class _View:
     unseen: frozenset[tuple[str, str]]
 
 
-def _look(rule: Rule, old: AlertState | None, evaluation: Evaluation) -> _View | None:
+def _look(rule: Rule, old: AlertState | None, findings: Sequence[Finding], *, realised: bool) -> _View | None:
     """None when there is nothing to learn, so that the alert stays where it stands."""
     crossed = frozenset() if old is None else frozenset(old.crossed)
     firing = old is not None and old.state == "firing"
     matched: list[Finding] = []
     silent: set[tuple[str, str]] = set()
     learned = False
-    for finding in evaluation.findings:
+    for finding in findings:
         name = (finding.subject, finding.statistic)
         shown_only = rule.metric is None and math.isnan(finding.threshold)
-        if shown_only or not _covers(rule, *name, realised=evaluation.realised):
+        if shown_only or not _covers(rule, *name, realised=realised):
             continue
         if not _says_something(rule, finding):
             silent.add(name)

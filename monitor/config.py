@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from alerts.rules import BREACHABLE, ESTIMATED
 from monitor.durations import DAY, format_duration, parse_duration
 
 
@@ -25,6 +27,7 @@ Duration = Annotated[
 """Milliseconds, written as ``15m``."""
 WindowName = Annotated[str, AfterValidator(_window_name)]
 Name = Annotated[str, Field(min_length=1, max_length=120)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Severity = Literal["info", "warning", "error", "critical"]
 
 
@@ -251,9 +254,12 @@ class RuleSection(Section):
     name: Name
     when: Literal["drifted", "breached", "insufficient"] | None = None
     metric: str | None = None
-    above: float | None = None
-    below: float | None = None
-    recover: float | None = None
+    above: Number | None = None
+    below: Number | None = None
+    change_from_reference: Number | None = None
+    recover: Number | None = None
+    sure: bool = False
+    estimated: bool = False
     subject: str = "*"
     statistic: str = "*"
     models: list[str] = []
@@ -269,15 +275,33 @@ class RuleSection(Section):
     def _one_condition(self) -> RuleSection:
         if (self.when is None) == (self.metric is None):
             raise ValueError('give either when = "drifted", or metric = "..." with above or below')
-        if self.metric is None and not (self.above is self.below is self.recover is None):
-            raise ValueError("above, below and recover go with metric")
-        if self.metric is not None and (self.above is None) == (self.below is None):
-            raise ValueError("a metric rule needs exactly one of above and below")
-        if self.recover is not None:
-            if self.above is not None and self.recover > self.above:
-                raise ValueError("recover must not lie above the threshold `above`")
-            if self.below is not None and self.recover < self.below:
-                raise ValueError("recover must not lie below the threshold `below`")
+        limits = {"above": self.above, "below": self.below, "change_from_reference": self.change_from_reference}
+        given = {key: limit for key, limit in limits.items() if limit is not None}
+        if self.metric is None and (given or self.recover is not None or self.sure):
+            raise ValueError("above, below, change_from_reference, recover and sure go with metric")
+        if self.metric is not None and len(given) != 1:
+            raise ValueError("a metric rule needs exactly one of above, below and change_from_reference")
+        if given.get("change_from_reference") == 0:
+            raise ValueError("change_from_reference must be negative, for a fall, or positive, for a rise")
+        for key, limit in given.items():
+            rises = key == "above" or (key == "change_from_reference" and limit > 0)
+            if self.recover is not None and (self.recover > limit if rises else self.recover < limit):
+                raise ValueError(f"recover must not lie {'above' if rises else 'below'} the threshold `{key}`")
+        return self
+
+    @model_validator(mode="after")
+    def _findable(self) -> RuleSection:
+        if self.estimated and self.subject not in ("*", ESTIMATED):
+            raise ValueError(f"estimated = true looks at {ESTIMATED!r} alone: leave subject out")
+        subject = ESTIMATED if self.estimated else self.subject
+        family = subject.partition(":")[0]
+        if self.when in ("drifted", "breached") and not set("*?[") & set(family):
+            right = "breached" if family in BREACHABLE else "drifted"
+            if self.when != right:
+                raise ValueError(f'{subject!r} is never {self.when}: give when = "{right}"')
+        measured = any(fnmatchcase(name, subject) for name in ("performance", ESTIMATED))
+        if self.change_from_reference is not None and not measured:
+            raise ValueError(f"change_from_reference goes with performance: subject = {subject!r} has no reference")
         return self
 
 

@@ -25,6 +25,13 @@ _SECRET_KEYS = {
     "routing_key": "the routing key is a secret: use routing_key_file or routing_key_env",
     "token": "the token is a secret: use token_file or token_env",
 }
+_DEFAULT_RULES = (
+    {"name": "drift", "when": "drifted", "severity": "warning"},
+    {"name": "performance", "when": "breached", "subject": "performance", "severity": "error"},
+    {"name": "worse version", "when": "breached", "subject": "version", "severity": "error"},
+    {"name": "estimated performance", "when": "breached", "subject": "estimated_performance", "severity": "warning"},
+    {"name": "data quality", "when": "breached", "subject": "quality*", "severity": "warning"},
+)
 _LOCATION_TAGS = frozenset({"slack", "pagerduty", "webhook", "log"})
 
 
@@ -239,7 +246,7 @@ def _with_defaults(config: Config) -> Config:
         return config
     receivers = config.receivers or [LogReceiver(name="log", type="log")]
     pages = [receiver.name for receiver in receivers if getattr(receiver, "purpose", "notify") == "notify"]
-    rules = [RuleSection.model_validate({"name": "drift", "when": "drifted", "severity": "warning", "notify": pages})]
+    rules = [RuleSection.model_validate({**rule, "notify": pages}) for rule in _DEFAULT_RULES]
     return config.model_copy(update={"receivers": receivers, "rules": rules})
 
 

@@ -21,9 +21,12 @@ from detectors.performance.ranking import Ranking
 from detectors.performance.regression import Regression
 from monitor.categories import canonical
 from monitor.decoder import RawColumns
+from monitor.durations import DAY, parse_duration
 from monitor.errors import ReferenceDataError
 from monitor.outputs import OutputReader, class_numbers
+from monitor.pyramid import window_step
 from monitor.scoring import Scorer
+from monitor.sequences import Streams, stream_of_errors
 
 if TYPE_CHECKING:
     from monitor.config import ModelSection
@@ -43,12 +46,14 @@ class PerformanceProfile:
         scorer: how performance is counted.
         counts: int64[width] of the reference's rows; None where it has no labels.
         dispersions: window length in ms → design effect of what is right and wrong.
+        errors: the error, to be followed pane by pane; None where the reference has no labels.
     """
 
     classes: tuple[str, ...] | None
     scorer: Scorer
     counts: NDArray[np.int64] | None = None
     dispersions: Mapping[int, float] = field(default_factory=dict)
+    errors: Streams | None = None
 
     def fingerprint(self) -> str:
         """Changes whenever the meaning of the counts does."""
@@ -69,6 +74,7 @@ def build_performance(
     codes: NDArray[np.int64],
     names: Mapping[str, str],
     blocks: Mapping[int, NDArray[np.int64]],
+    times: NDArray[np.int64] | None,
 ) -> PerformanceProfile:
     """Everything about performance that a reference table tells.
 
@@ -78,6 +84,7 @@ def build_performance(
         codes: int64[m, S], its encoded subjects.
         names: path in a record → the reference's column of outputs and label.
         blocks: window length in ms → int64[m], which block of that length each row lies in; empty without event times.
+        times: int64[m], event times, epoch ms; None without.
 
     Raises:
         ReferenceDataError: if the classes cannot be told.
@@ -140,7 +147,20 @@ def build_performance(
     counts = scorer.realised(predictions, labels, np.zeros(len(labels), dtype=np.int64), 1)[0]
     wrong = np.abs(outputs.predicted - values) if classes is None else (outputs.predicted != values).astype(np.float64)
     effects = {length: design_effect(wrong[known], place[known]) for length, place in blocks.items()}
-    return PerformanceProfile(classes, scorer, counts, {k: v for k, v in effects.items() if v is not None})
+    dispersions = {length: effect for length, effect in effects.items() if effect is not None}
+    errors = None
+    if model.drift.sequential and known.any():
+        pane = error_pane(model)
+        place = None if times is None else np.unique(times[known] // pane, return_inverse=True)[1].astype(np.int64)
+        unit = task.scale if isinstance(task, Regression) else 1.0
+        errors = stream_of_errors(wrong[known] / unit, pane, place)
+    return PerformanceProfile(classes, scorer, counts, dispersions, errors)
+
+
+def error_pane(model: ModelSection) -> int:
+    """The piece of event time that errors are followed by, ms: a day, or what performance windows slide by."""
+    lengths = sorted(map(parse_duration, model.performance_windows))
+    return max(DAY, window_step(lengths[0], model.pane))
 
 
 def _calibrations(

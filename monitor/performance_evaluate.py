@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+import numpy as np
+
 from alerts.evaluation import Evaluation
 from detectors.budget import shared
+from monitor.evaluate import FOLLOWED
+from monitor.labelled_panes import AHEAD, LABELLED
 from monitor.performance_findings import (
     Held,
     champion_of,
@@ -17,6 +22,7 @@ from monitor.performance_findings import (
     version_findings,
     yardstick,
 )
+from monitor.sequences import MONTH_MS, Sequences
 from monitor.windows import ALL, OVERFLOW, SeriesKey
 
 if TYPE_CHECKING:
@@ -47,6 +53,13 @@ class PerformanceEvaluator:
             steps_ms=tuple(window.step for window in performance.windows),
         )
         self._sticks: dict[tuple[int, int], Yardstick] = {}
+        budget = FOLLOWED * model.performance.false_alarms_per_30d
+        self.sequences: dict[int, Sequences] = {
+            place: Sequences(errors, model.drift.min_shift, errors.pane, MONTH_MS / errors.pane * 2 / budget)
+            for place, profile in enumerate(references.profiles)
+            if (errors := profile.performance.errors) is not None
+        }
+        self._fed: int | None = None
 
     def stick(self, place: int, length: int) -> Yardstick:
         """What windows of a length are held against, by the place of the profile."""
@@ -60,11 +73,16 @@ class PerformanceEvaluator:
         held = self._held(due)
         whole = {key.version: found for key, found in held.items() if key.segment == ALL}
         champion = champion_of(whole, self._model.performance.champion)
+        if due.window == self._performance.windows[0]:
+            self._follow(due)
         evaluations = []
         for key, found in held.items():
             stick = self.stick(self._references.place(key.version), due.window.length)
             findings = realised_findings(found, stick)
             if key.segment == ALL:
+                sequences = self.sequences.get(self._references.place(key.version))
+                if sequences is not None and due.window == self._performance.windows[0]:
+                    findings += sequences.findings(key.version, due.end, "", "breached")
                 mine = {
                     other.segment: part
                     for other, part in held.items()
@@ -93,6 +111,32 @@ class PerformanceEvaluator:
                 )
             )
         return evaluations
+
+    def _follow(self, due: Mature) -> None:
+        """Follows the error over what has become mature since the last window of this length."""
+        start = due.end - due.window.step if self._fed is None else self._fed
+        self._fed = due.end
+        panes = self._performance.panes
+        for key in sorted(panes.series):
+            sequences = self.sequences.get(self._references.place(key.version))
+            vector = panes.window(key, start, due.end) if key.segment == ALL and sequences is not None else None
+            if vector is None or sequences is None or not vector[LABELLED]:
+                continue
+            scorer = self._references.of(key.version).performance.scorer
+            sums = scorer.error_sums(vector[AHEAD : AHEAD + scorer.width])
+            sequences.take_sums(key.version, start, *(np.array([part]) for part in sums))
+
+    def document(self) -> bytes:
+        """What a checkpoint saves."""
+        states = {str(place): sequences.document() for place, sequences in self.sequences.items()}
+        return msgspec.msgpack.encode((self._fed, states))
+
+    def restore(self, document: bytes) -> None:
+        """Goes on from a checkpoint."""
+        self._fed, states = msgspec.msgpack.decode(document)
+        for place, sequences in self.sequences.items():
+            if str(place) in states:
+                sequences.restore(states[str(place)])
 
     def _held(self, due: Mature) -> dict[SeriesKey, Held]:
         """Every series that has rows in the window, in the order of their keys."""

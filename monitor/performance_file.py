@@ -12,8 +12,10 @@ from detectors.performance.error_model import ErrorModel
 from detectors.performance.multiclass import Multiclass
 from detectors.performance.ranking import Ranking
 from detectors.performance.regression import Regression
+from monitor.arrays import from_json, to_json
 from monitor.performance_build import PerformanceProfile
 from monitor.scoring import Scorer, Task
+from monitor.sequences import Streams
 
 
 class ErrorModelFile(msgspec.Struct):
@@ -38,6 +40,7 @@ class PerformanceFile(msgspec.Struct):
     error_model: ErrorModelFile | None
     counts: list[int] | None
     dispersions: dict[str, float]
+    errors: msgspec.Raw | None = None
 
 
 _TASKS: dict[str, type[Task]] = {
@@ -56,6 +59,7 @@ def performance_out(profile: PerformanceProfile) -> PerformanceFile:
         None if scorer.error_model is None else _errors_out(scorer.error_model),
         None if profile.counts is None else profile.counts.tolist(),
         {str(length): phi for length, phi in profile.dispersions.items()},
+        None if profile.errors is None else msgspec.Raw(to_json(profile.errors)),
     )
 
 
@@ -71,6 +75,7 @@ def performance_in(stored: PerformanceFile) -> PerformanceProfile:
         ),
         None if stored.counts is None else np.array(stored.counts, dtype=np.int64),
         {int(length): phi for length, phi in stored.dispersions.items()},
+        None if stored.errors is None else from_json(stored.errors, Streams),
     )
 
 

@@ -202,7 +202,7 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
         dispersions,
         None if times is None else int(times.min()),
         None if times is None else int(times.max()),
-        build_performance(table, model, codes, _outputs_used(model, table), _block_numbers(times, model)),
+        build_performance(table, model, codes, _outputs_used(model, table), _block_numbers(times, model), times),
         season,
         slots,
         joints_of(table, model, layout, counts, codes, top, times),

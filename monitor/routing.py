@@ -67,6 +67,9 @@ def make_rule(rule: RuleSection) -> Rule:
         severity=rule.severity,
         notify=tuple(rule.notify),
         runbook=rule.runbook,
+        change_from_reference=rule.change_from_reference,
+        sure=rule.sure,
+        estimated=rule.estimated,
     )
 
 

@@ -15,7 +15,7 @@ from detectors.performance.estimate import Estimate, quantile
 from detectors.performance.fixed import grouped, joined, split
 from detectors.performance.multiclass import Multiclass, confusion, count_multiclass, multiclass_metrics
 from detectors.performance.ranking import Ranking, count_ranking, ranking_metrics
-from detectors.performance.regression import Regression, count_regression, regression_metrics
+from detectors.performance.regression import Regression, absolute_errors, count_regression, regression_metrics
 
 if TYPE_CHECKING:
     from monitor.outputs import Outputs
@@ -162,6 +162,21 @@ class Scorer:
         mae = Estimate(absolute, np.maximum(absolute - reach[0], 0.0), absolute + reach[0])
         squares = (square, np.maximum(square - reach[1], 0.0), square + reach[1])
         return {"mae": mae, "rmse": Estimate(*(np.sqrt(part) for part in squares))}
+
+    def error_sums(self, counts: Integers) -> tuple[float, float, float]:
+        """Rows, Σ error, Σ error² of int64[width]: 0 or 1 of a classifier, else the absolute error in task scales."""
+        task = self.task
+        if isinstance(task, Binary):
+            right_and_wrong = self.cells(counts)
+            wrong = float(right_and_wrong[1] + right_and_wrong[2])
+            return float(right_and_wrong.sum()), wrong, wrong
+        if isinstance(task, Multiclass):
+            cells = confusion(task, counts)
+            wrong = float(cells.sum() - np.trace(cells[:, : len(cells)]))
+            return float(cells.sum()), wrong, wrong
+        assert isinstance(task, Regression)
+        rows, absolute, square = absolute_errors(task, counts)
+        return float(rows), float(absolute), float(square)
 
     def cells(self, counts: Integers) -> NDArray[np.float64]:
         """float64[..., 4]: TP, FP, FN, TN of a binary task."""

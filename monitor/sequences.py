@@ -40,7 +40,8 @@ class Streams:
         subjects: subject of each stream, such as ``score`` or ``prediction``.
         places: int64[S], place in the layout.
         columns: int64[S], the column whose share is followed; −1 for the mean of a numeric subject.
-        shares: float64[S], share of that column in the reference; NaN for numeric subjects.
+        location, scale: float64[S], mean and standard deviation of x in the reference; 0 and 1 for numeric subjects,
+            which are counted in reference standard deviations already.
         names: of the classes; empty for numeric subjects.
         spread: how much panes of the reference vary.
     """
@@ -49,7 +50,8 @@ class Streams:
     subjects: tuple[str, ...]
     places: Integers
     columns: Integers
-    shares: Array
+    location: Array
+    scale: Array
     names: tuple[str, ...]
     spread: Spread
 
@@ -69,9 +71,8 @@ class Streams:
 
     def standardised(self, n: Array, total: Array, squares: Array) -> tuple[Array, Array, Array]:
         """The same of z: x less its reference mean, in reference standard deviations."""
-        share = np.nan_to_num(self.shares)
-        scale = np.where(self.columns < 0, 1.0, np.sqrt(np.maximum(share * (1 - share), 1e-12)))
-        return n, (total - n * share) / scale, (squares - 2 * share * total + n * share**2) / scale**2
+        mean, scale = self.location, self.scale
+        return n, (total - n * mean) / scale, (squares - 2 * mean * total + n * mean**2) / scale**2
 
 
 def streams_of(
@@ -116,19 +117,53 @@ def streams_of(
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = np.where(held[1] < 0, np.nan, counts.bins[held[0], held[1]] / valid)
         skew = (1 - 2 * shares) / np.sqrt(shares * (1 - shares))
-    bare = Streams(pane, tuple(subjects), *held, shares, tuple(names), sequential.plain_spread(len(subjects)))
+    share = np.nan_to_num(shares)
+    scale = np.where(held[1] < 0, 1.0, np.sqrt(np.maximum(share * (1 - share), 1e-12)))
+    kept = tuple(subjects), *held, share, scale, tuple(names)
+    bare = Streams(pane, *kept, sequential.plain_spread(len(subjects)))
     unknown = np.full(len(subjects), np.nan)
     effect = effects[held[0]]
     with np.errstate(divide="ignore"):
         plain = Spread(effect, unknown, unknown, np.zeros(len(subjects)), np.sqrt(effect / valid), skew)
-    spread = plain if blocks is None else _measured(bare, blocks, plain)
-    return Streams(pane, tuple(subjects), *held, shares, tuple(names), spread)
+    spread = plain
+    if blocks is not None:
+        spread = _measured(np.asarray(blocks.rows), *bare.standardised(*bare.sums(blocks))[:2], plain)
+    return Streams(pane, *kept, spread)
 
 
-def _measured(streams: Streams, blocks: Counts, plain: Spread) -> Spread:
-    """How much the panes of the reference vary, and how alike neighbours are."""
-    n, total, _ = streams.standardised(*streams.sums(blocks))
-    used = np.asarray(blocks.rows) >= 0.2 * np.median(np.asarray(blocks.rows)[np.asarray(blocks.rows) > 0])
+def stream_of_errors(errors: Array, pane: int, blocks: Integers | None) -> Streams | None:
+    """The stream of a model's errors on its reference; None where they do not vary.
+
+    Args:
+        errors: float64[m], 0 or 1 of a classifier, or the absolute error.
+        pane: ms.
+        blocks: int64[m], number of the pane that each row lies in, in their order; None without event times.
+    """
+    mean, scale = float(errors.mean()), float(errors.std())
+    if not len(errors) or scale == 0:
+        return None
+    z = (errors - mean) / scale
+    one = np.ones(1)
+    plain = Spread(one, one * _NAN, one * _NAN, one * 0, one / np.sqrt(len(z)), one * float((z**3).mean()))
+    spread = plain
+    if blocks is not None:
+        rows = np.bincount(blocks)
+        spread = _measured(
+            rows, rows[:, None].astype(np.float64), np.bincount(blocks, weights=z).astype(np.float64)[:, None], plain
+        )
+    none = np.array([-1], dtype=np.int64)
+    return Streams(pane, ("performance",), none, none, one * mean, one * scale, ("",), spread)
+
+
+def _measured(rows: Integers, n: Array, total: Array, plain: Spread) -> Spread:
+    """How much the panes of the reference vary, and how alike neighbours are.
+
+    Args:
+        rows: int64[P] of each pane.
+        n, total: float64[P, S], values and Σz.
+        plain: what holds where too few panes are known.
+    """
+    used = rows >= 0.2 * np.median(rows[rows > 0])
     n, total = n[used], total[used]
     size = len(n)
     if size < _LEAST_PANES:
@@ -208,11 +243,14 @@ class Sequences:
 
     def take(self, version: str, start: int, counts: Counts) -> None:
         """Takes in the next piece of event time of a version, no longer than a pane and not across its end."""
+        self.take_sums(version, start, *self.streams.sums(counts))
+
+    def take_sums(self, version: str, start: int, n: Array, total: Array, squares: Array) -> None:
+        """The same by n, Σx, Σx² of each stream; a piece belongs to the pane that it begins in."""
         pane = start // self.streams.pane * self.streams.pane
         state = self.states.get(version) or self._fresh(pane)
         if state.pane != pane:
             state = self._closed(state, pane)
-        n, total, squares = self.streams.sums(counts)
         self.states[version] = replace(state, n=state.n + n, total=state.total + total, squares=state.squares + squares)
         self.changed = True
 
@@ -233,8 +271,8 @@ class Sequences:
             pane, zero, zero.copy(), zero.copy(), cusum, window, found, alarms.value, alarms.direction, alarms.change_at
         )
 
-    def findings(self, version: str, at: int, held_back: str) -> tuple[Finding, ...]:
-        """What the detectors say of a version now."""
+    def findings(self, version: str, at: int, held_back: str, bad: Status = "drifted") -> tuple[Finding, ...]:
+        """What the detectors say of a version now; ``bad`` is the status of what they have found."""
         state = self.states.get(version)
         if state is None:
             return ()
@@ -243,12 +281,13 @@ class Sequences:
         for place, subject in enumerate(self.streams.subjects):
             name = f" {self.streams.names[place]!r}" if self.streams.names[place] else ""
             of = f"{subject}: the share of{name}" if name else f"{subject}: the mean"
+            of = "the model's error" if subject == "performance" else of
             suffix = f":{self.streams.names[place]}" if name else ""
             status: Status = "insufficient" if held_back else "ok"
             detail = held_back
             value = float(state.value[place])
             if not held_back and value >= limit:
-                status = "drifted"
+                status = bad
                 verb = "risen" if state.direction[place] > 0 else "fallen"
                 detail = f"{of} has {verb} a little and stayed so since about {rfc3339(int(state.change_at[place]))}"
             found.append(Finding(subject, f"cusum{suffix}", value, value, _NAN, limit, status, detail))
@@ -256,7 +295,7 @@ class Sequences:
             lately = state.found_at[place] != sequential.NEVER and at - int(state.found_at[place]) < self.keep
             status, detail = ("insufficient", held_back) if held_back else ("ok", "")
             if not held_back and lately:
-                status = "drifted"
+                status = bad
                 verb = "rose" if after > before else "fell"
                 since = rfc3339(int(state.adaptive.change_at[place]))
                 detail = f"{of} {verb} by {abs(after - before):.2f} standard deviations at about {since}"

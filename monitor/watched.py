@@ -147,6 +147,9 @@ class WatchedModel:
         if self.performance is not None:
             kept = documents.get(f"performance/{self.section.name}")
             self.labels_begun_anew = not self.performance.restore(kept)
+            errors = documents.get(f"errors/{self.section.name}")
+            if errors is not None:
+                self._judge_labels.restore(errors)
 
     def judge(self, due: Due | Mature, clock: Clock) -> list[Evaluation]:
         """Judges a window of every series."""
@@ -183,6 +186,8 @@ class WatchedModel:
         burn_ins, sequences = self.evaluator.baseline.burn_ins.items(), self.evaluator.sequences.items()
         name = self.section.name
         found = {f"burn-in/{place}/{name}": burn_in.document() for place, burn_in in burn_ins if burn_in.changed}
+        if self.performance is not None:
+            found[f"errors/{name}"] = self._judge_labels.document()
         if self.evaluator.traffic.changed:
             found[f"traffic/{name}"] = self.evaluator.traffic.document()
         return found | {f"followed/{place}/{name}": part.document() for place, part in sequences if part.changed}

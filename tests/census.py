@@ -11,6 +11,7 @@ import pandas as pd
 DATA = Path(__file__).resolve().parent / "data"
 REFERENCE = DATA / "census_reference.parquet"
 PREDICTIONS = DATA / "census_predictions.parquet"
+LABELS = DATA / "census_labels.parquet"
 SHIFT_FROM = pd.Timestamp("2018-01-01", tz="UTC")
 DAY = 86_400_000
 
@@ -30,6 +31,19 @@ def messages(frame: pd.DataFrame) -> list[bytes]:
     columns["timestamp"] = frame["time"].tolist()
     encode, names = msgspec.json.encode, list(columns)
     return [encode(dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+
+
+@functools.cache
+def census_labels() -> pd.DataFrame:
+    """The true outcome of every prediction, known thirty days later."""
+    frame = pd.read_parquet(LABELS)
+    frame["id"], frame["time"] = census()["id"], census()["time"] + 30 * DAY
+    return frame
+
+
+def label_messages(frame: pd.DataFrame) -> list[bytes]:
+    columns = zip(frame["id"].tolist(), frame["employed"].tolist(), frame["time"].tolist(), strict=True)
+    return [msgspec.json.encode({"id": i, "employed": truth, "timestamp": known}) for i, truth, known in columns]
 
 
 def config_text(

@@ -138,6 +138,13 @@ def counted(task: Regression, counts: NDArray[np.int64]) -> dict[str, NDArray[np
     return {name: held[..., place] for place, name in enumerate(_COUNTS[:-1])}
 
 
+def absolute_errors(task: Regression, counts: NDArray[np.int64]) -> tuple[Array, Array, Array]:
+    """Rows, Σ|e| and Σe² in units of the scale, float64[...] each, of counts int64[..., task.width]."""
+    parts = dict(_parts(_NARROW, len(_COUNTS), 2))
+    absolute, square = (fixed.joined(counts[..., parts[name]]) for name in ("absolute", "square"))
+    return counts[..., 0].astype(np.float64), absolute, square
+
+
 def regression_metrics(
     task: Regression, counts: NDArray[np.int64], alpha: float = 0.05, phi: float = 1.0
 ) -> dict[str, Estimate]:

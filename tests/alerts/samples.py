@@ -13,6 +13,7 @@ from alerts.rules import AlertKey, AlertState, Rule, Transition, step
 NAN = math.nan
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 START = 1_364_882_400_000  # 2013-04-02 06:00 UTC
+REALISED = {"performance", "version", "segments", "fairness"}
 
 
 def psi(subject: str, value: float, status: Status, detail: str = "", upper: float = NAN) -> Finding:
@@ -61,16 +62,22 @@ def evaluation(
     segment: str = "all",
     window: str = "1h",
     rows: int = 11_842,
+    labelled_rows: int = 0,
+    realised: bool | None = None,
 ) -> Evaluation:
+    """Of realised performance if that is all it holds, unless it is said."""
+    if realised is None:
+        realised = {finding.subject.partition(":")[0] for finding in findings} <= REALISED and bool(findings)
     offsets = (OffsetRange("predictions", 0, 120_034, 131_875), OffsetRange("predictions", 1, 77, 512))
-    return Evaluation(model, version, segment, window, at - HOUR, at, at, rows, 0, findings, offsets)
+    series = (model, version, segment, window)
+    return Evaluation(*series, at - HOUR, at, at, rows, labelled_rows, findings, offsets, realised)
 
 
 def rule(name: str = "feature drift", **changes: Any) -> Rule:
     return replace(Rule(name, when="drifted", notify=("someone",)), **changes)
 
 
-def metric_rule(metric: str = "roc_auc", **limits: float) -> Rule:
+def metric_rule(metric: str = "roc_auc", **limits: Any) -> Rule:
     return rule("number", when=None, metric=metric, **limits)
 
 

@@ -51,12 +51,13 @@ def with_finding(finding: Finding, told: Rule | None = None) -> str:
 
 def test_a_number_that_fell_below_its_limit_is_told_with_both_and_how_sure_it_is() -> None:
     told = metric_rule(below=0.8, severity="error", runbook="https://wiki.example.org/auc")  # type: ignore[arg-type]
-    assert said(told, metric(0.741), rows=2_304).text().splitlines() == [
-        "number on flights (version v7): ROC AUC of performance is 0.741, below 0.8",
+    assert said(told, metric(0.741), rows=2_304, labelled_rows=2_300).text().splitlines() == [
+        "number on flights (version v7): ROC AUC is 0.741, below 0.8",
         "Severity: error",
         "Since: 2013-04-02 06:00 UTC",
-        "Seen in: window 1h, 2013-04-02 05:00 to 06:00 UTC, 2,304 rows",
-        "- performance: ROC AUC 0.741, surely between 0.729 and 0.753; the limit is 0.8",
+        "Seen in: window 1h, 2013-04-02 05:00 to 06:00 UTC, 2,300 of 2,304 predictions labelled",
+        "Judged: 2013-04-02 06:00 UTC, under a minute after the window's end, by the labels that had come",
+        "- ROC AUC 0.741, surely between 0.729 and 0.753; the limit is 0.8",
         "Runbook: https://wiki.example.org/auc",
     ]
 
@@ -81,9 +82,9 @@ def test_too_little_data_without_a_sentence_of_its_own_gets_one() -> None:
     assert said(rule(when="insufficient"), few).findings == ("score: too few rows to judge",)
 
 
-def test_a_breached_bound_is_told_as_out_of_bounds() -> None:
+def test_a_breached_bound_is_told_with_its_limit_where_no_reference_is_known() -> None:
     breach = replace(metric(0.7), status="breached", threshold=0.8)
-    assert said(rule(when="breached"), breach).title.endswith("performance is out of bounds")
+    assert said(rule(when="breached"), breach).title.endswith(": ROC AUC is 0.7, below 0.8")
 
 
 def test_one_drifted_feature_is_told_in_the_singular_and_two_by_both_names() -> None:
@@ -168,6 +169,174 @@ def test_a_rules_own_limit_is_told_and_not_the_threshold_of_the_finding() -> Non
     finding = Finding("feature:age", "psi", 0.4, 0.35, 0.45, 0.02, "drifted", "age moved up")
     line = with_finding(finding, rule(when=None, metric="psi", above=0.3))
     assert line == "age moved up. PSI 0.4, surely between 0.35 and 0.45; the limit is 0.3"
+
+
+# Performance
+
+
+def told(finding: Finding, of: Rule | None = None, **where: object) -> tuple[str, str]:
+    """Title without the name of rule and model, and the line of the finding."""
+    found = said(of or rule("r", when="breached"), finding, **where)
+    return found.title.partition(": ")[2], found.findings[0]
+
+
+FALLEN = Finding(
+    "performance", "accuracy", 0.741, 0.730, 0.752, 0.786, "breached",
+    "accuracy fell to 0.741; it was 0.827 on the reference", reference=0.827,
+)  # fmt: skip
+
+
+def test_an_alert_on_realised_performance_says_of_which_predictions_and_how_many_have_labels() -> None:
+    late = evaluation(FALLEN, rows=22_000, labelled_rows=21_930, window="28d", segment="SEX=1")
+    late = replace(late, start=START - 63 * DAY, end=START - 35 * DAY)
+    notice = notices([rule("performance", when="breached", severity="error")], [late])["trigger"]
+    assert words(notice, None).text().splitlines() == [
+        "performance on flights (version v7): accuracy fell to 0.741 from 0.827 on the reference",
+        "Severity: error",
+        "Since: 2013-04-02 06:00 UTC",
+        (
+            "Seen in: window 28d, 2013-01-29 06:00 to 2013-02-26 06:00 UTC, "
+            "21,930 of 22,000 predictions of segment SEX=1 labelled"
+        ),
+        "Judged: 2013-04-02 06:00 UTC, 35 d after the window's end, by the labels that had come",
+        "- accuracy 0.741, surely between 0.73 and 0.752 (0.827 on the reference); the limit is 0.786",
+    ]
+
+
+def test_every_metric_of_performance_is_told_and_the_others_counted_in_the_title() -> None:
+    auc = replace(FALLEN, statistic="roc_auc", value=0.8, lower=0.79, upper=0.81, threshold=0.858, reference=0.903)
+    found = said(rule("r", when="breached"), FALLEN, auc)
+    assert found.title.endswith(": ROC AUC fell to 0.8 from 0.903 on the reference; and 1 more")
+    assert [line.split(" 0.")[0] for line in found.findings] == ["ROC AUC", "accuracy"]
+
+
+def test_a_metric_that_must_not_rise_rises() -> None:
+    loss = Finding("performance", "log_loss", 0.6, 0.55, 0.65, 0.5, "breached", reference=0.4)
+    assert told(loss)[0] == "log loss rose to 0.6 from 0.4 on the reference"
+
+
+def test_estimated_performance_is_told_as_such_and_with_all_rows() -> None:
+    estimate = replace(FALLEN, subject="estimated_performance", statistic="roc_auc")
+    title, line = told(estimate, rule("r", when="breached", estimated=True))
+    assert title == "estimated ROC AUC fell to 0.741 from 0.827 on the reference"
+    assert line.startswith("estimated ROC AUC (without labels) 0.741, surely between 0.73 and 0.752 (0.827 on")
+    facts = dict(said(rule("r", when="breached", estimated=True), estimate).facts)
+    assert facts["Seen in"].endswith("11,842 rows")
+    assert "Judged" not in facts
+
+
+@pytest.mark.parametrize(("version", "own"), [("4", " of version 4"), ("-", "")])
+def test_a_worse_version_is_told_beside_the_champion(version: str, own: str) -> None:
+    detail = "roc_auc is 0.031 worse than that of version 3 in the same window"
+    worse = Finding("version", "roc_auc", -0.031, -0.045, -0.017, 0.0, "breached", detail)
+    title, line = told(worse, version=version)
+    assert title == f"ROC AUC{own} is 0.031 worse than that of version 3 in the same window"
+    assert line == f"{title} (surely between 0.017 and 0.045)"
+    loss = replace(worse, statistic="mae", value=0.2, lower=0.1, upper=0.3, detail=detail.replace("roc_auc", "mae"))
+    assert told(loss)[1].endswith("(surely between 0.1 and 0.3)")
+
+
+def test_fairness_names_the_column_and_the_groups() -> None:
+    unfair = Finding(
+        "fairness:SEX", "demographic_parity_difference", 0.3, 0.25, 0.35, 0.2, "breached",
+        "lowest for SEX=1, highest for SEX=2",
+    )  # fmt: skip
+    title, line = told(unfair)
+    assert title == "demographic parity difference by SEX is 0.3, above 0.2"
+    assert line == (
+        "demographic parity difference by SEX 0.3, surely between 0.25 and 0.35; the limit is 0.2; "
+        "lowest for SEX=1, highest for SEX=2"
+    )
+
+
+def test_segments_that_are_worse_are_named() -> None:
+    detail = "surely worse than all rows (0.83): SEX=1 0.79 on 1,000 rows"
+    title, line = told(
+        Finding("segments", "accuracy", 1.0, NAN, NAN, NAN, "ok", detail),
+        metric_rule("accuracy", above=0, subject="segments"),
+    )
+    assert title == "number of segments with a surely worse accuracy is 1, above 0"
+    assert line == f"accuracy is {detail}; the limit is 0"
+
+
+@pytest.mark.parametrize(
+    ("finding", "title", "line"),
+    [
+        (
+            Finding("quality:age", "invalid_rate", 0.1, 0.08, 0.12, 0.01, "breached", "age: 10% of values are wrong"),
+            "age: 10% of values are wrong",
+            (
+                "age: 10% of values are wrong. Share of values of the wrong type 0.1, surely between 0.08 and 0.12; "
+                "the limit is 0.01"
+            ),
+        ),
+        (
+            Finding("quality", "traffic_ratio", 0.2, 0.1, 0.3, 1.0, "breached"),
+            "traffic is out of bounds",
+            "traffic: traffic against the usual 0.2, surely between 0.1 and 0.3; the limit is 1",
+        ),
+        (
+            Finding("multivariate", "pca_reconstruction", 0.2, 0.1, 0.3, 0.02, "drifted", "rows lie farther out"),
+            "the features' joint distribution has drifted",
+            "rows lie farther out. Reconstruction error 0.2, surely between 0.1 and 0.3; it matters from 0.02",
+        ),
+        (
+            Finding("embedding:text", "mmd", 0.2, 0.1, 0.3, 0.02, "drifted"),
+            "embedding text has drifted",
+            "embedding text: kernel distance 0.2, surely between 0.1 and 0.3; it matters from 0.02",
+        ),
+        (
+            Finding("score", "cusum:a_b", 25.0, 25.0, NAN, 20.0, "drifted", "score: the share of 'a_b' has risen"),
+            "score has drifted",
+            (
+                "score: the share of 'a_b' has risen. Cumulative sum of small changes of a_b 25, surely at least 25; "
+                "it matters from 20"
+            ),
+        ),
+    ],
+)
+def test_other_findings_are_told_by_their_own_sentence(finding: Finding, title: str, line: str) -> None:
+    assert told(finding, rule("r", when=finding.status)) == (title, line)
+
+
+@pytest.mark.parametrize(
+    ("limits", "title", "limit"),
+    [
+        ({"below": 0.8}, "accuracy is 0.741 (0.827 on the reference), below 0.8", "0.8"),
+        ({"below": 0.8, "sure": True}, "accuracy is 0.741 (0.827 on the reference), surely below 0.8", "0.8"),
+        (
+            {"change_from_reference": -0.05},
+            "accuracy is 0.741 (0.827 on the reference), a fall by 0.05 or more",
+            "a fall by 0.05",
+        ),
+    ],
+)
+def test_a_rule_on_a_metric_tells_its_limit_and_the_reference(limits: dict[str, float], title: str, limit: str) -> None:
+    found = told(FALLEN, metric_rule("accuracy", **limits))
+    assert found[0] == title
+    assert found[1].endswith(f"(0.827 on the reference); the limit is {limit}")
+
+
+def test_a_number_just_beyond_its_limit_is_told_with_the_digits_that_show_it() -> None:
+    assert told(metric(0.9198), metric_rule(below=0.92))[0] == "ROC AUC is 0.9198, below 0.92"
+
+
+@pytest.mark.parametrize(
+    ("name", "human"),
+    [
+        ("roc_auc", "ROC AUC"), ("roc_auc_ovr_macro", "ROC AUC ovr macro"), ("precision:3", "precision of class 3"),
+        ("f1_macro", "F1 macro"), ("f1:a_b", "F1 of class a_b"), ("log_loss", "log loss"), ("mae", "MAE"),
+        ("pinball_0.1", "pinball loss 0.1"), ("mape", "MAPE"), ("map", "MAP"),
+        ("balanced_accuracy", "balanced accuracy"),
+        ("label_share", "share of predictions that have a label"),
+    ],
+)  # fmt: skip
+def test_metrics_have_human_names(name: str, human: str) -> None:
+    assert told(metric(0.7, name), metric_rule(name, below=0.8))[0] == f"{human} is 0.7, below 0.8"
+
+
+def test_great_numbers_are_told_in_full() -> None:
+    assert told(metric(12_345.6, "mse"), metric_rule("mse", above=9_000))[0] == "MSE is 12,346, above 9,000"
 
 
 # How the drift is shared out

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from monitor.config import Config, ModelSection
 from monitor.config_file import parse_config, read_config
 from monitor.errors import ConfigError
+from monitor.routing import make_rule
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
@@ -55,7 +56,14 @@ def test_relative_paths_are_taken_from_the_folder_of_the_file(tmp_path: Path) ->
 
 def test_a_model_a_topic_and_a_reference_are_complete_and_alerts_then_go_to_the_log() -> None:
     config = read_config(FIXTURES / "good" / "minimal.toml")
-    assert [(rule.name, rule.when, rule.notify) for rule in config.rules] == [("drift", "drifted", ["log"])]
+    assert [(rule.name, rule.when, rule.subject, rule.severity) for rule in config.rules] == [
+        ("drift", "drifted", "*", "warning"),
+        ("performance", "breached", "performance", "error"),
+        ("worse version", "breached", "version", "error"),
+        ("estimated performance", "breached", "estimated_performance", "warning"),
+        ("data quality", "breached", "quality*", "warning"),
+    ]
+    assert all(rule.notify == ["log"] for rule in config.rules)
     assert [receiver.type for receiver in config.receivers] == ["log"]
 
 
@@ -65,7 +73,16 @@ def test_default_rules_page_people_but_never_start_a_retraining() -> None:
         {"name": "people", "type": "webhook", "url": "http://h/"},
         {"name": "robot", "type": "webhook", "url": "http://h/", "purpose": "retrain"},
     ]
-    assert parse_config(raw, Path()).rules[0].notify == ["people"]
+    assert all(rule.notify == ["people"] for rule in parse_config(raw, Path()).rules)
+
+
+def test_a_rule_comes_from_the_file_as_it_is_written() -> None:
+    raw = tomllib.loads((FIXTURES / "good" / "contract.toml").read_text())
+    config = parse_config(raw, Path())
+    _, _, surely, fallen, estimated = (make_rule(rule) for rule in config.rules)
+    assert (surely.below, surely.recover, surely.sure, surely.estimated) == (0.8, 0.82, True, False)
+    assert (fallen.change_from_reference, fallen.recover, fallen.sure) == (-0.05, -0.02, False)
+    assert (estimated.when, estimated.estimated) == ("breached", True)
 
 
 def test_one_topic_for_two_models_needs_the_model_named_in_the_record() -> None:
