@@ -7,9 +7,9 @@ Too little data is neither good nor bad news. A finding that says nothing leaves
 never fires one, and never resolves one that rests on it, however well the other findings look.
 
 Evaluations are of two kinds that share the names of their windows: those of drift windows, judged at once, and those of
-realised performance, judged when labels have come, perhaps weeks later. Each finding belongs to one kind by subject, and
-alerts of the two have keys of their own. So an evaluation never touches an alert of the other kind, not even of a rule
-that looks at both, such as ``when = "breached"`` for every subject.
+realised performance, judged when labels have come, perhaps weeks later. A finding belongs to one kind by its subject,
+and alerts of the two have keys of their own. So an evaluation never touches an alert of the other kind, not even of a
+rule that looks at both, such as ``when = "breached"`` for every subject.
 """
 
 from __future__ import annotations

@@ -106,9 +106,12 @@ class Alerting:
         """Applies the rules to an evaluation and puts the notifications that follow into the outbox."""
         return self._apply(step(self._rules, self.states, evaluation), wall_ms)
 
-    def end_series(self, model: str, version: str, segment: str, at: int, wall_ms: int) -> Outcome:
-        """Resolves the alerts of a series that is gone."""
-        return self._apply(end_series(self.states, model, version, segment, at, self._rules), wall_ms)
+    def end_series(
+        self, model: str, version: str, segment: str, at: int, wall_ms: int, *, realised: bool = False
+    ) -> Outcome:
+        """Resolves the alerts of a series that is gone: those of drift windows, or those on realised performance."""
+        moved = end_series(self.states, model, version, segment, at, self._rules, realised=realised)
+        return self._apply(moved, wall_ms)
 
     def drop_unknown(self, models: Mapping[str, Sequence[str]], at: int, wall_ms: int) -> Outcome:
         """Resolves alerts that the configuration no longer knows."""

@@ -15,12 +15,11 @@ from monitor.config_labels import label_sources, reads_labels
 from monitor.errors import StateError
 from monitor.event_time import rfc3339
 from monitor.intake import Intake
-from monitor.labels import LabelRoute
 from monitor.learner import Learner
 from monitor.performance import Mature
 from monitor.records import REJECT_REASONS
 from monitor.references import single
-from monitor.router import Router
+from monitor.router import Router, make_routers
 from monitor.routes import LearningRoute, ModelRoute
 from monitor.saved import Checkpoint
 from monitor.schedule import Tick
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from monitor.references import References
     from monitor.source import Source
     from monitor.store import Store
-    from monitor.windows import Due
+    from monitor.windows import Due, SeriesKey
 
 _SHOW_SECONDS = 0.5
 
@@ -120,41 +119,9 @@ class Daemon:
         )
 
     def _make_routers(self) -> dict[str, Router]:
-        config = self._config
         routes: dict[str, ModelRoute | LearningRoute] = {name: model.route for name, model in self._models.items()}
-        routes |= self._learning
-        sections = {section.name: section for section in config.models}
-        labels = {
-            name: LabelRoute(sections[name], model.performance.classes, model.performance.scorers[0].label_type)
-            for name, model in self._models.items()
-            if model.performance is not None
-        }
-        if config.kafka is None:
-            # Files feed every model; "" stands for any file of predictions.
-            label_files = [] if config.file is None else [path.name for path in config.file.labels]
-            label_router = Router([], config.ingest, keep_rejected=False, labels=list(labels.values()))
-            return {
-                "": Router(list(routes.values()), config.ingest, keep_rejected=False),
-                **dict.fromkeys(label_files, label_router),
-            }
-        keep = config.kafka.dead_letter is not None
-        label_routers = {
-            topic: Router(
-                [],
-                config.ingest,
-                keep_rejected=keep,
-                labels=[route for name, route in labels.items() if topic in (sections[name].labels.topics or [topic])],
-            )
-            for topic in config.kafka.labels
-        }
-        return label_routers | {
-            topic: Router(
-                [routes[section.name] for section in config.models if topic in (section.topics or [topic])],
-                config.ingest,
-                keep_rejected=keep,
-            )
-            for topic in config.kafka.predictions
-        }
+        labels = {name: route for name, model in self._models.items() if (route := model.label_route) is not None}
+        return make_routers(self._config, routes | self._learning, labels)
 
     def _protect(self) -> None:
         """Keeps the files that the backup would need if it had to be loaded."""
@@ -191,7 +158,7 @@ class Daemon:
         self._intake.positions.update(saved.positions)
         self._source.start(saved.positions)
         latest = max((model.windows.watermark or 0 for model in self._models.values()), default=0)
-        names = {section.name: section.windows for section in self._config.models}
+        names = {section.name: [*section.windows, *section.performance_windows] for section in self._config.models}
         self._alerting.drop_unknown(names, latest, self._clock.now_ms())
         self._log.info("daemon started", models=list(self._models), resumed=bool(saved.positions))
         self._show()
@@ -284,23 +251,25 @@ class Daemon:
             if self._observer is not None:
                 self._observer(evaluation, outcome)
         if not isinstance(due, Mature):
-            self._end_series(model, due.end, now)
+            for key in model.windows.ended:
+                model.forget(key)
+                self._end_series(self._evaluations, model.name, key, due.end, now)
+            for key in model.labelled_ended():
+                self._end_series(self._realised, model.name, key, due.end, now)
 
-    def _end_series(self, model: WatchedModel, at: int, now: int) -> None:
-        for key in model.windows.ended:
-            model.evaluator.baseline.forget(key)
-            gone = [
-                found
-                for found in self._evaluations
-                if (found.model, found.version, found.segment) == (model.windows.name, *key)
-            ]
-            for found in gone:
-                del self._evaluations[found]
-            if gone:
-                outcome = self._alerting.end_series(model.windows.name, key.version, key.segment, at, now)
-                if self._observer is not None:
-                    self._observer(None, outcome)
-                self._log.info("series ended", model=model.windows.name, version=key.version, segment=key.segment)
+    def _end_series(
+        self, shown: dict[EvaluationKey, Evaluation], model: str, key: SeriesKey, at: int, now: int
+    ) -> None:
+        """Nothing more will be said of a series: of its windows, or of its performance."""
+        gone = [found for found in shown if found[:3] == (model, *key)]
+        for found in gone:
+            del shown[found]
+        if gone:
+            realised = shown is self._realised
+            outcome = self._alerting.end_series(model, key.version, key.segment, at, now, realised=realised)
+            if self._observer is not None:
+                self._observer(None, outcome)
+            self._log.info("series ended", model=model, version=key.version, segment=key.segment, realised=realised)
 
     def _on_reject(self, partition: Partition, reason: str, value: bytes | None) -> None:
         self._rejects[partition.topic, reason] += 1

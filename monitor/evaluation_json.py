@@ -52,7 +52,7 @@ def alert_line(change: Transition, summary: str) -> bytes:
     return msgspec.json.encode(
         {
             "type": "alert",
-            **change.key._asdict(),
+            **{name: part for name, part in change.key._asdict().items() if name != "realised"},
             "state": change.state,
             "at": rfc3339(change.at),
             "severity": change.severity,

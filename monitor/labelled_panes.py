@@ -69,6 +69,7 @@ class LabelledPanes:
         coarsest: panes never get longer than this, so that every window stays a sum of whole panes.
         reader: of what is saved.
         series: those that have panes, and the start of the first one of each.
+        latest: the start of the last one of each.
         totals: pane start → rows and labels of all versions together.
     """
 
@@ -81,6 +82,8 @@ class LabelledPanes:
     fine_from: int | None = None
     hours_from: int | None = None
     dropped: list[SeriesKey] = field(default_factory=list)
+    latest: dict[SeriesKey, int] = field(default_factory=dict)
+    _ended: list[SeriesKey] = field(default_factory=list)
     _held: dict[tuple[SeriesKey, int], Counts] = field(default_factory=dict)
     _dirty: set[tuple[SeriesKey, int]] = field(default_factory=set)
     _gone: set[tuple[SeriesKey, int]] = field(default_factory=set)
@@ -115,6 +118,7 @@ class LabelledPanes:
         if len(starts):
             first = int(starts.min())
             self.series[key] = min(self.series.get(key, first), first)
+            self.latest[key] = max(self.latest.get(key, first), int(starts.max()))
         for start, vector in zip(starts.tolist(), vectors, strict=True):
             name = (key, start)
             held = self._held.get(name)
@@ -194,6 +198,7 @@ class LabelledPanes:
     def drop(self, key: SeriesKey) -> None:
         """Forgets a series: its counts were made by another reference."""
         self.series.pop(key, None)
+        self.latest.pop(key, None)
         for name in [name for name in self._held if name[0] == key]:
             del self._held[name]
             self._dirty.discard(name)
@@ -206,6 +211,14 @@ class LabelledPanes:
         for name in [name for name in self._held if name[1] + self.step_at(name[1]) <= before]:
             del self._held[name]
             self._dirty.discard(name)
+        for key in [key for key, start in self.latest.items() if start + self.step_at(start) <= before]:
+            del self.latest[key], self.series[key]
+            self._ended.append(key)
+
+    def take_ended(self) -> list[SeriesKey]:
+        """Series whose last pane has expired since the last call."""
+        ended, self._ended = self._ended, []
+        return ended
 
     def change(self, before: int | None) -> LabelledChange:
         """What the next checkpoint must save."""
@@ -234,10 +247,11 @@ class LabelledPanes:
         """Pane start → (step, rows, labelled), to be saved beside the panes."""
         return {start: (total.step, total.rows, total.labelled) for start, total in self.totals.items()}
 
-    def restore(self, totals: Mapping[int, tuple[int, int, int]], series: Iterable[tuple[SeriesKey, int]]) -> None:
+    def restore(self, totals: Mapping[int, tuple[int, int, int]], series: Iterable[tuple[SeriesKey, int, int]]) -> None:
         """Goes on from a checkpoint."""
         self.totals = {start: _Total(*found) for start, found in totals.items()}
-        self.series = dict(series)
+        self.series = {key: first for key, first, _ in series}
+        self.latest = {key: last for key, _, last in series}
 
     @property
     def nbytes(self) -> int:

@@ -59,7 +59,7 @@ class _Saved(msgspec.Struct):
     dtype: str
     prints: dict[str, str]
     names: list[tuple[str, str]]
-    series: list[tuple[str, str, int]]
+    series: list[tuple[str, str, int, int]]
     totals: dict[int, tuple[int, int, int]]
     judged: dict[str, int]
     tick: int
@@ -327,7 +327,7 @@ class Performance:
             str(self._type.descr),
             self._prints(),
             [(key.version, key.segment) for key in self._names],
-            [(key.version, key.segment, start) for key, start in self.panes.series.items()],
+            [(*key, start, self.panes.latest[key]) for key, start in self.panes.series.items()],
             dict(self.panes.saved_totals()),
             self.judged,
             self._tick,
@@ -366,7 +366,7 @@ class Performance:
             return saved is None
         self.lost = self._join.load(saved.manifest)
         self._names = {SeriesKey(*pair): number for number, pair in enumerate(saved.names)}
-        series = [(SeriesKey(version, segment), start) for version, segment, start in saved.series]
+        series = [(SeriesKey(version, segment), first, last) for version, segment, first, last in saved.series]
         self.panes.restore(saved.totals, series)
         self.panes.fine_from, self.panes.hours_from = saved.fine_from, saved.hours_from
         self.judged, self._tick = dict(saved.judged), saved.tick
@@ -376,7 +376,7 @@ class Performance:
             index = np.arange(len(stamps))
             rows = LabelRows(self._model.name, index, stamps, ids, np.frombuffer(values, dtype=self._label_type))
             self._waiting.append(_Waiting(tick, rows))
-        for key, _ in series:
+        for key, _, _ in series:
             if saved.prints.get(key.version) != self._print(key.version):
                 self.panes.drop(key)
         return True

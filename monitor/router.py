@@ -13,9 +13,9 @@ from monitor.records import Decoded, Messages
 from monitor.routes import at, versions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from monitor.config import IngestSection
+    from monitor.config import Config, IngestSection
     from monitor.labels import LabelRoute, LabelRows
     from monitor.records import ModelRows, Table
     from monitor.routes import Integers, LearningRoute, ModelRoute
@@ -147,3 +147,30 @@ def _is(value: object, name: str) -> bool:
         return canonical(value) == name
     except TypeError:
         return False
+
+
+def make_routers(
+    config: Config, routes: Mapping[str, ModelRoute | LearningRoute], labels: Mapping[str, LabelRoute]
+) -> dict[str, Router]:
+    """Topic, or name of a file, → its router; ``""`` stands for any file of predictions.
+
+    Args:
+        config: validated.
+        routes: model name → where its values stand.
+        labels: name of each model whose labels are read → where they stand.
+    """
+    limits = config.ingest
+    if config.kafka is None:
+        files = [] if config.file is None else [path.name for path in config.file.labels]
+        router = Router([], limits, keep_rejected=False, labels=list(labels.values()))
+        # Files feed every model.
+        return {"": Router(list(routes.values()), limits, keep_rejected=False), **dict.fromkeys(files, router)}
+    keep, found = config.kafka.dead_letter is not None, {}
+    for topic in config.kafka.predictions:
+        fed = [routes[model.name] for model in config.models if topic in (model.topics or [topic])]
+        found[topic] = Router(fed, limits, keep_rejected=keep)
+    for topic in config.kafka.labels:
+        named = {model.name for model in config.models if topic in (model.labels.topics or [topic])}
+        told = [route for name, route in labels.items() if name in named]
+        found[topic] = Router([], limits, keep_rejected=keep, labels=told)
+    return found

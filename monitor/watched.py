@@ -12,12 +12,13 @@ import numpy as np
 from detectors.layout import HIGH, INVALID, NONFINITE
 from monitor.evaluate import Evaluator
 from monitor.extras import make_shape
+from monitor.labels import LabelRoute, LabelRows
 from monitor.model_state import changes, mark_saved, restore
 from monitor.performance import Mature, Performance
 from monitor.performance_evaluate import PerformanceEvaluator
 from monitor.routes import ModelRoute
 from monitor.snapshot import ModelStatus
-from monitor.windows import ModelWindows
+from monitor.windows import ALL, ModelWindows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,11 +31,10 @@ if TYPE_CHECKING:
     from monitor.clock import Clock
     from monitor.config import ModelSection
     from monitor.labelled_panes import LabelledChange, PaneReader
-    from monitor.labels import LabelRows
     from monitor.records import ModelRows, Partition
     from monitor.references import References
     from monitor.saved import ModelChange, SavedModel
-    from monitor.windows import Due
+    from monitor.windows import Due, SeriesKey
 
     Integers = NDArray[np.int64]
 
@@ -73,6 +73,10 @@ class WatchedModel:
             self.performance = Performance(section, references, folder, reader)
             self._judge_labels = PerformanceEvaluator(section, references, self.performance)
         self.route = ModelRoute(section, references, with_ids=labelled)
+        self.label_route = None
+        if self.performance is not None:
+            kinds = self.performance.scorers[0].label_type
+            self.label_route = LabelRoute(section, self.performance.classes, kinds)
         self.cost = Cost()
         # What was saved before cannot be used and is to be dropped.
         self.fresh = True
@@ -172,6 +176,17 @@ class WatchedModel:
     def changes(self) -> ModelChange:
         """What the next checkpoint must save."""
         return changes(self.windows, self.references, fresh=self.fresh)
+
+    def forget(self, key: SeriesKey) -> None:
+        """A series has ended: what was prepared and followed for it goes."""
+        self.evaluator.baseline.forget(key)
+        if key.segment == ALL:
+            for sequences in self.evaluator.sequences.values():
+                sequences.forget(key.version)
+
+    def labelled_ended(self) -> list[SeriesKey]:
+        """Series of which no labelled pane is left, told once."""
+        return [] if self.performance is None else self.performance.panes.take_ended()
 
     def labelled(self) -> tuple[LabelledChange, bytes] | None:
         """What the next checkpoint must save of labels: panes, and a document.
