@@ -251,11 +251,11 @@ class Daemon:
             if self._observer is not None:
                 self._observer(evaluation, outcome)
         if not isinstance(due, Mature):
-            for key in model.windows.ended:
-                model.forget(key)
-                self._end_series(self._evaluations, model.name, key, due.end, now)
-            for key in model.labelled_ended():
-                self._end_series(self._realised, model.name, key, due.end, now)
+            for ended in model.windows.ended:
+                model.forget(ended)
+                self._end_series(self._evaluations, model.name, ended, due.end, now)
+            for ended in model.labelled_ended():
+                self._end_series(self._realised, model.name, ended, due.end, now)
 
     def _end_series(
         self, shown: dict[EvaluationKey, Evaluation], model: str, key: SeriesKey, at: int, now: int
