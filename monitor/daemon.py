@@ -190,8 +190,10 @@ class Daemon:
         self._lag = poll.lag
         self._partitions = poll.partitions
         # Predictions do not wait for labels, but while both are caught up with: then time goes on for both together.
+        # While no predictions come, labels tell the time.
         read = {p for p in poll.partitions if p.topic in self._label_topics and poll.lag.get(p) == 0}
-        self._intake.active = poll.partitions - poll.idle - read
+        waited_for = poll.partitions - poll.idle
+        self._intake.active = waited_for - read or waited_for
         for partition, position in poll.assigned.items():
             self._intake.forget(partition)
             self._intake.positions[partition] = position

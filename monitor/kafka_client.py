@@ -70,9 +70,22 @@ def open_admin(config: KafkaSection) -> KafkaAdminClient:
     return KafkaAdminClient(**_client(config))
 
 
+class _Consumer(KafkaConsumer):  # type: ignore[misc]  # the library has no types
+    """Goes on with partitions that were paused.
+
+    kafka-python 3.0 keeps what it had fetched of a partition that is paused, and takes it up again once no other fetch
+    is in hand. One that was read to its end still counts as in hand: without this the partition would stand still.
+    """
+
+    def poll(self, timeout_ms: int = 0, max_records: int | None = None, update_offsets: bool = True) -> Any:
+        if not self._fetcher._next_partition_records:
+            self._fetcher._next_partition_records = None
+        return super().poll(timeout_ms, max_records, update_offsets)
+
+
 def open_consumer(config: KafkaSection, limits: IngestSection) -> KafkaConsumer:
     """Reads raw bytes at offsets that it is told; resets and commits nothing by itself."""
-    return KafkaConsumer(
+    return _Consumer(
         **_client(config),
         group_id=config.group_id,
         enable_auto_commit=False,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
+from monitor.clock import system_clock
+from monitor.config import IngestSection, KafkaSection
+from monitor.records import Partition
+from monitor.source_kafka import KafkaSource
 from tests.census import census, config_text, keyless, messages
 from tests.daemon_process import DaemonProcess, wait_until
 from tests.servers.found import free_port
@@ -59,6 +65,38 @@ def test_an_idle_partition_holds_nobody_up(kafka: KafkaBroker, topic: Callable[.
     daemon.wait_for("leeway_watermark_timestamp_seconds", (census()["time"][9_999] - 2 * 86_400_000) / 1000, seconds=60)
     assert daemon.metric("leeway_rows_late_total") == 0
     daemon.stop()
+
+
+def test_a_partition_that_waited_for_a_slower_one_is_read_to_its_end(
+    kafka: KafkaBroker, topic: Callable[..., str]
+) -> None:
+    name = topic(partitions=2)
+    kafka.produce(name, [(None, b"%d" % number, number % 2, None) for number in range(4_000)])
+    clock = system_clock()
+    source = KafkaSource(
+        KafkaSection(bootstrap_servers=[kafka.bootstrap], predictions=[name], group_id=name),
+        IngestSection(max_poll_messages=100),
+        monotonic=clock.monotonic,
+        wait=clock.wait,
+        log=structlog.wrap_logger(structlog.PrintLogger(io.StringIO())),
+    )
+    source.start({})
+    read = {Partition(name, 0): 0, Partition(name, 1): 0}
+    paused: frozenset[Partition] = frozenset()
+    for _ in range(600):
+        for chunk in source.poll(0.1, paused).chunks:
+            read[chunk.partition] += len(chunk.offsets)
+            # Whoever is ahead waits, in the middle of what was fetched of it, until the other one has been read.
+            ahead = max(read, key=lambda partition: read[partition])
+            paused = frozenset() if max(read.values()) - min(read.values()) <= 50 else frozenset({ahead})
+            if min(read.values()) == 2_000:
+                break
+        if 2_000 in read.values():
+            paused = frozenset()
+        if min(read.values()) == 2_000:
+            break
+    source.close()
+    assert set(read.values()) == {2_000}
 
 
 def test_poison_is_counted_by_reason_sent_on_whole_and_never_logged(
