@@ -130,3 +130,16 @@ def _relevant(values: Sequence[object], found: NDArray[np.void]) -> NDArray[np.b
     for place in range(MAX_RELEVANT):
         found[f"item{place}"], found[f"gain{place}"] = hashes[:, place], gains[:, place]
     return usable
+
+
+def all_classes(each: list[tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    """The classes of all profiles, each once; None where labels are numbers or lists."""
+    known = [classes for classes in each if classes is not None]
+    return tuple(dict.fromkeys(name for classes in known for name in classes)) if known else None
+
+
+def translation(everybody: tuple[str, ...] | None, own: tuple[str, ...] | None) -> NDArray[np.float64] | None:
+    """float64: number among all classes → number among those of one profile; None where they are the same."""
+    if everybody is None or own is None or everybody == own:
+        return None
+    return np.array([float(own.index(name)) if name in own else np.nan for name in everybody])

@@ -15,7 +15,7 @@ import numpy as np
 from monitor.durations import DAY, parse_duration
 from monitor.label_join import LabelJoin, Outcome
 from monitor.labelled_panes import LABELLED, ROWS, LabelledPanes
-from monitor.labels import LabelRows
+from monitor.labels import LabelRows, all_classes, translation
 from monitor.pyramid import Window, window_step
 from monitor.windows import ALL, OVERFLOW, SeriesKey
 
@@ -99,8 +99,8 @@ class Performance:
         self._type = np.dtype([("profile", "<i2"), *places, *fields.items()])
         self._label_type = np.dtype(self.scorers[0].label_type)
         # Labels carry the numbers of these classes; each profile has numbers of its own.
-        self.classes = _all_classes([profile.classes for profile in profiles])
-        self._numbers = [_translation(self.classes, profile.classes) for profile in profiles]
+        self.classes = all_classes([profile.classes for profile in profiles])
+        self._numbers = [translation(self.classes, profile.classes) for profile in profiles]
         self.windows = tuple(
             Window(name, length, window_step(length, model.pane))
             for name, length in sorted(
@@ -391,15 +391,3 @@ class Performance:
 def _steps(base: int) -> tuple[int, ...]:
     hour = 3_600_000
     return tuple(step for step in (hour, DAY) if step > base and step % base == 0)
-
-
-def _all_classes(each: list[tuple[str, ...] | None]) -> tuple[str, ...] | None:
-    known = [classes for classes in each if classes is not None]
-    return tuple(dict.fromkeys(name for classes in known for name in classes)) if known else None
-
-
-def _translation(everybody: tuple[str, ...] | None, own: tuple[str, ...] | None) -> NDArray[np.float64] | None:
-    """float64: number among all classes → number among those of one profile; None where they are the same."""
-    if everybody is None or own is None or everybody == own:
-        return None
-    return np.array([float(own.index(name)) if name in own else np.nan for name in everybody])

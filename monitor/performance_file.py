@@ -40,7 +40,7 @@ class PerformanceFile(msgspec.Struct):
     error_model: ErrorModelFile | None
     counts: list[int] | None
     dispersions: dict[str, float]
-    errors: msgspec.Raw | None = None
+    errors: list[msgspec.Raw] = msgspec.field(default_factory=list)
 
 
 _TASKS: dict[str, type[Task]] = {
@@ -59,7 +59,7 @@ def performance_out(profile: PerformanceProfile) -> PerformanceFile:
         None if scorer.error_model is None else _errors_out(scorer.error_model),
         None if profile.counts is None else profile.counts.tolist(),
         {str(length): phi for length, phi in profile.dispersions.items()},
-        None if profile.errors is None else msgspec.Raw(to_json(profile.errors)),
+        [] if profile.errors is None else [msgspec.Raw(to_json(profile.errors))],
     )
 
 
@@ -75,7 +75,7 @@ def performance_in(stored: PerformanceFile) -> PerformanceProfile:
         ),
         None if stored.counts is None else np.array(stored.counts, dtype=np.int64),
         {int(length): phi for length, phi in stored.dispersions.items()},
-        None if stored.errors is None else from_json(stored.errors, Streams),
+        from_json(stored.errors[0], Streams) if stored.errors else None,
     )
 
 

@@ -152,7 +152,7 @@ class _ProfileFile(msgspec.Struct):
     season: str | None = None
     slots: list[_CountsFile] = msgspec.field(default_factory=list)
     joints: list[msgspec.Raw] = msgspec.field(default_factory=list)
-    streams: msgspec.Raw | None = None
+    streams: list[msgspec.Raw] = msgspec.field(default_factory=list)
 
 
 def make_layout(
@@ -209,7 +209,7 @@ def encode_profile(profile: Profile) -> bytes:
         profile.season,
         [] if profile.slots is None else [_counts_out(_slot(profile.slots, h)) for h in range(len(profile.slots.rows))],
         [msgspec.Raw(to_json(joint)) for joint in profile.joints],
-        None if profile.streams is None else msgspec.Raw(to_json(profile.streams)),
+        [] if profile.streams is None else [msgspec.Raw(to_json(profile.streams))],
     )
     return msgspec.json.encode(document)
 
@@ -321,7 +321,7 @@ def load_profile(path: Path) -> Profile:
             stored.season,
             _stacked([_counts_in(slot, size) for slot in stored.slots]) if stored.slots else None,
             tuple(from_json(joint, Joint) for joint in stored.joints),
-            None if stored.streams is None else from_json(stored.streams, Streams),
+            from_json(stored.streams[0], Streams) if stored.streams else None,
         )
     except OSError as error:
         raise ReferenceDataError(f"{path}: {error.strerror}") from error

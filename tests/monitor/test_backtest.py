@@ -99,7 +99,7 @@ def test_lines_keep_the_contract(told: tuple[int, list[dict[str, object]], str])
         "type", "model", "version", "segment", "window", "start", "end", "at", "rows", "labelled_rows", "findings",
     ]  # fmt: skip
     assert list(evaluation["findings"][0]) == [  # type: ignore[index]
-        "subject", "statistic", "value", "lower", "upper", "threshold", "status", "detail",
+        "subject", "statistic", "value", "lower", "upper", "threshold", "status", "detail", "debiased", "reference",
     ]  # fmt: skip
     assert evaluation["at"] == "2013-04-02T06:03:00Z"
     assert evaluation["end"] == "2013-04-02T06:01:00Z"

@@ -75,12 +75,23 @@ def printed(fingerprint: str) -> References:
     return references
 
 
+class Watched(ModelWindows):
+    """Windows alone, as the intake sees a model."""
+
+    @property
+    def longest_step(self) -> int:
+        return max(window.step for window in self.windows)
+
+    def finish(self, end: int) -> Iterator[Due]:
+        return self.advance(end + self.lateness)
+
+
 class Rig:
     """Windows and their intake, with what every due window held when it was due."""
 
     def __init__(self, section: ModelSection) -> None:
         self.section = section
-        self.windows = ModelWindows(section, [Shape(SUBJECTS)])
+        self.windows = Watched(section, [Shape(SUBJECTS)])
         self.intake = Intake({"m": self.windows}, lambda *_: None)
         self.judged: Judged = {}
 

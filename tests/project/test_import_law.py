@@ -27,7 +27,8 @@ FORBIDDEN = {
 }
 # Pure numpy and scipy: no clock, no input or output, no log, no configuration.
 DETECTORS_MAY = {
-    "__future__", "collections", "dataclasses", "math", "re", "types", "typing", "numpy", "scipy", "detectors",
+    "__future__", "collections", "dataclasses", "itertools", "math", "re", "types", "typing", "numpy", "scipy",
+    "detectors",
 }  # fmt: skip
 
 
