@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards import road
+from dashboards import performance, road
 from dashboards.page import Page, Row
 from dashboards.panels import (
     AMBER,
@@ -23,18 +23,17 @@ from dashboards.panels import (
     ranking,
     states,
 )
-from dashboards.road import ITS_DAEMON, MODEL
+from dashboards.road import ITS_DAEMON, MODEL, WINDOW
 
 if TYPE_CHECKING:
     from dashboards.panels import PanelBuilder
 
-_WINDOW = f'{MODEL}, version="$version", segment="$segment", window="$window"'
 _OUTPUTS = "prediction|score|score:.+"
 _VERDICT = (Word(0, "ok", GREEN), Word(1, "drifted", RED))
 
 
 def _judged(metric: str, statistic: str, features: str = "") -> str:
-    selector = f'{_WINDOW}, statistic="{statistic}"' + (f", {features}" if features else "")
+    selector = f'{WINDOW}, statistic="{statistic}"' + (f", {features}" if features else "")
     return f"max by (feature) ({metric}{{{selector}}})"
 
 
@@ -75,6 +74,7 @@ def page() -> Page:
             Row("Health", _health()),
             Row("Drift by feature", _drift()),
             Row("Prediction and score", _outputs()),
+            Row("Performance", performance.panels()),
             Row("Missing, unseen and invalid values", _quality()),
             Row("Traffic", road.traffic()),
             Row("Kafka", road.kafka()),
@@ -110,7 +110,7 @@ def _health() -> list[PanelBuilder]:
             "Judged window ended",
             "Age of the newest judged window. It ends with the last pane that is closed, so a pane and the "
             "lateness are normal; much more means that all that is shown below is old.",
-            Query(f"time() - max(leeway_window_end_timestamp_seconds{{{_WINDOW}}})"),
+            Query(f"time() - max(leeway_window_end_timestamp_seconds{{{WINDOW}}})"),
             unit="s",
             steps=(Step(None, GREEN), Step(3600, AMBER), Step(86400, RED)),
         ),
@@ -126,20 +126,20 @@ def _health() -> list[PanelBuilder]:
             "Evidence",
             "Whether the window holds enough rows to be judged. TOO FEW ROWS is neither an alarm nor an "
             "all-clear: choose a longer window, or wait.",
-            Query(f"max(leeway_insufficient_data{{{_WINDOW}}})"),
+            Query(f"max(leeway_insufficient_data{{{WINDOW}}})"),
             words=(Word(0, "enough", GREEN), Word(1, "TOO FEW ROWS", AMBER)),
         ),
         number(
             "Rows in the window",
             "On how many predictions the judgement rests. Fewer rows, wider intervals.",
-            Query(f"sum(leeway_window_rows{{{_WINDOW}}})"),
+            Query(f"sum(leeway_window_rows{{{WINDOW}}})"),
             steps=(Step(None, BLUE),),
         ),
         number(
             "Drifted",
             "How many features and outputs are drifted: surely changed by more than the effect that matters "
             "to you. Which ones: the table below.",
-            Query(f"max(leeway_drifted_features{{{_WINDOW}}})"),
+            Query(f"max(leeway_drifted_features{{{WINDOW}}})"),
             steps=ANY_IS_BAD,
         ),
         number(
@@ -170,7 +170,7 @@ def _drift() -> list[PanelBuilder]:
             "Which features were drifted, and when. Many at once from one moment: look for a release or a "
             "changed feed upstream. One alone: look at that feature's source. A few that come and go with "
             "the hour or the weekday: the reference may lack a season.",
-            Query(f"max by (feature) (leeway_drifted{{{_WINDOW}}})", "{{feature}}"),
+            Query(f"max by (feature) (leeway_drifted{{{WINDOW}}})", "{{feature}}"),
             _VERDICT,
         ),
         ranking(
@@ -181,7 +181,7 @@ def _drift() -> list[PanelBuilder]:
             "another unit)? Retrain for the first, mend the feed for the second.",
             "feature",
             [
-                Column(Query(f"max by (feature) (leeway_drifted{{{_WINDOW}}})", "verdict"), words=_VERDICT),
+                Column(Query(f"max by (feature) (leeway_drifted{{{WINDOW}}})", "verdict"), words=_VERDICT),
                 Column(Query(_judged("leeway_drift_statistic", "psi"), "PSI")),
                 Column(Query(_judged("leeway_drift_lower_bound", "psi"), "at least")),
                 Column(Query(_judged("leeway_drift_upper_bound", "psi"), "at most")),

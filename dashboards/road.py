@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboards.panels import PanelBuilder, Query, lines
 
 MODEL = 'model="$model"'
+WINDOW = f'{MODEL}, version="$version", segment="$segment", window="$window"'
 # The daemons that watch this model: a Prometheus may scrape several.
 ITS_DAEMON = f"and on (job, instance) leeway_series{{{MODEL}}}"
 

@@ -72,12 +72,13 @@ class _Saved(msgspec.Struct):
 
 @dataclass(slots=True)
 class Totals:
-    """What is shown of a model's labels."""
+    """What is shown of a model's labels; ``delays`` counts them by half octaves of milliseconds."""
 
     outcomes: dict[str, int] = field(default_factory=dict)
     waiting: int = 0
     lost: int = 0
     nbytes: int = 0
+    delays: tuple[int, ...] = ()
 
 
 class Performance:
@@ -385,7 +386,7 @@ class Performance:
         """What is shown of the labels."""
         outcomes = dict(self._join.counts)
         waiting = sum(len(part.rows.index) for part in self._waiting)
-        return Totals(outcomes, waiting, self.lost, self._join.nbytes)
+        return Totals(outcomes, waiting, self.lost, self._join.nbytes, tuple(self.delays.tolist()))
 
 
 def _steps(base: int) -> tuple[int, ...]:

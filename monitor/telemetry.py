@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from monitor.http_server import Response
+from monitor.telemetry_performance import SERIES, findings_families, is_drift, label_counters, label_gauges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from alerts.evaluation import Evaluation, Finding
     from monitor.snapshot import EvaluationKey, Snapshot
 
-_SERIES = ("model", "version", "segment", "window")
-_STATISTIC = (*_SERIES, "feature", "statistic")
+_STATISTIC = (*SERIES, "feature", "statistic")
 
 
 class Telemetry(Collector):
@@ -58,6 +58,8 @@ class Telemetry(Collector):
         yield _gauge("leeway_build_info", "The version of leewayd.", ("version",), [((self._version,), 1)])
         yield from _daemon(snapshot)
         yield from _models(snapshot)
+        yield from (_gauge(*family) for family in label_gauges(snapshot.models))
+        yield from (_counter(*family) for family in label_counters(snapshot.models))
         yield from _source(snapshot)
         yield from self._statistics(snapshot)
 
@@ -71,18 +73,27 @@ class Telemetry(Collector):
         dropped: dict[str, int] = {}
         left = self._max_series
         # The whole before its segments: if something must be left out, it is the finest slices.
-        order = sorted(snapshot.evaluations, key=lambda key: (key.segment != "all", key))
-        for key in order:
+        everything = [
+            (key, realised)
+            for realised, evaluations in enumerate((snapshot.evaluations, snapshot.realised))
+            for key in evaluations
+        ]
+        kept: tuple[dict[EvaluationKey, Evaluation], dict[EvaluationKey, Evaluation]] = ({}, {})
+        for key, realised in sorted(everything, key=lambda pair: (pair[0].segment != "all", pair[0], pair[1])):
             shown.setdefault(key.model, 0)
             dropped.setdefault(key.model, 0)
-            size = families.size(snapshot.evaluations[key])
+            evaluation = (snapshot.realised if realised else snapshot.evaluations)[key]
+            size = families.size(evaluation)
             if size > left:
                 dropped[key.model] += size
                 continue
             left -= size
             shown[key.model] += size
-            families.add(key, snapshot.evaluations[key])
+            kept[realised][key] = evaluation
+            families.add(key, evaluation)
         yield from families.all()
+        for realised, evaluations in enumerate(kept):
+            yield from (_gauge(*family) for family in findings_families(evaluations, bool(realised)))
         yield _gauge("leeway_metric_series", "Series of model statistics on this page.", ("model",), _by_model(shown))
         yield _gauge(
             "leeway_metric_series_dropped",
@@ -143,30 +154,30 @@ class _StatisticFamilies:
             labels=("model", "statistic"),
         )
         self.drifted = GaugeMetricFamily(
-            "leeway_drifted", "1 if the feature is judged drifted in the window.", labels=(*_SERIES, "feature")
+            "leeway_drifted", "1 if the feature is judged drifted in the window.", labels=(*SERIES, "feature")
         )
         self.insufficient = GaugeMetricFamily(
-            "leeway_insufficient_data", "1 if the window holds too little data to be judged.", labels=_SERIES
+            "leeway_insufficient_data", "1 if the window holds too little data to be judged.", labels=SERIES
         )
         self.count = GaugeMetricFamily(
-            "leeway_drifted_features", "How many subjects are judged drifted in the window.", labels=_SERIES
+            "leeway_drifted_features", "How many subjects are judged drifted in the window.", labels=SERIES
         )
-        self.rows = GaugeMetricFamily("leeway_window_rows", "Rows in the window.", labels=_SERIES)
+        self.rows = GaugeMetricFamily("leeway_window_rows", "Rows in the window.", labels=SERIES)
         self.end = GaugeMetricFamily(
-            "leeway_window_end_timestamp_seconds", "Event time at which the judged window ends.", labels=_SERIES
+            "leeway_window_end_timestamp_seconds", "Event time at which the judged window ends.", labels=SERIES
         )
         self._thresholds: dict[tuple[str, str], float] = {}
 
     @staticmethod
     def size(evaluation: Evaluation) -> int:
         """How many series an evaluation takes, at most."""
-        return 3 * len(evaluation.findings) + len({finding.subject for finding in evaluation.findings}) + 4
+        return 6 * len(evaluation.findings) + len({finding.subject for finding in evaluation.findings}) + 4
 
     def add(self, key: EvaluationKey, evaluation: Evaluation) -> None:
         """Adds the samples of one evaluation."""
         drifted: dict[str, bool] = {}
         judged: list[Finding] = []
-        for finding in evaluation.findings:
+        for finding in filter(is_drift, evaluation.findings):
             labels = (*key, feature_label(finding.subject), finding.statistic)
             for family, number in (
                 (self.value, finding.value), (self.lower, finding.lower), (self.upper, finding.upper),
@@ -179,6 +190,8 @@ class _StatisticFamilies:
                 drifted[finding.subject] = drifted.get(finding.subject, False) or finding.status == "drifted"
         for subject, verdict in drifted.items():
             self.drifted.add_metric((*key, feature_label(subject)), float(verdict))
+        if evaluation.realised:
+            return
         lacking = bool(judged) and all(finding.status == "insufficient" for finding in judged)
         self.insufficient.add_metric(key, float(lacking))
         self.count.add_metric(key, sum(drifted.values()))

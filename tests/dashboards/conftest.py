@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from tests.census import census, config_text, keyless, messages
+from tests.census import census, census_labels, config_text, keyless, label_messages, messages
 from tests.daemon_process import DaemonProcess
 from tests.servers.found import free_port
 from tests.servers.receiver import Answer, Receiver
@@ -44,14 +44,20 @@ def live_metrics_url(kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactor
     """The metrics page of a `leewayd run` that has read five months around the shift, and some rubbish."""
     frame = census(shifted=True)
     span = frame[(frame["timestamp"] >= pd.Timestamp("2017-11-01", tz="UTC")) & (frame["timestamp"] < "2018-04-01")]
-    topic = kafka.create_topic("dashboards")
+    topic, labels = kafka.create_topic("dashboards"), kafka.create_topic("dashboards-labels")
     kafka.produce(topic, keyless([*messages(span), b"no json at all"]))
+    truth = census_labels().loc[span.index]
+    kafka.produce(labels, keyless(label_messages(truth[truth["time"] <= span["time"].max()])))
     port = free_port()
     folder = tmp_path_factory.mktemp("dashboards")
     with Receiver() as receiver:
         receiver.always("/refuses", Answer(400))
         rules = _RULES.format(refuses=f"{receiver.url}/refuses", closed=free_port())
-        daemon = DaemonProcess(folder, config_text(topic, kafka.bootstrap, folder / "state", port, rules), port)
+        text = config_text(topic, kafka.bootstrap, folder / "state", port, rules)
+        text = text.replace("group_id =", f'labels = ["{labels}"]\ngroup_id =').replace(
+            "[models.columns]", '[models.labels]\nmax_delay = "31d"\n[models.columns]'
+        )
+        daemon = DaemonProcess(folder, text, port)
         daemon.start()
         try:
             daemon.wait_for("leeway_rows_total", len(span))
@@ -59,6 +65,7 @@ def live_metrics_url(kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactor
             daemon.wait_for("leeway_notifications_total", 1, result="dead")
             daemon.wait_for("leeway_outbox_notifications", 1, receiver="unreachable")
             daemon.wait_for("leeway_checkpoint_timestamp_seconds", 1)
+            daemon.wait_for("leeway_performance_labelled_rows", 1)
             yield f"http://127.0.0.1:{port}/metrics"
         finally:
             daemon.stop()

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -54,6 +55,7 @@ def test_names_and_labels_keep_to_the_conventions() -> None:
                 assert set(sample.labels) <= {
                     "model", "version", "segment", "window", "feature", "statistic", "topic", "partition", "reason",
                     "receiver", "result", "rule", "severity", "state", "kind",
+                    "metric", "outcome", "quantile", "column",
                 }  # fmt: skip
             assert not re.search(r"_(age|ms|millis|percent)(_|$)", family.name)
             assert family.documentation.endswith(".")
@@ -70,6 +72,41 @@ def test_a_finding_is_shown_with_its_bounds_and_threshold_and_what_is_unknown_is
     assert value(families, "leeway_drift_statistic", statistic="missing", **labels) is None
     assert value(families, "leeway_drifted", **labels) == 1
     assert value(families, "leeway_window_end_timestamp_seconds", segment="all") == 3600
+
+
+def test_performance_is_shown_apart_from_drift() -> None:
+    families = page(snapshot())
+    series = {"model": "income", "version": "3", "segment": "all", "window": "1h"}
+    labels = {**series, "metric": "accuracy"}
+    assert value(families, "leeway_performance", **labels) == 0.7
+    assert value(families, "leeway_performance_lower_bound", **labels) == 0.65
+    assert value(families, "leeway_performance_reference", **labels) == 0.85
+    assert value(families, "leeway_performance_threshold", **labels) == 0.8
+    assert value(families, "leeway_performance_breached", **labels) == 1
+    assert value(families, "leeway_estimated_performance", **labels) == 0.8
+    assert value(families, "leeway_estimated_performance_breached", **labels) == 0
+    assert value(families, "leeway_version_difference", **labels) == -0.1
+    assert value(families, "leeway_worse_segments", **labels) == 2
+    assert value(families, "leeway_fairness", column="SEX", metric="disparate_impact_ratio", **series) == 0.9
+    assert value(families, "leeway_data_quality_breached", feature="age", **series) == 1
+    assert value(families, "leeway_traffic", statistic="traffic_ratio", **series) == 0.5
+    assert value(families, "leeway_reference_fallback", **series) == 1
+    assert value(families, "leeway_performance_labelled_rows", **series) == 80
+    assert value(families, "leeway_window_rows", **series) == 100
+    drift = {sample.labels["feature"] for sample in families["leeway_drift_statistic"].samples}
+    assert drift == {"age"}
+    assert value(families, "leeway_drifted_features", **series) == 1
+
+
+def test_the_delay_of_labels_is_told_by_quantiles() -> None:
+    families = page(snapshot())
+    # Half of the labels came within 2**20.5 ms, the others within 2**25.5.
+    assert value(families, "leeway_label_delay_seconds", quantile="0.5") == pytest.approx(2**20.5 / 1000)
+    assert value(families, "leeway_label_delay_seconds", quantile="0.99") == pytest.approx(2**25.5 / 1000)
+    assert value(families, "leeway_labels_total", outcome="joined") == 20
+    assert value(families, "leeway_label_store_bytes") == 4096
+    unlabelled = Snapshot(models=(replace(snapshot().models[0], labels=None),))
+    assert value(page(unlabelled), "leeway_labels_total") is None
 
 
 def test_the_cap_leaves_out_segments_before_the_whole_and_counts_what_it_leaves_out() -> None:
