@@ -14,14 +14,15 @@ import numpy as np
 from scipy.signal import lfilter
 from scipy.special import chdtrc, kolmogorov
 
+from benchmarks import simulate_joint, simulate_sliding
+from benchmarks.simulate_rows import binned, percent
 from detectors import effects
 from detectors.budget import alpha as alpha_of
 from detectors.dispersion import measure_dispersion
 from detectors.judge import DRIFTED, INSUFFICIENT, Settings, judge
-from detectors.layout import COLUMNS, HIGH, Counts
 from detectors.reference import prepare
 from tests.detectors.populations import KINDS, population, reference_rows, windows
-from tests.detectors.samples import count, layout_of, own_edges
+from tests.detectors.samples import count, layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectors.judge import Judgement
+    from detectors.layout import Counts
     from detectors.reference import Reference
 
     Array = NDArray[np.float64]
@@ -194,14 +196,14 @@ def correlated(kind: str) -> tuple[int, int, int, int]:
     held = traffic(blocks)
     columns = {f"feature:{place}": held[:, place] for place in range(FEATURES)}
     layout = layout_of(columns)
-    parts = _binned(layout, held, rows)
+    parts = binned(layout, held, rows)
     plain = prepare(
         layout, count(layout, columns), measure_dispersion(parts.rows[:0], parts.bins[:0], parts.moments[:0])
     )
     known = prepare(layout, count(layout, columns), measure_dispersion(parts.rows, parts.bins, parts.moments))
     with_effect = without = judged = 0
     for _ in range(10):
-        live = _binned(layout, traffic(many // 10), rows)
+        live = binned(layout, traffic(many // 10), rows)
         judgement = judge(known, live, settings())
         with_effect += int(flagged(judgement).sum())
         judged += int((judgement.status[:, PSI] != INSUFFICIENT).sum())
@@ -209,29 +211,7 @@ def correlated(kind: str) -> tuple[int, int, int, int]:
     return with_effect, without, judged, many * FEATURES
 
 
-def _binned(layout, values: Array, rows: int) -> Counts:  # type: ignore[no-untyped-def]  # a Layout
-    """Consecutive windows of so many rows, counted."""
-    many = len(values) // rows
-    bins = np.zeros((many, FEATURES, COLUMNS), dtype=np.int64)
-    moments = np.zeros((many, FEATURES, 2))
-    extremes = np.zeros((many, FEATURES, 2))
-    for place in range(FEATURES):
-        z = ((values[:, place] - layout.location[place]) / layout.scale[place]).reshape(many, rows)
-        edges = own_edges(layout, place)
-        codes = np.searchsorted(edges, z, side="right") - 1
-        codes = np.where(z < edges[0], COLUMNS - 2, np.where(z > edges[-1], HIGH, np.minimum(codes, edges.size - 2)))
-        flat = codes + np.arange(many)[:, None] * COLUMNS
-        bins[:, place] = np.bincount(flat.ravel(), minlength=many * COLUMNS).reshape(many, COLUMNS)
-        moments[:, place, 0], moments[:, place, 1] = z.sum(axis=1), (z**2).sum(axis=1)
-        extremes[:, place, 0], extremes[:, place, 1] = z.min(axis=1), z.max(axis=1)
-    return Counts(np.full(many, rows), bins, moments, extremes)
-
-
 # The report.
-
-
-def percent(share: float) -> str:
-    return "–" if np.isnan(share) else f"{100 * share:.1f}" if 0.001 <= share <= 0.999 else f"{100 * share:.0f}"
 
 
 def report() -> str:
@@ -240,7 +220,8 @@ def report() -> str:
         BEGIN,
         "",
         "Twenty features (8 normal, 6 lognormal, 6 Zipf with 50 categories), 1 % missing values, budget one false",
-        f"alarm a month, hourly windows: α = {ALPHA:.1e} for each decision. `min_effect = 0` unless it is given.",
+        f"alarm a month for them alone, hourly windows: α = {ALPHA:.1e} for each decision. `min_effect = 0` unless it",
+        "is given.",
         "",
         f"**Without drift**, {WINDOWS:,} windows of each size over {REFERENCES} references. Ours: alarms (the budget",
         "expects). Peers' rules: % of windows in which some feature was flagged; – where the reference is too small.",
@@ -267,24 +248,28 @@ def report() -> str:
     for kind in ("AR(1), ρ = .9", "daily cycle, ± .5 σ"):
         alarms, naive, judged, decisions = correlated(kind)
         lines.append(f"| {kind} | {judged:,} | {alarms} ({judged * ALPHA:.1f}) | {naive:,} of {decisions:,} |")
-    print(f"{time.perf_counter() - began:.0f} s")
     lines += [
         "",
         "Peers' rules on the same counts: PSI on ten quantile bins (50 categories) with zeros at 10⁻⁴; KS and χ²",
         "p-values at .05 and, as alibi-detect's drift detectors correct them, at .05/20; Jensen-Shannon distance above",
         "mean plus three standard deviations of the reference's own chunks, NannyML's default.",
         "",
+        *simulate_sliding.report(),
+        "",
+        *simulate_joint.report(),
+        "",
         END,
     ]
+    print(f"{time.perf_counter() - began:.0f} s")
     return "\n".join(lines)
 
 
 def main() -> None:
     """Writes the numbers into the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
+    written = report()
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(before + report() + after, encoding="utf-8")
+    PAGE.write_text(before + written + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,16 @@ Name = tuple[str, str]
 
 
 @dataclass(slots=True)
+class Beyond:
+    """When a finding was beyond its limit: first and last end of such a window, how many, and what was told last."""
+
+    first: int
+    last: int
+    windows: int
+    detail: str
+
+
+@dataclass(slots=True)
 class Track:
     """Every evaluation of one window length of one series, in order.
 
@@ -44,6 +54,9 @@ class Track:
         ends: event time of each window's end, epoch ms.
         rows, labelled: in each window.
         thresholds: of each finding that was ever made; NaN where it is shown but not judged.
+        references: what each is on the reference, where that is known.
+        details: what was last told of each, where something was.
+        beyond: those that were ever breached or drifted.
         numbers: of each finding (place in ``ends``, value, lower, upper); only where there was enough data.
     """
 
@@ -52,6 +65,9 @@ class Track:
     labelled: list[int] = field(default_factory=list)
     thresholds: dict[Name, float] = field(default_factory=dict)
     numbers: dict[Name, list[tuple[int, float, float, float]]] = field(default_factory=dict)
+    references: dict[Name, float] = field(default_factory=dict)
+    details: dict[Name, str] = field(default_factory=dict)
+    beyond: dict[Name, Beyond] = field(default_factory=dict)
 
     def add(self, evaluation: Evaluation) -> None:
         """Takes in one evaluation."""
@@ -62,6 +78,13 @@ class Track:
         for finding in evaluation.findings:
             name = (finding.subject, finding.statistic)
             self.thresholds[name] = finding.threshold
+            self.references[name] = finding.reference
+            if finding.detail:
+                self.details[name] = finding.detail
+            if finding.status in ("breached", "drifted"):
+                held_beyond = self.beyond.setdefault(name, Beyond(evaluation.end, evaluation.end, 0, ""))
+                held_beyond.last, held_beyond.detail = evaluation.end, finding.detail
+                held_beyond.windows += 1
             held = self.numbers.setdefault(name, [])
             if finding.status != "insufficient":
                 held.append((place, finding.value, finding.lower, finding.upper))

@@ -11,15 +11,17 @@ import numpy as np
 from alerts.messages import summary, utc
 from detectors.layout import BINS, GONE, HIGH, LOW, without_value
 from monitor.charts import area_chart, density_chart, interval_chart, number, pairs_chart, spans_chart
+from monitor.report_parts import table, where
+from monitor.report_performance import performance_section, quality_section
 from monitor.report_style import STYLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from alerts.rules import Rule
-    from monitor.history import History, Leeway, TrackKey, Worst
+    from monitor.history import History, Leeway, Worst
     from monitor.profile import Profile
 
 _MOST_FLAGGED = 25
@@ -46,6 +48,8 @@ def render_report(history: History, config_name: str, inputs: Sequence[str]) -> 
             _section("Rules", _rules_table(history)),
             _section("Alerts", _alerts_table(history)),
             _section("What drifted", _flagged(history)),
+            *([_section("Performance", told)] if (told := performance_section(history)) else []),
+            _section("Data quality, traffic, and features together", quality_section(history)),
             _section("Leeway left", _leeway_table(history.leeways())),
             _section("Traffic", _traffic(history)),
         ]
@@ -61,17 +65,6 @@ def render_report(history: History, config_name: str, inputs: Sequence[str]) -> 
 
 def _section(title: str, content: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{content}</section>"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> str:
-    def cells(row: Sequence[str], tag: str) -> str:
-        return "".join(
-            f"<{tag}{' class=right' if place in right else ''}>{cell}</{tag}>" for place, cell in enumerate(row)
-        )
-
-    lines = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    shown = "".join(("<div class=scroll><table><thead><tr>", cells(head, "th"), "</tr></thead><tbody>"))
-    return f"{shown}{lines}</tbody></table></div>"
 
 
 def _verdict(history: History) -> str:
@@ -93,13 +86,6 @@ def _counts(history: History) -> str:
     rejects = sum(history.snapshot.rejects.values())
     windows = sum(len(track.ends) for track in history.tracks.values())
     return f"{rows:,} rows counted, {late:,} late, {rejects:,} rejected; {windows:,} windows judged."
-
-
-def _where(key: TrackKey, many_models: bool) -> str:
-    parts = [key.model] if many_models else []
-    parts += [f"version {key.version}"] if key.version != "-" else []
-    parts += [key.segment] if key.segment != "all" else []
-    return ", ".join([*parts, f"window {key.window}"])
 
 
 def _firing_spans(history: History, rule: str, last: int) -> list[tuple[int, int]]:
@@ -144,7 +130,7 @@ def _rules_table(history: History) -> str:
         ]  # fmt: skip
 
     head = ("Rule", "Condition", "Alerts", "First", "Firing for", "Notifications")
-    return _table(head, (row(name, rule) for name, rule in history.rules.items()), frozenset({2, 4, 5}))
+    return table(head, (row(name, rule) for name, rule in history.rules.items()), frozenset({2, 4, 5}))
 
 
 def _alerts_table(history: History) -> str:
@@ -162,7 +148,7 @@ def _alerts_table(history: History) -> str:
         for change in changes[:200]
     )
     more = f'<p class="quiet">and {len(changes) - 200} more</p>' if len(changes) > 200 else ""
-    return _table(("At", "State", "What", "Where", "Rows"), rows, frozenset({4})) + more
+    return table(("At", "State", "What", "Where", "Rows"), rows, frozenset({4})) + more
 
 
 def _flagged(history: History) -> str:
@@ -199,7 +185,7 @@ def _card(history: History, worst: Worst, many_models: bool) -> str:
     )
     what = "Change of the missing share" if missing else kind
     sure = f"{what} {number(finding.value)}, surely {bounds}"
-    when = f"worst in {_where(worst.track, many_models)}, {utc(worst.start)} to {utc(worst.end)}, {worst.rows:,} rows"
+    when = f"worst in {where(worst.track, many_models)}, {utc(worst.start)} to {utc(worst.end)}, {worst.rows:,} rows"
     return (
         f"<article><h3>{escape(name)} <small>{escape(kind)}</small></h3>"
         f"<p>{escape(finding.detail)}. {escape(sure)}; {escape(when)}.</p>"
@@ -260,7 +246,7 @@ def _leeway_table(leeways: list[Leeway]) -> str:
             f"<span class={'gone' if found.left <= 0 else 'left'}>{number(found.left)}</span>",
             number(found.lower),
             number(found.threshold),
-            escape(_where(found.track, many)),
+            escape(where(found.track, many)),
             datetime.fromtimestamp(found.end / 1000, UTC).strftime("%Y-%m-%d %H:%M"),
         ]
         for found in leeways
@@ -269,14 +255,14 @@ def _leeway_table(leeways: list[Leeway]) -> str:
     told = (
         "<p>Threshold less the greatest lower bound of any window: how much more could have been proven unharmed.</p>"
     )
-    return told + _table(head, rows, frozenset({2, 3, 4}))
+    return told + table(head, rows, frozenset({2, 3, 4}))
 
 
 def _traffic(history: History) -> str:
     charts = []
     for key, track in history.tracks.items():
-        if key.segment == "all":
-            title = escape(_where(key, len(history.references) > 1))
+        if key.segment == "all" and not key.realised:
+            title = escape(where(key, len(history.references) > 1))
             chart = area_chart(np.array(track.ends), np.array(track.rows, dtype=np.float64), f"Rows in {title}")
             charts.append(f"<h3>Rows in {title}</h3>{chart}")
     return "".join(charts)
