@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from alerts.evaluation import Finding
 from detectors.attribution import attribute
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 _NAN = float("nan")
 _NAMED = 5
+_STATUS: dict[int, Status] = {BREACHED: "breached", INSUFFICIENT: "insufficient"}
 
 
 def quality_findings(
@@ -27,22 +27,23 @@ def quality_findings(
 ) -> tuple[Finding, ...]:
     """One finding a rate that applies to a subject."""
     found = judge_quality(reference, counts, settings)
+    # A cell of an array costs more than one of a list, and there are thousands.
+    cells = zip(
+        found.value.T.tolist(), found.lower.T.tolist(), found.upper.T.tolist(),
+        found.threshold.T.tolist(), found.status.T.tolist(), strict=True,
+    )  # fmt: skip
     findings = []
-    for place, subject in enumerate(reference.layout.subjects):
+    for place, (subject, columns) in enumerate(zip(reference.layout.subjects, cells, strict=True)):
         name = f"quality:{subject.removeprefix('feature:')}"
-        for number, statistic in enumerate(QUALITIES):
-            if np.isnan(found.value[number, place]):
+        for statistic, value, lower, upper, threshold, verdict in zip(QUALITIES, *columns, strict=True):
+            if math.isnan(value):
                 continue
-            verdict = int(found.status[number, place])
-            status: Status = "breached" if verdict == BREACHED else "insufficient" if verdict == INSUFFICIENT else "ok"
+            status = _STATUS.get(verdict, "ok")
             detail = ""
             if held_back:
                 status, detail = "insufficient", held_back
             elif status == "breached":
                 detail = explain_quality(reference, counts, place, statistic)
-            value, lower, upper, threshold = (
-                float(part[number, place]) for part in (found.value, found.lower, found.upper, found.threshold)
-            )
             findings.append(Finding(name, statistic, value, lower, upper, threshold, status, detail))
     return tuple(findings)
 

@@ -1,0 +1,91 @@
+"""One whole evaluation as the daemon makes it: drift, data quality, attribution, features together, scores followed."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.evaluation import frame
+from monitor.clock import system_clock
+from monitor.config import ColumnsSection, IngestSection, ModelSection
+from monitor.records import Partition, Table
+from monitor.reference_build import build_profile
+from monitor.references import single
+from monitor.router import Router
+from monitor.tables import DataTable
+from monitor.watched import WatchedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from monitor.labelled_panes import Counts
+    from monitor.windows import SeriesKey
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+BEGIN = 20_000 * DAY
+WINDOWS = ("1h", "6h", "24h")
+_BATCH = 10_000
+
+
+class _NoPanes:
+    """No labels, no saved panes."""
+
+    def labelled_panes(self, model: str, key: SeriesKey, start: int, end: int) -> Sequence[tuple[int, Counts]]:
+        return []
+
+
+def measure() -> Iterator[tuple[str, str]]:
+    section = ModelSection(
+        name="m",
+        task="binary",
+        reference="none",  # type: ignore[arg-type]  # pydantic makes it a path
+        windows=list(WINDOWS),
+        columns=ColumnsSection(timestamp="t", prediction="prediction"),
+    )
+    table = frame(50_000, seed=1)
+    # A reference with event times has design effects to apply.
+    table["t"] = np.linspace(BEGIN - 60 * DAY, BEGIN, len(table)).astype(np.int64)
+    references = single(build_profile(DataTable(table), section))
+    seconds = {}
+    for rows in (12_000, 1_200_000):
+        seconds[rows], made, findings = _evaluation(section, references, rows)
+        yield (
+            f"a whole evaluation, 220 features in {len(WINDOWS)} windows, {rows // 24:,} to {rows:,} rows each",
+            f"{seconds[rows] * 1000:.0f} ms, {findings // made:,} findings a window",
+        )
+    yield ("a hundred times the rows take", f"{seconds[1_200_000] / seconds[12_000]:.2f} of the time")
+
+
+def _evaluation(section: ModelSection, references, rows: int) -> tuple[float, int, int]:  # type: ignore[no-untyped-def]  # References
+    """Seconds of an evaluation of all window lengths at the end of a day of so many rows (the least of some)."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = WatchedModel(section, references, labelled=False, folder=Path(folder), reader=_NoPanes())
+        router, place = Router([model.route], IngestSection(), keep_rejected=False), Partition("p", 0)
+        many = -(-rows // _BATCH)
+        size = rows // many
+        for batch in range(many):
+            table = frame(size, seed=200 + batch % 8)
+            first = BEGIN + DAY * batch // many
+            table["t"] = np.linspace(first, first + DAY // many - 1, size).astype(np.int64)
+            columns = {name: table[name].tolist() for name in table.columns}
+            decoded = router.decode(Table(place, batch * size, size, columns), BEGIN + 2 * DAY)
+            for part in decoded.models:
+                model.add(part, part.times, decoded.offsets[part.index], place)
+        clock, made, findings = system_clock(), 0, 0
+        due_at: dict[int, float] = {}
+        told: dict[int, int] = {}
+        for due in model.advance(BEGIN + DAY + model.lateness):
+            began = time.perf_counter()
+            found = model.judge(due, clock)
+            if due.end > BEGIN + DAY - HOUR:
+                due_at[due.end] = due_at.get(due.end, 0.0) + time.perf_counter() - began
+                told[due.end] = told.get(due.end, 0) + 1
+                made += len(found)
+                findings += sum(len(evaluation.findings) for evaluation in found)
+        spent = [due_at[end] for end, count in told.items() if count == len(WINDOWS)]
+        return min(spent), made, findings
