@@ -35,6 +35,8 @@ _NAMES = {
     "out_of_range_rate": "share of values beyond the reference's range",
     "unseen_rate": "share of unseen categories",
     "traffic_ratio": "traffic against the usual",
+    "share": "share of predictions that have a label",
+    "median_delay_seconds": "median delay of labels in seconds",
 }
 _METRICS = {
     "roc_auc": "ROC AUC",
@@ -183,6 +185,7 @@ def _name(finding: Finding) -> str:
         "segments": f"number of segments with a surely worse {metric}",
         "fairness": f"{metric} by {rest}",
         "quality": f"quality of {rest}" if rest else "traffic",
+        "labels": "labels",
         "multivariate": "the features' joint distribution",
         "embedding": f"embedding {rest}",
     }

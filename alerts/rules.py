@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ESTIMATED = "estimated_performance"
 """Subject of performance that is estimated without labels. It is told beside drift."""
-_REALISED = frozenset({"performance", "version", "segments", "fairness"})
+_REALISED = frozenset({"performance", "version", "segments", "fairness", "labels"})
 BREACHABLE = _REALISED | {ESTIMATED, "quality"}
 """What subjects that can be breached are called, before a colon. All others drift."""
 _ONLY_BY_NAME = frozenset({ESTIMATED, "version", "segments"})
@@ -41,7 +41,7 @@ class Rule:
 
     Attributes:
         when: status that a finding must have; None for a rule on a number. ``drifted`` looks at drift alone,
-            ``breached`` at performance, versions, fairness and data quality alone.
+            ``breached`` at performance, versions, fairness, labels and data quality alone.
         metric: statistic that is held against a number of the rule's own, whatever its status.
         above, below, change_from_reference: that number, one of the three; None for a rule on a status. The last is
             held against the value less that on the reference: a fall of so much if it is negative, else a rise.

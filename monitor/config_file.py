@@ -31,6 +31,7 @@ _DEFAULT_RULES = (
     {"name": "worse version", "when": "breached", "subject": "version", "severity": "error"},
     {"name": "estimated performance", "when": "breached", "subject": "estimated_performance", "severity": "warning"},
     {"name": "data quality", "when": "breached", "subject": "quality*", "severity": "warning"},
+    {"name": "labels", "when": "breached", "subject": "labels", "severity": "warning"},
 )
 _LOCATION_TAGS = frozenset({"slack", "pagerduty", "webhook", "log"})
 

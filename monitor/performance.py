@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from monitor.durations import DAY, parse_duration
+from monitor.label_findings import BINS, Delays, counted
 from monitor.label_join import LabelJoin, Outcome
 from monitor.labelled_panes import LABELLED, ROWS, LabelledPanes
 from monitor.labels import LabelRows, all_classes, translation
@@ -68,6 +69,7 @@ class _Saved(msgspec.Struct):
     manifest: bytes
     waiting: list[tuple[int, list[object], bytes, bytes]]
     delays: list[int]
+    delays_by_day: dict[int, list[int]] = {}
 
 
 @dataclass(slots=True)
@@ -118,7 +120,7 @@ class Performance:
         self._tick = _NEVER
         self._watermark: int | None = None
         self.lost = 0
-        self.delays = np.zeros(64, dtype=np.int64)
+        self.delays, self.recent_delays = np.zeros(BINS, dtype=np.int64), Delays()
 
     def _new_join(self) -> LabelJoin:
         labels = self._model.labels
@@ -218,8 +220,9 @@ class Performance:
         """Counts joined pairs in the panes of their predictions; what a corrected label was counted for goes."""
         if not len(pairs.times):
             return
-        delays = np.maximum(pairs.delays[~pairs.replaced], 1)
-        self.delays += np.bincount(np.clip(np.log2(delays) * 2, 0, 63).astype(np.int64), minlength=64)
+        times, delays = pairs.times[~pairs.replaced], pairs.delays[~pairs.replaced]
+        self.delays += counted(delays)
+        self.recent_delays.take(times + delays, delays)
         for place in range(len(self.scorers)):
             mine = np.flatnonzero(pairs.predictions["profile"] == place)
             if len(mine):
@@ -340,6 +343,7 @@ class Performance:
                 for part in self._waiting
             ],
             self.delays.tolist(),
+            self.recent_delays.document(),
         )
         return self.panes.change(before), msgspec.msgpack.encode(document)
 
@@ -371,7 +375,8 @@ class Performance:
         self.panes.restore(saved.totals, series)
         self.panes.fine_from, self.panes.hours_from = saved.fine_from, saved.hours_from
         self.judged, self._tick = dict(saved.judged), saved.tick
-        self.delays = np.array(saved.delays, dtype=np.int64)
+        self.delays[: len(saved.delays)] = saved.delays
+        self.recent_delays.restore(saved.delays_by_day)
         for tick, ids, times, values in saved.waiting:
             stamps = np.frombuffer(times, dtype=np.int64)
             index = np.arange(len(stamps))

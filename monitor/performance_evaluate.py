@@ -10,6 +10,7 @@ import numpy as np
 from alerts.evaluation import Evaluation
 from detectors.budget import shared
 from monitor.evaluate import FOLLOWED
+from monitor.label_findings import share_finding
 from monitor.labelled_panes import AHEAD, LABELLED
 from monitor.performance_findings import (
     Held,
@@ -26,6 +27,7 @@ from monitor.sequences import MONTH_MS, Sequences
 from monitor.windows import ALL, OVERFLOW, SeriesKey
 
 if TYPE_CHECKING:
+    from alerts.evaluation import Finding
     from monitor.config import ModelSection
     from monitor.performance import Mature, Performance
     from monitor.performance_findings import Yardstick
@@ -45,11 +47,12 @@ class PerformanceEvaluator:
         self._model, self._references, self._performance = model, references, performance
         profile = references.profiles[0]
         series = 1 + (len(profile.segments) if model.segments else 0)
-        # Every judged metric of every series is a decision; so is its comparison with the champion and with the whole.
+        # Every judged metric of every series is a decision; so is its comparison with the champion and with the whole,
+        # and so is the share of labels.
         metrics = len(judged_metrics(model))
         self.alpha = shared(
             model.performance.false_alarms_per_30d,
-            decisions=3 * metrics * series,
+            decisions=3 * metrics * series + 1,
             steps_ms=tuple(window.step for window in performance.windows),
         )
         self._sticks: dict[tuple[int, int], Yardstick] = {}
@@ -93,6 +96,7 @@ class PerformanceEvaluator:
                 for column in self._model.performance.protected if self._model.task == "binary" else ():
                     groups = {name: part for name, part in mine.items() if name.startswith(f"{column}=")}
                     findings += fairness_findings(column, groups, stick, self.alpha)
+                findings += self._label_findings(found, due)
                 if champion is not None and champion != key.version:
                     findings += version_findings(found, whole[champion], champion, stick)
             evaluations.append(
@@ -111,6 +115,15 @@ class PerformanceEvaluator:
                 )
             )
         return evaluations
+
+    def _label_findings(self, held: Held, due: Mature) -> tuple[Finding, ...]:
+        performance, settings = self._performance, self._model.labels
+        least = self._model.performance.min_labels
+        panes = performance.panes.arrays()
+        share = share_finding(held.rows, held.labelled, panes, due, settings.max_delay, least, self.alpha)
+        if due.window != performance.windows[0]:
+            return (share,)
+        return share, performance.recent_delays.finding(due.at, least)
 
     def _follow(self, due: Mature) -> None:
         """Follows the error over what has become mature since the last window of this length."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SERIES = ("model", "version", "segment", "window")
 _QUANTILES = (0.5, 0.9, 0.99)
 _NOT_DRIFT = frozenset({
-    "performance", "estimated_performance", "version", "segments", "quality", "reference", "attribution",
+    "performance", "estimated_performance", "version", "segments", "labels", "quality", "reference", "attribution",
 })  # fmt: skip
 
 Sample = tuple[tuple[str, ...], float]
@@ -51,6 +51,8 @@ _KINDS = (
           ("metric",), "1 if this version is surely worse than the champion"),
     _Kind("fairness:", "leeway_fairness", "A difference or ratio between the groups of a protected column",
           ("column", "metric")),
+    _Kind("labels", "leeway_label_arrival", "Share of the judged window's predictions with a label; delay of labels",
+          ("statistic",), "1 if labels surely do not come as they used to"),
     _Kind("quality:", "leeway_data_quality", "Data quality of a feature in the window", ("feature", "statistic"),
           "1 if data quality of the feature is surely worse than it may be"),
     _Kind("quality", "leeway_traffic", "Data quality of the model's traffic as a whole", ("statistic",),
@@ -71,7 +73,7 @@ def findings_families(shown: Mapping[EvaluationKey, Evaluation], realised: bool)
         realised: whether these are evaluations of realised performance; each family belongs to one of the two.
     """
     for kind in _KINDS:
-        if (kind.subject in ("performance", "version", "fairness:")) == realised:
+        if (kind.subject in ("performance", "version", "fairness:", "labels")) == realised:
             yield from _kind(kind, shown)
     if realised:
         yield Family(

@@ -33,6 +33,7 @@ def realised() -> Evaluation:
     told = (
         Finding("performance", "accuracy", 0.7, 0.65, 0.75, 0.8, "breached", reference=0.85),
         Finding("version", "accuracy", -0.1, -0.15, -0.05, 0.0, "breached"),
+        Finding("labels", "share", 0.3, 0.27, 0.33, 0.45, "breached", "few labels", reference=0.9),
         Finding("segments", "accuracy", 2.0, math.nan, math.nan, math.nan, "ok", "SEX=1, SEX=2"),
         Finding("fairness:SEX", "disparate_impact_ratio", 0.9, 0.8, 1.0, math.nan, "ok"),
     )

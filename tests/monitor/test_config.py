@@ -62,6 +62,7 @@ def test_a_model_a_topic_and_a_reference_are_complete_and_alerts_then_go_to_the_
         ("worse version", "breached", "version", "error"),
         ("estimated performance", "breached", "estimated_performance", "warning"),
         ("data quality", "breached", "quality*", "warning"),
+        ("labels", "breached", "labels", "warning"),
     ]
     assert all(rule.notify == ["log"] for rule in config.rules)
     assert [receiver.type for receiver in config.receivers] == ["log"]
