@@ -35,6 +35,7 @@ _NAMES = {
     "out_of_range_rate": "share of values beyond the reference's range",
     "unseen_rate": "share of unseen categories",
     "traffic_ratio": "traffic against the usual",
+    "duplicate_rate": "share of records that came again",
     "share": "share of predictions that have a label",
     "median_delay_seconds": "median delay of labels in seconds",
 }
@@ -184,7 +185,7 @@ def _name(finding: Finding) -> str:
         "version": f"{metric} against the champion",
         "segments": f"number of segments with a surely worse {metric}",
         "fairness": f"{metric} by {rest}",
-        "quality": f"quality of {rest}" if rest else "traffic",
+        "quality": f"quality of {rest}" if rest else "records" if finding.statistic == "duplicate_rate" else "traffic",
         "labels": "labels",
         "multivariate": "the features' joint distribution",
         "embedding": f"embedding {rest}",

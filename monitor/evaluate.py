@@ -12,8 +12,9 @@ from detectors.explain import explain
 from detectors.judge import DRIFTED, INSUFFICIENT, Settings, judge
 from detectors.quality import QualitySettings
 from monitor.baseline import Baseline
+from monitor.extras import duplicates_of
 from monitor.performance_findings import each, estimated_findings, judged_metrics, yardstick
-from monitor.quality_findings import attribution_finding, quality_findings
+from monitor.quality_findings import attribution_finding, duplicates_finding, quality_findings
 from monitor.sequences import MONTH_MS, Sequences
 from monitor.volume import Traffic
 from monitor.windows import ALL, OVERFLOW
@@ -43,9 +44,12 @@ class Evaluator:
         model: its configuration.
         references: what it is compared with.
         windows: its windows; their lengths and steps decide how many decisions share the false-alarm budget.
+        labelled: labels are read.
     """
 
-    def __init__(self, model: ModelSection, references: References, windows: ModelWindows) -> None:
+    def __init__(
+        self, model: ModelSection, references: References, windows: ModelWindows, *, labelled: bool = False
+    ) -> None:
         self._model, self._section, self._references = model.name, model, references
         self.baseline = Baseline(model, references)
         first = references.profiles[0]
@@ -88,7 +92,8 @@ class Evaluator:
         }
         self._shortest = windows.windows[0]
         budget = QUALITY * model.drift.false_alarms_per_30d
-        rates = len(first.layout.subjects) * series * 4
+        rates = len(first.layout.subjects) * series * 4 + 1
+        self._duplicates = duplicates_of(model, labelled=labelled)
         self._quality = QualitySettings(
             shared(budget / 2, decisions=rates, steps_ms=steps), model.drift.min_missing, model.drift.min_rows
         )
@@ -132,6 +137,7 @@ class Evaluator:
         if key.segment == ALL and key.version != OVERFLOW:
             findings += self._together(series, due, choice.held_back)
             findings += self._followed(key, series, due, choice.held_back)
+            findings += self._repeated(series, due, int(counts.rows), choice.held_back)
             if self.traffic.usable and due.window == self._shortest:
                 findings += (self.traffic.finding(),)
         return Evaluation(
@@ -147,6 +153,13 @@ class Evaluator:
             findings=findings + choice.findings,
             offsets=ranges,
         )
+
+    def _repeated(self, series: Series, due: Due, rows: int, held_back: str) -> tuple[Finding, ...]:
+        """Rows that came again; their counts are the last that are kept beside the subjects."""
+        if self._duplicates is None:
+            return ()
+        extra = series.rings[due.window.step].window_extra(due.start, due.end)[-self._duplicates.width :]
+        return duplicates_finding(self._duplicates, extra, rows, self._quality, held_back)
 
     def _together(self, series: Series, due: Due, held_back: str) -> tuple[Finding, ...]:
         """All features together, and embeddings."""

@@ -55,7 +55,7 @@ class OutputReader:
         model: its configuration.
         classes: canonical names of the classes; for a binary model the negative and the positive one. None for
             regression and ranking.
-        with_ids: whether ids are needed, to find labels.
+        with_ids: whether ids are needed, to find labels and repeated rows.
     """
 
     def __init__(self, model: ModelSection, classes: tuple[str, ...] | None, *, with_ids: bool) -> None:

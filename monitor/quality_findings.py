@@ -12,10 +12,14 @@ from detectors.quality import BREACHED, QualitySettings, explain_quality, judge_
 from detectors.quality import STATISTICS as QUALITIES
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from alerts.evaluation import Status
     from detectors.judge import Judgement
     from detectors.layout import Counts
     from detectors.reference import Reference
+    from monitor.extras import Duplicates
 
 _NAN = float("nan")
 _NAMED = 5
@@ -46,6 +50,18 @@ def quality_findings(
                 detail = explain_quality(reference, counts, place, statistic)
             findings.append(Finding(name, statistic, value, lower, upper, threshold, status, detail))
     return tuple(findings)
+
+
+def duplicates_finding(
+    duplicates: Duplicates, counts: NDArray[np.int64], rows: int, settings: QualitySettings, held_back: str
+) -> tuple[Finding, ...]:
+    """The share of rows that came again under the id of another one, in the whole window."""
+    value, lower, upper = duplicates.rate(counts, rows, settings.alpha)
+    status: Status = "breached" if lower > settings.min_change else "ok"
+    detail = f"{value:.1%} of records came again under the id of another one" if status == "breached" else ""
+    if held_back or math.isnan(value) or rows < settings.min_rows:
+        status, detail = "insufficient", held_back or "too few rows with an id"
+    return (Finding("quality", "duplicate_rate", value, lower, upper, settings.min_change, status, detail),)
 
 
 def attribution_finding(

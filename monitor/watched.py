@@ -64,15 +64,15 @@ class WatchedModel:
     ) -> None:
         self.section, self.references = section, references
         self.name, self.lateness = section.name, section.lateness
-        shapes = [make_shape(section, profile) for profile in references.profiles]
+        shapes = [make_shape(section, profile, labelled=labelled) for profile in references.profiles]
         self.windows = ModelWindows(section, shapes)
-        self.evaluator = Evaluator(section, references, self.windows)
+        self.evaluator = Evaluator(section, references, self.windows, labelled=labelled)
         self.performance: Performance | None = None
         if labelled:
             folder = folder / "labels" / quote(section.name, safe="")
             self.performance = Performance(section, references, folder, reader)
             self._judge_labels = PerformanceEvaluator(section, references, self.performance)
-        self.route = ModelRoute(section, references, with_ids=labelled)
+        self.route = ModelRoute(section, references, with_ids=section.columns.id is not None)
         self.label_route = None
         if self.performance is not None:
             kinds = self.performance.scorers[0].label_type
@@ -98,7 +98,8 @@ class WatchedModel:
         if self.performance is not None:
             fresh = self.performance.add(rows)
             if not fresh.all():
-                kept = np.flatnonzero(fresh)
+                again, kept = np.flatnonzero(~fresh), np.flatnonzero(fresh)
+                self.windows.repeat(rows.take(again), clocks[again])
                 rows, clocks, offsets = rows.take(kept), clocks[kept], offsets[kept]
         if len(rows.index):
             self.windows.add(rows, clocks, offsets, partition)

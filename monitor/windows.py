@@ -6,6 +6,7 @@ counts do not depend on batch sizes, on how partitions interleave, or on restart
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ALL = "all"
 OVERFLOW = "overflow"
 UNVERSIONED = "-"
+NO_EXTRA = np.zeros(0, dtype=np.int64)
 
 
 class SeriesKey(NamedTuple):
@@ -155,12 +157,7 @@ class ModelWindows:
             offsets: int64[n], offset of each row's message.
             partition: where they came from.
         """
-        panes = rows.times // self.pane * self.pane
-        closed = clocks - self.lateness
-        if self.watermark is not None:
-            # A partition that was idle while others went on comes back behind the watermark.
-            closed = np.maximum(closed, self.watermark)
-        on_time = panes + self.pane > closed
+        panes, on_time = self._on_time(rows, clocks)
         self.tally.late += int((~on_time).sum())
         if not on_time.any():
             return
@@ -177,6 +174,29 @@ class ModelWindows:
         for labels in rows.segments:
             held = np.flatnonzero(labels != np.array(None))
             self._count(rows.take(held), labels[held], panes[held])
+
+    def _on_time(self, rows: ModelRows, clocks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """int64[n], the start of each row's pane; bool[n], whether it is still open."""
+        panes = rows.times // self.pane * self.pane
+        closed = clocks - self.lateness
+        if self.watermark is not None:
+            # A partition that was idle while others went on comes back behind the watermark.
+            closed = np.maximum(closed, self.watermark)
+        return panes, panes + self.pane > closed
+
+    def repeat(self, rows: ModelRows, clocks: NDArray[np.int64]) -> None:
+        """Rows that are counted already came again: in their panes, the last of the extra numbers counts how many."""
+        panes, on_time = self._on_time(rows, clocks)
+        shape = self.shapes[rows.profile]
+        again = Counter(zip(rows.versions[on_time].tolist(), panes[on_time].tolist(), strict=True))
+        for (version, start), count in again.items():
+            series = self.series.get(SeriesKey(version, ALL))
+            if series is None or series.profile != rows.profile:
+                continue
+            extra = np.zeros(sum(part.width for part in shape.whole), dtype=np.int64)
+            extra[-1] = count
+            for step, ring in series.rings.items():
+                ring.add(_without_counts(start // step * step, 0, shape.subjects, extra))
 
     def _count(self, rows: ModelRows, labels: NDArray[np.object_] | None, panes: NDArray[np.int64]) -> None:
         if not len(panes):
@@ -210,19 +230,12 @@ class ModelWindows:
             key = keys[pair % len(keys)]
             series = self._series(key, start, pane.rows, rows.profile)
             if series is self.series.get(SeriesKey(OVERFLOW, ALL)):
-                pane = self._rows_only(pane)
+                # It is never judged, and takes in rows of any reference and segment: it counts rows alone.
+                pane = _without_counts(pane.start, pane.rows, self.shapes[0].subjects, NO_EXTRA)
             # Rows of one chunk come in any order of time, and so do chunks of different partitions.
             series.started, series.latest = min(series.started, start), max(series.latest, start)
             for step, ring in series.rings.items():
                 ring.add(replace(pane, start=start // step * step))
-
-    def _rows_only(self, pane: Pane) -> Pane:
-        """The overflow series is never judged, and takes in rows of any reference and segment: it counts rows alone."""
-        subjects = self.shapes[0].subjects
-        extremes = np.empty((subjects, 2))
-        extremes[:, 0], extremes[:, 1] = np.inf, -np.inf
-        none = np.zeros((subjects, COLUMNS), dtype=np.int64)
-        return Pane(pane.start, pane.rows, none, np.zeros((subjects, 2), dtype=np.int64), extremes)
 
     def new_series(self, key: SeriesKey, profile: int, started: int, latest: int) -> Series:
         """An empty series."""
@@ -322,3 +335,10 @@ class ModelWindows:
     def nbytes(self) -> int:
         """Bytes of all panes."""
         return sum(ring.nbytes for series in self.series.values() for ring in series.rings.values())
+
+
+def _without_counts(start: int, rows: int, subjects: int, extra: NDArray[np.int64]) -> Pane:
+    extremes = np.empty((subjects, 2))
+    extremes[:, 0], extremes[:, 1] = np.inf, -np.inf
+    none = np.zeros((subjects, COLUMNS), dtype=np.int64)
+    return Pane(start, rows, none, np.zeros((subjects, 2), dtype=np.int64), extremes, extra)
