@@ -83,7 +83,8 @@ def guess(table: DataTable) -> Guess:
     taken.add(label)
     score = take(_SCORE, lambda name: _is_share(table, name))
     version = take(_VERSION)
-    unique = take(_ID)
+    # An id that many rows share is that of a customer, not of a prediction.
+    unique = take(_ID, lambda name: _distinct(table, name) > 0.99 * table.rows)
     rest = [name for name in usable if name not in taken and not table.is_time(name)]
     own = [name for name in rest if not table.is_numeric(name) and _distinct(table, name) > 0.9 * table.rows]
     excluded = (*(name for name in table.names if name not in usable), *own)

@@ -118,3 +118,10 @@ def test_the_command_writes_a_file_that_check_takes_and_never_overwrites_one(tmp
     again = leewayd("init", "-i", tmp_path / "sample.parquet", "-o", target)
     assert again.returncode == 2
     assert "is there already" in again.stderr
+
+
+def test_an_id_that_rows_share_is_not_that_of_a_prediction() -> None:
+    table = frame().rename(columns={"requestId": "id"})
+    assert found(table).id == "id"
+    table["id"] = [f"customer {row % 500}" for row in range(len(table))]
+    assert found(table).id is None
