@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import Any, TypeVar, get_origin
 
 import msgspec
@@ -26,8 +27,16 @@ def _decode(kind: Any, value: Any) -> Any:
 
 
 def to_json(value: object) -> bytes:
-    """A dataclass as JSON."""
-    return msgspec.json.encode(value, enc_hook=_encode)
+    """A dataclass as JSON, which has no NaN and no infinity: they are written as text."""
+    return msgspec.json.encode(_writable(msgspec.to_builtins(value, enc_hook=_encode)))
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _writable(part) for name, part in value.items()}
+    return [_writable(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def from_json(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
@@ -37,4 +46,4 @@ def from_json(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
         msgspec.ValidationError: if it is something else.
         ValueError: if an array is not as long as it says.
     """
-    return msgspec.json.decode(raw, type=kind, dec_hook=_decode)
+    return msgspec.json.decode(raw, type=kind, dec_hook=_decode, strict=False)

@@ -7,14 +7,17 @@ an array), a tolerant one that looks at each record by itself.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from monitor.record_names import sampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,6 +41,10 @@ class RawColumns:
     offsets: NDArray[np.int64]
     within: NDArray[np.int64]
     rejects: dict[int, str]
+    records: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """Row → the whole record, for a sample of the messages (`monitor.record_names`)."""
+    names: Sequence[str] = ()
+    """All columns that a table has; empty for messages."""
 
 
 class JsonDecoder:
@@ -97,7 +104,23 @@ class JsonDecoder:
             messages.offsets[np.array(owners, dtype=np.int64)],
             np.array(within, dtype=np.int64),
             rejects,
+            self._whole(messages, owners, rejects),
         )
+
+    def _whole(self, messages: Messages, owners: list[int], rejects: dict[int, str]) -> dict[int, Mapping[str, Any]]:
+        """Row → record, of the messages in the sample."""
+        found: dict[int, Mapping[str, Any]] = {}
+        for owner in np.flatnonzero(sampled(messages.offsets)).tolist():
+            raw, first = messages.values[owner], bisect_left(owners, owner)
+            if raw is None or first in rejects:
+                continue
+            try:
+                document = msgspec.json.decode(raw)
+            except (msgspec.DecodeError, RecursionError, UnicodeError):
+                continue  # the tolerant pass may read it, but what it brings is of doubtful make
+            records = document if isinstance(document, list) else [document]
+            found |= {first + place: record for place, record in enumerate(records) if isinstance(record, dict)}
+        return found
 
     def _tolerant(self, raw: bytes) -> list[tuple[object, ...] | str]:
         try:

@@ -14,7 +14,12 @@ from detectors.quality import QualitySettings
 from monitor.baseline import Baseline
 from monitor.extras import duplicates_of
 from monitor.performance_findings import each, estimated_findings, judged_metrics, yardstick
-from monitor.quality_findings import attribution_finding, duplicates_finding, quality_findings
+from monitor.quality_findings import (
+    attribution_finding,
+    duplicates_finding,
+    gone_finding,
+    quality_findings,
+)
 from monitor.sequences import MONTH_MS, Sequences
 from monitor.volume import Traffic
 from monitor.windows import ALL, OVERFLOW
@@ -107,6 +112,7 @@ class Evaluator:
             for partition, (first, last) in sorted(windows.window_offsets(due).items())
         )
         estimated = self._estimated(windows, due)
+        windows.schema.advance(due.end, due.end - windows.longest)
         if self.traffic.usable and due.window == self._shortest:
             begin = due.end - due.window.step
             whole = [series for key, series in windows.series.items() if key.segment == ALL]
@@ -137,6 +143,8 @@ class Evaluator:
         if key.segment == ALL and key.version != OVERFLOW:
             findings += self._together(series, due, choice.held_back)
             findings += self._followed(key, series, due, choice.held_back)
+            findings += gone_finding(choice.reference, counts, self._quality, choice.held_back)
+            findings += (windows.schema.finding(key.version, due.start, due.end, choice.held_back),)
             findings += self._repeated(series, due, int(counts.rows), choice.held_back)
             if self.traffic.usable and due.window == self._shortest:
                 findings += (self.traffic.finding(),)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from alerts.evaluation import Finding
 from detectors.attribution import attribute
 from detectors.judge import INSUFFICIENT, STATISTICS
+from detectors.layout import MISSING
 from detectors.quality import BREACHED, QualitySettings, explain_quality, judge_quality
 from detectors.quality import STATISTICS as QUALITIES
+from monitor.schema_changes import listed
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from alerts.evaluation import Status
@@ -50,6 +53,25 @@ def quality_findings(
                 detail = explain_quality(reference, counts, place, statistic)
             findings.append(Finding(name, statistic, value, lower, upper, threshold, status, detail))
     return tuple(findings)
+
+
+def gone_finding(
+    reference: Reference, counts: Counts, settings: QualitySettings, held_back: str
+) -> tuple[Finding, ...]:
+    """How many features no record of the window has a value of, though the reference does; chance is ruled out."""
+    rows = int(counts.rows)
+    held = reference.counts.bins
+    usual = np.minimum((held[:, MISSING] + 1) / (float(reference.counts.rows) + 1), 1.0)
+    # Rows that resemble each other are worth fewer.
+    surprising = rows / reference.dispersion.missing * np.log(usual) < np.log(settings.alpha)
+    gone = (counts.bins[:, MISSING] == rows) & (held[:, MISSING] < reference.counts.rows) & surprising
+    subjects = reference.layout.subjects
+    names = [subjects[place].removeprefix("feature:") for place in np.flatnonzero(gone).tolist()]
+    status: Status = "breached" if names else "ok"
+    detail = f"no record holds a value of {listed(names)}" if names else ""
+    if held_back or rows < settings.min_rows:
+        status, detail = "insufficient", held_back
+    return (Finding("quality", "features_gone", float(len(names)), _NAN, _NAN, 0.0, status, detail),)
 
 
 def duplicates_finding(

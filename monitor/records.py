@@ -104,6 +104,8 @@ class ModelRows:
         outputs: what the model put out, where performance is computed; None where it is not.
         embeddings: subject → float64[n, D], NaN where an embedding cannot be used; None without any.
         raw: the values themselves, column by column, while the model is learning its reference.
+        unknown: chunk row → names in the record that the model does not know, for rows of the sample
+            (`monitor.record_names`); others may be there, too.
     """
 
     model: str
@@ -117,6 +119,7 @@ class ModelRows:
     outputs: Outputs | None = None
     embeddings: Mapping[str, NDArray[np.float64]] | None = None
     raw: tuple[list[object], ...] | None = None
+    unknown: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def between(self, first: int, stop: int) -> ModelRows:
         """The rows whose chunk index lies in [first, stop)."""
@@ -139,6 +142,7 @@ class ModelRows:
             None if self.outputs is None else self.outputs.take(part),
             None if self.embeddings is None else {name: held[part] for name, held in self.embeddings.items()},
             None if self.raw is None else tuple(_part(column, part) for column in self.raw),
+            self.unknown,
         )
 
 

@@ -101,7 +101,8 @@ def load_reference(model: ModelSection, path: Path | None = None) -> Profile:
             if not any(key.startswith(f"{name}=") for key in profile.segments)
         ]
     )
-    expected = {"prediction", *model.columns.scores(), *(f"feature:{name}" for name in model.columns.features or [])}
+    expected = {*model.columns.scores(), *(f"feature:{name}" for name in model.columns.features or [])}
+    expected |= {"prediction"} if model.task != "ranking" else set()
     _refuse([f"the profile holds no {subject!r}" for subject in sorted(expected - set(profile.layout.subjects))])
     return profile
 
@@ -131,7 +132,8 @@ def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
     }  # fmt: skip
     features = columns.features or [name for name in table.names if name not in named and table.is_plain(name)]
     subjects = {f"feature:{name}": name for name in features}
-    subjects["prediction"] = str(in_reference(columns.prediction, table.names))
+    if model.task != "ranking":  # there it is a list
+        subjects["prediction"] = str(in_reference(columns.prediction, table.names))
     subjects |= {key: str(in_reference(name, table.names)) for key, name in columns.scores().items()}
 
     def numeric(subject: str, column: str) -> bool:

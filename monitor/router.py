@@ -65,6 +65,7 @@ class Router:
                 np.arange(chunk.first_offset, chunk.first_offset + chunk.rows),
                 np.zeros(chunk.rows, dtype=np.int64),
                 {},
+                names=tuple(chunk.columns),
             )
             next_offset = chunk.first_offset + chunk.rows
         size = len(raw.offsets)

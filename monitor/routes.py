@@ -12,6 +12,7 @@ from monitor.decoder import RawColumns
 from monitor.encoder import Encoder
 from monitor.joint import read_embedding
 from monitor.outputs import OutputReader
+from monitor.record_names import RecordNames, sampled
 from monitor.records import ModelRows
 from monitor.tables import in_reference
 from monitor.windows import UNVERSIONED
@@ -77,6 +78,7 @@ class ModelRoute:
         first = references.profiles[0]
         by_column = dict(zip(first.columns, self.paths[0], strict=True))
         self.segments = [(name, by_column.get(str(in_reference(name, first.columns)), name)) for name in model.segments]
+        self._names = RecordNames(model, self.kinds())
 
     def kinds(self) -> dict[str, str]:
         """Every path that this model reads → its kind for `monitor.decoder`."""
@@ -108,7 +110,17 @@ class ModelRoute:
         segments = tuple(_labels(name, at(raw.columns[path], rows)) for name, path in self.segments)
         outputs = self.readers[place].read(raw, rows)
         embeddings = self._embedded(place, raw, rows)
-        return ModelRows(self.name, index, times[index], codes, z, versions, segments, place, outputs, embeddings)
+        return ModelRows(
+            self.name, index, times[index], codes, z, versions, segments, place, outputs, embeddings,
+            unknown=self._unknown(raw, index),
+        )  # fmt: skip
+
+    def _unknown(self, raw: RawColumns, index: Integers) -> dict[int, tuple[str, ...]]:
+        if raw.names:
+            names = self._names.unknown_columns(raw.names)
+            return dict.fromkeys(index[sampled(raw.offsets[index])].tolist(), names)
+        mine = set(index.tolist()) if raw.records else ()
+        return {row: self._names.unknown(record) for row, record in raw.records.items() if row in mine}
 
     def _embedded(self, place: int, raw: RawColumns, rows: Sequence[int]) -> dict[str, NDArray[np.float64]] | None:
         found = {

@@ -142,6 +142,9 @@ class WatchedModel:
             document = documents.get(f"burn-in/{place}/{self.section.name}")
             if document is not None:
                 burn_in.restore(document)
+        schema = documents.get(f"schema/{self.section.name}")
+        if schema is not None:
+            self.windows.schema.restore(schema)
         traffic = documents.get(f"traffic/{self.section.name}")
         if traffic is not None:
             self.evaluator.traffic.restore(traffic)
@@ -204,6 +207,8 @@ class WatchedModel:
         found = {f"burn-in/{place}/{name}": burn_in.document() for place, burn_in in burn_ins if burn_in.changed}
         if self.performance is not None:
             found[f"errors/{name}"] = self._judge_labels.document()
+        if self.windows.schema.changed:
+            found[f"schema/{name}"] = self.windows.schema.document()
         if self.evaluator.traffic.changed:
             found[f"traffic/{name}"] = self.evaluator.traffic.document()
         return found | {f"followed/{place}/{name}": part.document() for place, part in sequences if part.changed}
@@ -216,7 +221,7 @@ class WatchedModel:
             burn_in.changed = False
         for sequences in self.evaluator.sequences.values():
             sequences.changed = False
-        self.evaluator.traffic.changed = False
+        self.windows.schema.changed = self.evaluator.traffic.changed = False
         if self.performance is not None:
             self.performance.mark_saved()
 

@@ -18,6 +18,7 @@ from monitor.counting import count_groups
 from monitor.durations import DAY, parse_duration
 from monitor.panes import EMPTY, Pane, PaneRing
 from monitor.pyramid import SLACK_PANES, Window, ring_capacities, window_step
+from monitor.schema_changes import SchemaChanges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -147,6 +148,7 @@ class ModelWindows:
         self.tally = Tally([np.zeros((shape.subjects, COLUMNS), dtype=np.int64) for shape in self.shapes])
         self.offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {step: {} for step in self.capacities}
         self.dirty_offsets: set[tuple[int, int]] = set()
+        self.schema = SchemaChanges()
 
     def add(self, rows: ModelRows, clocks: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition) -> None:
         """Counts rows of one partition.
@@ -165,6 +167,12 @@ class ModelWindows:
         panes = panes[kept]
         self._remember_offsets(panes, offsets[kept], partition)
         rows = rows if len(kept) == len(on_time) else rows.take(kept)
+        if rows.unknown:
+            self.schema.take(
+                (int(panes[place]), str(rows.versions[place]), rows.unknown[row])
+                for place, row in enumerate(rows.index.tolist())
+                if row in rows.unknown
+            )
         for version, count in zip(*np.unique(rows.versions.astype(str), return_counts=True), strict=True):
             # A field full of ids, taken for the version, must not fill the memory and the metrics page.
             known = version in self.tally.rows or len(self.tally.rows) < self.max_series
