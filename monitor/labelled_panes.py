@@ -204,9 +204,9 @@ class LabelledPanes:
             self._dirty.discard(name)
         self.dropped.append(key)
 
-    def expire(self, before: int) -> None:
-        """Drops panes that end before an event time."""
-        for start in [start for start, total in self.totals.items() if start + total.step <= before]:
+    def expire(self, before: int, forget: int) -> None:
+        """Drops panes that end before an event time; their totals, which tell what is usual, before another."""
+        for start in [start for start, total in self.totals.items() if start + total.step <= forget]:
             del self.totals[start]
         for name in [name for name in self._held if name[1] + self.step_at(name[1]) <= before]:
             del self._held[name]

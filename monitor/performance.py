@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from monitor.durations import DAY, parse_duration
-from monitor.label_findings import BINS, Delays, counted
+from monitor.label_findings import BINS, MEMORY_MS, Delays, counted
 from monitor.label_join import LabelJoin, Outcome
 from monitor.labelled_panes import LABELLED, ROWS, LabelledPanes
 from monitor.labels import LabelRows, all_classes, translation
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 _NEVER = -(2**62)
-_LEARN_FROM_MS = 60 * DAY
-"""How far back the share of labels that come in the end is learned from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,11 +262,20 @@ class Performance:
             self._tick = tick
             self._join_until(tick)
             self._join.advance(tick)
+            self._age(tick)
             yield from self._mature(tick)
         if until > self._tick:
             self._tick = until
             self._join.advance(until)
         self._watermark = until
+
+    def _age(self, now: int) -> int:
+        """Makes old panes coarser and drops older ones, by event time alone; those that end before this are gone."""
+        kept = max(self._model.labels.retention_ms, self._model.labels.max_delay)
+        before = now - kept - self.windows[-1].length - DAY
+        self.panes.coarsen(now)
+        self.panes.expire(before, before - MEMORY_MS)
+        return before
 
     def _next_tick(self, until: int) -> int | None:
         """The next tick at which anything can happen; a log may be silent for years."""
@@ -287,7 +294,7 @@ class Performance:
         if not len(starts):
             return []
         settled = ends + labels.max_delay <= tick
-        lately = settled & (ends > tick - labels.max_delay - _LEARN_FROM_MS)
+        lately = settled & (ends > tick - labels.max_delay - MEMORY_MS)
         final = labelled[lately].sum() / rows[lately].sum() if rows[lately].sum() >= settings.min_labels else None
         row_sums, label_sums = (np.concatenate([[0], np.cumsum(part)]) for part in (rows, labelled))
         found = []
@@ -321,12 +328,7 @@ class Performance:
         Raises:
             StateError: if the files of waiting predictions cannot be written.
         """
-        before = None
-        if self._watermark is not None:
-            kept = max(self._model.labels.retention_ms, self._model.labels.max_delay)
-            before = self._watermark - kept - self.windows[-1].length - DAY
-            self.panes.coarsen(self._watermark)
-            self.panes.expire(before)
+        before = None if self._watermark is None else self._age(self._watermark)
         document = _Saved(
             str(self._type.descr),
             self._prints(),
