@@ -16,7 +16,7 @@ from monitor.errors import StateError
 from monitor.event_time import rfc3339
 from monitor.intake import Intake
 from monitor.learner import Learner
-from monitor.performance import Mature
+from monitor.maturity import Mature
 from monitor.records import REJECT_REASONS
 from monitor.references import single
 from monitor.router import Router, make_routers

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from monitor.learner import Learner
-    from monitor.performance import Mature
+    from monitor.maturity import Mature
     from monitor.records import ModelRows, Partition
     from monitor.watched import WatchedModel
     from monitor.windows import Due

@@ -13,7 +13,7 @@ from monitor.durations import DAY
 
 if TYPE_CHECKING:
     from alerts.evaluation import Status
-    from monitor.performance import Mature
+    from monitor.maturity import Mature
 
 Integers = NDArray[np.int64]
 

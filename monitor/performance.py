@@ -17,6 +17,7 @@ from monitor.label_findings import BINS, MEMORY_MS, Delays, counted
 from monitor.label_join import LabelJoin, Outcome
 from monitor.labelled_panes import LABELLED, ROWS, LabelledPanes
 from monitor.labels import LabelRows, all_classes, translation
+from monitor.maturity import Arrivals, Mature, Patience, newest_mature
 from monitor.pyramid import Window, window_step
 from monitor.windows import ALL, OVERFLOW, SeriesKey
 
@@ -36,16 +37,6 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 _NEVER = -(2**62)
-
-
-@dataclass(frozen=True, slots=True)
-class Mature:
-    """A window whose labels have come, as far as they will: [start, end), judged at ``at`` (epoch ms of event time)."""
-
-    window: Window
-    start: int
-    end: int
-    at: int
 
 
 @dataclass(slots=True)
@@ -289,31 +280,16 @@ class Performance:
         return tick if tick is not None and tick <= until else None
 
     def _mature(self, tick: int) -> list[Mature]:
-        labels, settings = self._model.labels, self._model.performance
-        starts, ends, rows, labelled = self.panes.arrays()
-        if not len(starts):
-            return []
-        settled = ends + labels.max_delay <= tick
-        lately = settled & (ends > tick - labels.max_delay - MEMORY_MS)
-        final = labelled[lately].sum() / rows[lately].sum() if rows[lately].sum() >= settings.min_labels else None
-        row_sums, label_sums = (np.concatenate([[0], np.cumsum(part)]) for part in (rows, labelled))
+        labels = self._model.labels
+        patience = Patience(labels.max_delay, MEMORY_MS, labels.maturity, self._model.performance.min_labels)
+        arrivals = Arrivals(*self.panes.arrays())
         found = []
         for window in self.windows:
-            first = max(self.judged.get(window.name, _NEVER), int(starts[0]) // window.step * window.step)
-            candidates = np.arange(first + window.step, tick + 1, window.step)
-            begins = candidates - window.length
-            whole = self._on_boundaries(candidates) & self._on_boundaries(begins)
-            low, high = np.searchsorted(starts, begins), np.searchsorted(starts, candidates)
-            within = row_sums[high] - row_sums[low]
-            known = label_sums[high] - label_sums[low]
-            mature = candidates + labels.max_delay <= tick
-            if final is not None:
-                mature |= (known >= settings.min_labels) & (known >= labels.maturity * final * within)
-            ready = candidates[whole & mature & (within > 0)]
-            if len(ready):
-                end = int(ready[-1])
-                self.judged[window.name] = end
-                found.append(Mature(window, end - window.length, end, tick))
+            judged = self.judged.get(window.name)
+            mature = newest_mature(arrivals, window, judged, tick, patience, self._on_boundaries)
+            if mature is not None:
+                self.judged[window.name] = mature.end
+                found.append(mature)
         return found
 
     def _on_boundaries(self, times: Integers) -> NDArray[np.bool_]:

@@ -29,7 +29,8 @@ from monitor.windows import ALL, OVERFLOW, SeriesKey
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
     from monitor.config import ModelSection
-    from monitor.performance import Mature, Performance
+    from monitor.maturity import Mature
+    from monitor.performance import Performance
     from monitor.performance_findings import Yardstick
     from monitor.references import References
 

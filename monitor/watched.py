@@ -13,8 +13,9 @@ from detectors.layout import HIGH, INVALID, NONFINITE
 from monitor.evaluate import Evaluator
 from monitor.extras import make_shape
 from monitor.labels import LabelRoute, LabelRows
+from monitor.maturity import Mature
 from monitor.model_state import changes, mark_saved, restore
-from monitor.performance import Mature, Performance
+from monitor.performance import Performance
 from monitor.performance_evaluate import PerformanceEvaluator
 from monitor.routes import ModelRoute
 from monitor.snapshot import ModelStatus

@@ -71,7 +71,7 @@ def test_check_of_a_good_configuration_says_what_it_found(tmp_path: Path) -> Non
     done = leewayd("check", config(tmp_path))
     assert done.returncode == 0, done.stderr
     assert 'model "income": 18 subjects, reference of' in done.stdout
-    assert "ok (5 rules, 1 receivers)" in done.stdout
+    assert "ok (6 rules, 1 receivers)" in done.stdout
     assert "note:" not in done.stdout
     path = tmp_path / "config.toml"
     path.write_text(path.read_text().replace('windows = ["28d"]', 'windows = ["28d", "364d"]'))

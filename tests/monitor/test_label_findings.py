@@ -18,7 +18,7 @@ from monitor.clock import system_clock
 from monitor.config_file import parse_config
 from monitor.durations import DAY, HOUR
 from monitor.label_findings import BINS, LEAST_DAYS, Delays, counted, in_words, median_seconds, share_finding
-from monitor.performance import Mature
+from monitor.maturity import Mature
 from monitor.pyramid import Window
 
 if TYPE_CHECKING:
