@@ -15,7 +15,7 @@ import numpy as np
 from monitor.durations import DAY, parse_duration
 from monitor.label_findings import BINS, MEMORY_MS, Delays, counted
 from monitor.label_join import LabelJoin, Outcome
-from monitor.labelled_panes import LABELLED, ROWS, LabelledPanes
+from monitor.labelled_panes import AHEAD, LABELLED, ROWS, LabelledPanes
 from monitor.labels import LabelRows, all_classes, translation
 from monitor.maturity import Arrivals, Mature, Patience, newest_mature
 from monitor.pyramid import Window, window_step
@@ -144,7 +144,7 @@ class Performance:
         return np.asarray(found.outcomes != Outcome.DUPLICATE_PREDICTION)
 
     def _numbered(self, versions: NDArray[np.object_], labels: NDArray[np.object_] | None) -> Integers:
-        """int64[n]: the number of each row's series, −1 where it has none."""
+        """int64[n]: the number of each row's series, −1 where it has none or a segment is beyond the cap."""
         out = np.full(len(versions), -1, dtype=np.int64)
         segments = [ALL] * len(versions) if labels is None else labels.tolist()
         for row, (version, segment) in enumerate(zip(versions.tolist(), segments, strict=True)):
@@ -154,6 +154,8 @@ class Performance:
             number = self._names.get(key)
             if number is None:
                 if len(self._names) >= self._model.max_series:
+                    if segment != ALL:
+                        continue
                     key = SeriesKey(OVERFLOW, ALL)
                 number = self._names.setdefault(key, len(self._names))
             out[row] = number
@@ -186,8 +188,10 @@ class Performance:
         vectors = count(held, place.reshape(-1), len(keys))
         names = list(self._names)
         for number in np.unique(keys[:, 0]).tolist():
-            mine = keys[:, 0] == number
-            self.panes.add(names[number], keys[mine, 1], vectors[mine])
+            mine, key = keys[:, 0] == number, names[number]
+            # Versions beyond the cap share one series, whatever their references: it is never judged, and counts rows.
+            own = vectors[mine, :AHEAD] if key.version == OVERFLOW else vectors[mine]
+            self.panes.add(key, keys[mine, 1], own)
 
     def offer(self, labels: LabelRows, clocks: Integers) -> None:
         """Takes labels in that are to be joined once event time has reached their partition's clock at each row."""

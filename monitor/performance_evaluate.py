@@ -132,6 +132,8 @@ class PerformanceEvaluator:
         self._fed = due.end
         panes = self._performance.panes
         for key in sorted(panes.series):
+            if key.version == OVERFLOW:
+                continue
             sequences = self.sequences.get(self._references.place(key.version))
             vector = panes.window(key, start, due.end) if key.segment == ALL and sequences is not None else None
             if vector is None or sequences is None or not vector[LABELLED]:

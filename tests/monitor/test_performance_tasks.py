@@ -203,3 +203,16 @@ def test_labels_that_never_come_are_no_performance(tmp_path: Path) -> None:
         "insufficient", "ok",
     }  # fmt: skip
     assert all(found["labelled_rows"] == 0 for found in told)
+
+
+def test_versions_and_segments_beyond_the_cap_count_as_rows_alone(tmp_path: Path) -> None:
+    said, truth = binary(0.1, DAYS * A_DAY, 9)
+    version = [str(number % 4) for number in range(len(said))]
+    zips = [f"z{number % 50}" for number in range(len(said))]
+    log = logged(said, truth, v=version, zip=zips)
+    told = replay(tmp_path, "binary", *log, columns={"version": "v"}, segments=["zip"], max_series=3)
+    assert len({(found["version"], found["segment"]) for found in told}) <= 3
+    assert "overflow" not in {found["version"] for found in told}
+    whole = [found for found in told if found["segment"] == "all" and found["end"] == "2024-10-06T00:00:00Z"]
+    assert whole
+    assert all(found["labelled_rows"] == found["rows"] == A_DAY // 4 for found in whole)
