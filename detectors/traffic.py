@@ -14,6 +14,8 @@ KEEP = 0.875
 """Weight of what was known of a slot after each further occurrence: eight weeks for hours of the week."""
 LEAST = 3.0
 """Occurrences of a slot before it says anything."""
+MOST_SCATTER = 2.0
+"""What a piece that alarms adds to the dispersion, at most, in units of that dispersion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,14 @@ def judge_traffic(state: TrafficState, slot: int, rows: float, alpha: float, min
 
 
 def learn(state: TrafficState, slot: int, rows: float, alpha: float) -> TrafficState:
-    """Takes a piece in. What lies far out counts as the nearest usual number: no outage becomes the norm."""
+    """Takes a piece in. What alarms counts as the nearest usual number, hardly as scatter: no outage becomes the norm.
+
+    Scatter that alarms may not pass for none either, or traffic that has become restless would alarm for ever: it
+    counts as `MOST_SCATTER` times what is usual.
+    """
     judged = judge_traffic(state, slot, rows, alpha)
-    taken = rows if judged.status == "insufficient" else float(np.clip(rows, judged.lower, judged.upper))
+    breached = judged.status == "breached"
+    taken = float(np.clip(rows, judged.lower, judged.upper)) if breached else rows
     residual, pieces = state.residual.copy(), state.pieces.copy()
     day = slot % len(state.day_weight)
     for kind, (weight, total) in enumerate(
@@ -113,7 +120,10 @@ def learn(state: TrafficState, slot: int, rows: float, alpha: float) -> TrafficS
         if weight > 0:
             mean = max(total / weight, 1.0)
             # The mean itself is uncertain: a fresh piece scatters by 1 + 1/weight around it.
-            residual[kind] = residual[kind] * 0.998 + (taken - total / weight) ** 2 / mean / (1 + 1 / weight)
+            scatter = (taken - total / weight) ** 2 / mean / (1 + 1 / weight)
+            if breached:
+                scatter = min(scatter, MOST_SCATTER * max(float(residual[kind] / max(pieces[kind], 1.0)), 1.0))
+            residual[kind] = residual[kind] * 0.998 + scatter
             pieces[kind] = pieces[kind] * 0.998 + 1
     changed = {}
     for name, place in (("weight", slot), ("total", slot), ("day_weight", day), ("day_total", day)):

@@ -173,7 +173,9 @@ def test_old_panes_go_and_their_totals_later() -> None:
     assert held.take_ended() == [PART]
     assert held.take_ended() == []
     assert set(disk.held) == {(WHOLE, BEGIN + DAY)}
-    assert held.window(WHOLE, BEGIN, BEGIN + 2 * DAY).tolist() == [7, 7, 0]  # type: ignore[union-attr]  # there
+    found = held.window(WHOLE, BEGIN, BEGIN + 2 * DAY)
+    assert found is not None
+    assert found.tolist() == [7, 7, 0]
     assert held.arrays()[2].tolist() == [5, 7]
     held.expire(BEGIN + DAY, BEGIN + DAY)
     assert held.arrays()[2].tolist() == [7]
