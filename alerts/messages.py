@@ -63,6 +63,8 @@ _METRICS = {
     "map": "MAP",
     "mrr": "MRR",
 }
+_SAID = frozenset({"constant", "features_gone", "features_new"})
+"""Whose sentence tells all that the numbers would."""
 _PERFORMANCE = frozenset({"performance", "estimated_performance"})
 _METRIC_SUBJECTS = _PERFORMANCE | {"version", "segments", "fairness"}
 
@@ -272,6 +274,8 @@ def _line(finding: Finding, rule: Rule, key: AlertKey) -> str:
         unlabelled = " (without labels)" if family == "estimated_performance" else ""
         told = f"; {detail}" if family == "fairness" and detail else ""
         return f"{name}{unlabelled} {proof}{_reference(finding)}{limit}{told}"
+    if detail and finding.statistic in _SAID:
+        return detail
     proof = f"{_statistic(finding)} {proof}{limit}"
     return f"{detail}. {proof[0].upper()}{proof[1:]}" if detail else f"{name}: {proof}"
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from detectors.multivariate import Multivariate
 
 STATISTICS = ("pca_reconstruction", "mmd", "correlation")
+UNITS = np.array([1.0, 0.25, 1.0])
+"""What matters of each statistic, in units of ``min_effect``. The distance of kernel means has a short scale: a
+correlation of .8 that breaks among five features moves it by .1."""
 MIN_EFFECTIVE_ROWS = 10.0
 Parts = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
@@ -51,7 +54,7 @@ def judge_multivariate(
         model: as fitted.
         counts: int64[..., P].
         alpha: one-sided error probability of each decision, below .4.
-        min_effect: effect that matters, in the unit of each statistic; 0 asks for any change at all.
+        min_effect: effect that matters, in `UNITS` of each statistic; 0 asks for any change at all.
         min_rows: windows with fewer rows are not judged.
     """
     seen, held = sums(model, counts), sums(model, model.reference)
@@ -60,7 +63,7 @@ def judge_multivariate(
     parts.append(_correlation(model, seen, held, alpha))
     value, debiased, lower, upper = (np.stack([part[place] for part in parts], axis=-1) for place in range(4))
     with np.errstate(invalid="ignore"):
-        status = np.where((lower >= min_effect) & (lower > 0), DRIFTED, OK).astype(np.uint8)
+        status = np.where((lower >= min_effect * UNITS) & (lower > 0), DRIFTED, OK).astype(np.uint8)
     effect = np.array([model.spread.error_effect, _effect(model, held), 1.0])
     few = (seen.rows < min_rows)[..., None] | (seen.rows[..., None] / effect < MIN_EFFECTIVE_ROWS) | ~np.isfinite(lower)
     return Judged(value, debiased, lower, upper, np.where(few, np.uint8(INSUFFICIENT), status))

@@ -34,7 +34,7 @@ class Traffic:
     def __init__(self, step: int, alpha: float) -> None:
         self._length = HOUR if HOUR % step == 0 else DAY
         self.usable = self._length % step == 0
-        self._alpha = alpha
+        self._step, self._alpha = step, alpha
         slots = _WEEK // self._length
         self._state = start(slots, max(DAY // self._length, 1))
         self._piece: int | None = None
@@ -48,13 +48,18 @@ class Traffic:
         if self._piece is None:
             self._piece = piece
         # The first piece is seldom whole, but nothing is judged before others have come.
-        while self._piece < piece:
+        self._close(piece)
+        self._rows += rows
+        self._close((start_ms + self._step) // self._length)
+        self.changed = True
+
+    def _close(self, piece: int) -> None:
+        """Judges what has ended before a piece begins."""
+        while self._piece is not None and self._piece < piece:
             slot = (self._piece * self._length - _MONDAY_MS) % _WEEK // self._length
             self._last = judge_traffic(self._state, slot, self._rows, self._alpha)
             self._state = learn(self._state, slot, self._rows, self._alpha)
             self._piece, self._rows = self._piece + 1, 0.0
-        self._rows += rows
-        self.changed = True
 
     def finding(self) -> Finding:
         """The last whole piece."""
