@@ -72,12 +72,21 @@ def _expected(state: TrafficState, slot: int) -> tuple[float, float, int]:
     return np.nan, 0.0, 1
 
 
+def _an_hour_off(state: TrafficState, slot: int) -> list[float]:
+    """What is expected an hour before and after; days have no such neighbours."""
+    if len(state.day_weight) == 1:
+        return []
+    beside = [_expected(state, (slot + step) % len(state.weight))[0] for step in (-1, 1)]
+    return [mean for mean in beside if not np.isnan(mean)]
+
+
 def judge_traffic(state: TrafficState, slot: int, rows: float, alpha: float, min_change: float = 0.5) -> Volume:
     """Whether so many rows are unusual for their slot, and by so much that it matters.
 
     Rows scatter more than a Poisson count: the dispersion is that of what was judged before, never below 1 (moment
     estimate of an over-dispersed count; McCullagh & Nelder 1989, section 6.2). The interval is Student's, with as many
-    degrees of freedom as pieces.
+    degrees of freedom as pieces. What is usual an hour earlier or later is usual too: slots are in UTC, and people's
+    days move by an hour twice a year.
 
     Args:
         state: what was learned before.
@@ -91,10 +100,12 @@ def judge_traffic(state: TrafficState, slot: int, rows: float, alpha: float, min
         return Volume(mean, np.nan, np.nan, np.nan, "insufficient", "")
     phi = max(float(state.residual[kind] / state.pieces[kind]), 1.0)
     reach = -float(stdtrit(max(float(state.pieces[kind]) - 1, 1.0), alpha))
-    error = reach * math.sqrt(phi * max(mean, 1.0) * (1 + 1 / weight))
-    lower, upper = max(mean - error, 0.0), mean + error
+    near = [mean, *_an_hour_off(state, slot)]
+    least, most = min(near), max(near)
+    lower = max(least - reach * math.sqrt(phi * max(least, 1.0) * (1 + 1 / weight)), 0.0)
+    upper = most + reach * math.sqrt(phi * max(most, 1.0) * (1 + 1 / weight))
     ratio = rows / mean if mean > 0 else math.nan
-    few, many = rows < lower and rows < min_change * mean, rows > upper and rows > mean / min_change
+    few, many = rows < lower and rows < min_change * least, rows > upper and rows > most / min_change
     detail = ""
     if rows == 0 and few:
         detail = f"no predictions came; {mean:,.0f} are usual at this time"
