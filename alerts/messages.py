@@ -225,7 +225,7 @@ def _headline(subjects: list[Finding], rule: Rule, key: AlertKey) -> str:
     metric, verb = _is_metric(first), "is" if one else "are"
     if rule.metric is not None:
         what = _names(subjects) if metric else f"{_statistic(first)} of {_names(subjects)}"
-        limit = f"{'surely ' if rule.sure else ''}{_limit(rule)}"
+        limit = f"{'surely ' if rule.sure else ''}{limit_of(rule)}"
         if one:
             return f"{what} is {_beside(first.value, rule.limit)}{_reference(first)}, {limit}"
         return f"{what} {verb if metric else 'is'} {limit}"
@@ -284,7 +284,8 @@ def _reference(finding: Finding) -> str:
     return "" if math.isnan(finding.reference) else f" ({_number(finding.reference)} on the reference)"
 
 
-def _limit(rule: Rule) -> str:
+def limit_of(rule: Rule) -> str:
+    """What a rule on a number waits for, in words."""
     if rule.change_from_reference is None:
         return f"{'below' if rule.low_is_bad else 'above'} {_number(rule.limit)}"
     return f"a {'fall' if rule.low_is_bad else 'rise'} by {_number(abs(rule.limit))} or more"

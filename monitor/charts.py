@@ -27,6 +27,7 @@ class _Frame:
     x1: float
     y1: float
     height: int
+    y0: float = 0.0
 
     def x(self, value: float) -> float:
         span = max(self.x1 - self.x0, 1e-12)
@@ -34,7 +35,7 @@ class _Frame:
 
     def y(self, value: float) -> float:
         inner = self.height - _TOP - _BOTTOM
-        return _TOP + inner * (1 - min(max(value / max(self.y1, 1e-12), 0.0), 1.0))
+        return _TOP + inner * (1 - min(max((value - self.y0) / max(self.y1 - self.y0, 1e-12), 0.0), 1.0))
 
 
 def _svg(height: int, label: str, parts: Sequence[str]) -> str:
@@ -56,17 +57,18 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _ticks(top: float) -> list[float]:
-    step = 10 ** np.floor(np.log10(max(top, 1e-12)))
+def _ticks(bottom: float, top: float) -> list[float]:
+    step = 10 ** np.floor(np.log10(max(top - bottom, 1e-12)))
     for part in (0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0):
-        if top / (step * part) <= 4:
-            return [float(step * part * place) for place in range(int(top / (step * part)) + 1)]
-    return [0.0, top]
+        size = step * part
+        if (top - bottom) / size <= 4:
+            return [float(size * place) for place in range(int(np.ceil(bottom / size)), int(top // size) + 1)]
+    return [bottom, top]
 
 
 def _axes(frame: _Frame, ends: NDArray[np.int64]) -> list[str]:
     parts = []
-    for value in _ticks(frame.y1):
+    for value in _ticks(frame.y0, frame.y1):
         y = frame.y(value)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_text(_LEFT - 6, y + 4, number(value), "end"))
@@ -94,21 +96,25 @@ def _runs(known: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     return [run for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if run.size]
 
 
-def interval_chart(ends: NDArray[np.int64], numbers: NDArray[np.float64], threshold: float, label: str) -> str:
+def interval_chart(
+    ends: NDArray[np.int64], numbers: NDArray[np.float64], threshold: float, label: str, from_zero: bool = True
+) -> str:
     """A statistic over time with its interval and threshold.
 
     Args:
         ends: int64[N], epoch ms.
         numbers: float64[N, 3], value, lower and upper bound; NaN where there was too little data.
-        threshold: what the lower bound is held against.
+        threshold: what a bound is held against; NaN for none.
         label: for who cannot see it.
+        from_zero: whether the axis begins at 0; else it spans what there is to be seen.
     """
     ends, numbers = _thinned(ends, numbers)
     shown = numbers[np.isfinite(numbers[:, 0])]
     if not len(shown):
         return '<p class="quiet">Never enough data.</p>'
-    top = max(float(np.nanmax(shown[:, 0])) * 1.25, threshold * 2, 1e-6)
-    frame = _Frame(float(ends[0]), float(ends[-1]), top, 200)
+    low, high = (0.0, 2 * np.nan_to_num(threshold)) if from_zero else _seen(shown, threshold)
+    top = max(float(np.nanmax(shown[:, 0])) * 1.25, high, 1e-6) if from_zero else high
+    frame = _Frame(float(ends[0]), float(ends[-1]), top, 200, low)
     parts = _axes(frame, ends)
     for run in _runs(np.asarray(np.isfinite(numbers).all(axis=1))):
         upper = " ".join(f"{frame.x(ends[place]):.1f},{frame.y(numbers[place, 2]):.1f}" for place in run)
@@ -118,9 +124,21 @@ def interval_chart(ends: NDArray[np.int64], numbers: NDArray[np.float64], thresh
         for run in _runs(np.isfinite(numbers[:, column])):
             points = " ".join(f"{frame.x(ends[place]):.1f},{frame.y(numbers[place, column]):.1f}" for place in run)
             parts.append(f'<polyline class="{style}" points="{points}"/>')
-    y = frame.y(threshold)
-    parts.append(f'<line class="threshold" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+    if not np.isnan(threshold):
+        y = frame.y(threshold)
+        parts.append(f'<line class="threshold" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
     return _svg(200, label, parts)
+
+
+def _seen(numbers: NDArray[np.float64], threshold: float) -> tuple[float, float]:
+    """From where to where an axis must reach: all values, the threshold, and the bounds but for the widest tenth."""
+    lower, upper = (numbers[np.isfinite(numbers[:, column]), column] for column in (1, 2))
+    edges = [numbers[:, 0].min(), numbers[:, 0].max(), threshold]
+    edges += [np.quantile(lower, 0.1)] if lower.size else []
+    edges += [np.quantile(upper, 0.9)] if upper.size else []
+    low, high = float(np.nanmin(edges)), float(np.nanmax(edges))
+    room = max(0.08 * (high - low), 1e-6)
+    return low - room, high + room
 
 
 def area_chart(ends: NDArray[np.int64], values: NDArray[np.float64], label: str) -> str:

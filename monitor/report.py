@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alerts.messages import summary, utc
+from alerts.messages import limit_of, summary, utc
 from detectors.layout import BINS, GONE, HIGH, LOW, without_value
 from monitor.charts import area_chart, density_chart, interval_chart, number, pairs_chart, spans_chart
 from monitor.report_parts import table, where
@@ -121,9 +121,7 @@ def _rules_table(history: History) -> str:
         fired = [change for change in history.transitions if change.key.rule == name and change.state == "firing"]
         sent = sum(notice.rule.name == name for notice in history.notices)
         firing = sum(end - start for start, end in _firing_spans(history, name, last)) / 86_400_000
-        condition = rule.when or f"{rule.metric} {'above' if rule.above is not None else 'below'} " + number(
-            rule.above if rule.above is not None else rule.below or 0.0
-        )
+        condition = rule.when or f"{rule.metric} {limit_of(rule)}"
         return [
             escape(name), escape(condition), str(len(fired)), utc(fired[0].at) if fired else "–",
             f"{firing:.1f} d", str(sent),

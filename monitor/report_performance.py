@@ -47,8 +47,9 @@ def _shown(history: History, key: TrackKey, track: Track, many_models: bool) -> 
         reference = track.references.get(name, np.nan)
         against = "" if np.isnan(reference) else f", {number(reference)} on the reference"
         chart = interval_chart(
-            np.array(track.ends), track.series(name), track.thresholds[name], f"{title}: {metric} over time"
-        )
+            np.array(track.ends), track.series(name), track.thresholds[name], f"{title}: {metric} over time",
+            from_zero=metric.startswith(("cusum", "adwin")),
+        )  # fmt: skip
         parts.append(f"<article><h3>{escape(metric)} <small>{escape(title + against)}</small></h3>{chart}</article>")
     rows_of_table = [row for metric in metrics if (row := _last(track, (kind, metric))) is not None]
     if rows_of_table:

@@ -29,6 +29,6 @@ svg{width:100%;height:auto;display:block}
 .legend i{display:inline-block;width:1.1rem;height:.6rem;margin:0 .3rem 0 .8rem;vertical-align:baseline}
 .k-value{border-top:2px dotted var(--blue)}.k-lower{border-top:3px solid var(--blue)}.k-band{background:var(--band)}
 .k-threshold{border-top:3px dashed var(--sand)}.k-reference{background:var(--ref)}.k-window{background:var(--win)}
-@media(max-width:40rem){.tick{font-size:17px}.name{font-size:18px}}
+@media(max-width:40rem){.scroll table{min-width:38rem}.tick{font-size:17px}.name{font-size:18px}}
 @media print{article{break-inside:avoid}}
 """
