@@ -70,7 +70,8 @@ def test_the_table_says_what_the_lines_say(told: tuple[str, Rows]) -> None:
     realised = [
         line for line in lines
         if line["type"] == "evaluation" and line["version"] == "1" and line["segment"] == "all"
-        and any(part["subject"] == "performance" and part["status"] != "insufficient" for part in line["findings"])
+        and any(part["statistic"] == "accuracy" and part["subject"] == "performance"
+                and part["status"] != "insufficient" for part in line["findings"])
     ]  # fmt: skip
     last = {part["statistic"]: part for part in realised[-1]["findings"] if part["subject"] == "performance"}
     section = page[page.index("Realised performance, version 1") :]
