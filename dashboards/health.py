@@ -239,6 +239,41 @@ ALERTS = (
         _one(f'leeway_series_overflow_rows_total{{{_AT}, model="m"}}', "5x90", "0x30 5+1x60", 60),
     ),
     Alert(
+        "LeewaydLabelsUnmatched",
+        f'sum {_MODEL} (rate(leeway_labels_total{{outcome=~"joined|corrected|duplicate"}}[1h]))',
+        f"{{}} == 0 and on (job, instance, model)"
+        f' sum {_MODEL} (rate(leeway_labels_total{{outcome=~"early|unknown|expired"}}[1h])) > 0',
+        "1h",
+        "warning",
+        "Labels of {{ $labels.model }} come, and none belongs to a prediction",
+        "Realised performance stands still. Do predictions and labels still carry the same ids?",
+        tuple(
+            Example(
+                [
+                    (f'leeway_labels_total{{{_AT}, model="m", outcome="joined"}}', joined),
+                    (f'leeway_labels_total{{{_AT}, model="m", outcome="early"}}', early),
+                ],
+                170,
+                fires,
+            )
+            for joined, early, fires in (
+                ("50x200", "0+5x200", True),
+                ("0+5x200", "0+5x200", False),
+                ("5x200", "5x200", False),
+            )
+        ),
+    ),
+    Alert(
+        "LeewaydWaitingPredictionsLost",
+        "leeway_waiting_predictions_lost_total",
+        "{} > 0",
+        "0m",
+        "critical",
+        "{{ $value }} predictions of {{ $labels.model }} that waited for labels were lost",
+        "Their file was damaged or gone when leewayd started. Their labels will find nothing.",
+        _one(f'leeway_waiting_predictions_lost_total{{{_AT}, model="m"}}', "0x40", "12x40", 20),
+    ),
+    Alert(
         "LeewaydMetricSeriesDropped",
         "leeway_metric_series_dropped",
         "{} > 0",
