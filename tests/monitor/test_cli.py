@@ -138,9 +138,10 @@ def test_a_replay_runs_to_its_end_and_leaves_its_state(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def demo() -> subprocess.CompletedProcess[str]:
-    return leewayd("demo", "--exit", "--listen", "127.0.0.1:0", timeout=300)
+    return leewayd("demo", "--exit", "--listen", "127.0.0.1:0", timeout=600)
 
 
+@pytest.mark.slow  # a minute or two: nine months of flights
 def test_the_demo_tells_its_story_and_exits_with_0(demo: subprocess.CompletedProcess[str]) -> None:
     done = demo
     assert done.returncode == 0, done.stdout + done.stderr
@@ -154,7 +155,7 @@ def test_the_demo_tells_its_story_and_exits_with_0(demo: subprocess.CompletedPro
 def test_the_demo_tells_the_same_story_through_a_broker(
     demo: subprocess.CompletedProcess[str], kafka: KafkaBroker
 ) -> None:
-    brokered = leewayd("demo", "--exit", "--listen", "127.0.0.1:0", "--kafka", kafka.bootstrap, timeout=300)
+    brokered = leewayd("demo", "--exit", "--listen", "127.0.0.1:0", "--kafka", kafka.bootstrap, timeout=600)
     assert brokered.returncode == 0, brokered.stdout + brokered.stderr
 
     def story(text: str) -> list[str]:
