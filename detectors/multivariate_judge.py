@@ -35,6 +35,7 @@ class Judged:
             that have rows enough. NaN where not defined.
         debiased: the same less what sampling noise alone adds, not below 0.
         lower, upper: bounds of the effect, each at 1 − alpha.
+        threshold: float64[3], what the lower bounds are held against.
         status: uint8[..., 3], `detectors.judge`'s OK, DRIFTED or INSUFFICIENT.
     """
 
@@ -42,6 +43,7 @@ class Judged:
     debiased: NDArray[np.float64]
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
+    threshold: NDArray[np.float64]
     status: NDArray[np.uint8]
 
 
@@ -62,11 +64,12 @@ def judge_multivariate(
     parts = [_reconstruction(model, seen, apart, alpha), _mmd(model, seen, held, alpha)]
     parts.append(_correlation(model, seen, held, alpha))
     value, debiased, lower, upper = (np.stack([part[place] for part in parts], axis=-1) for place in range(4))
+    threshold = min_effect * UNITS
     with np.errstate(invalid="ignore"):
-        status = np.where((lower >= min_effect * UNITS) & (lower > 0), DRIFTED, OK).astype(np.uint8)
+        status = np.where((lower >= threshold) & (lower > 0), DRIFTED, OK).astype(np.uint8)
     effect = np.array([model.spread.error_effect, _effect(model, held), 1.0])
     few = (seen.rows < min_rows)[..., None] | (seen.rows[..., None] / effect < MIN_EFFECTIVE_ROWS) | ~np.isfinite(lower)
-    return Judged(value, debiased, lower, upper, np.where(few, np.uint8(INSUFFICIENT), status))
+    return Judged(value, debiased, lower, upper, threshold, np.where(few, np.uint8(INSUFFICIENT), status))
 
 
 def _effect(model: Multivariate, held: Sums) -> float:

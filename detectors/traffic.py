@@ -102,8 +102,8 @@ def judge_traffic(state: TrafficState, slot: int, rows: float, alpha: float, min
     reach = -float(stdtrit(max(float(state.pieces[kind]) - 1, 1.0), alpha))
     near = [mean, *_an_hour_off(state, slot)]
     least, most = min(near), max(near)
-    lower = max(least - reach * math.sqrt(phi * max(least, 1.0) * (1 + 1 / weight)), 0.0)
-    upper = most + reach * math.sqrt(phi * max(most, 1.0) * (1 + 1 / weight))
+    errors = [reach * math.sqrt(phi * max(usual, 1.0) * (1 + 1 / weight)) for usual in (least, most)]
+    lower, upper = max(least - errors[0], 0.0), most + errors[1]
     ratio = rows / mean if mean > 0 else math.nan
     few, many = rows < lower and rows < min_change * least, rows > upper and rows > most / min_change
     detail = ""

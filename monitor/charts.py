@@ -112,8 +112,10 @@ def interval_chart(
     shown = numbers[np.isfinite(numbers[:, 0])]
     if not len(shown):
         return '<p class="quiet">Never enough data.</p>'
-    low, high = (0.0, 2 * np.nan_to_num(threshold)) if from_zero else _seen(shown, threshold)
-    top = max(float(np.nanmax(shown[:, 0])) * 1.25, high, 1e-6) if from_zero else high
+    if from_zero:
+        low, top = 0.0, max(float(np.nanmax(shown[:, 0])) * 1.25, 2 * float(np.nan_to_num(threshold)), 1e-6)
+    else:
+        low, top = _seen(shown, threshold)
     frame = _Frame(float(ends[0]), float(ends[-1]), top, 200, low)
     parts = _axes(frame, ends)
     for run in _runs(np.asarray(np.isfinite(numbers).all(axis=1))):

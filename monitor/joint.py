@@ -13,7 +13,7 @@ from alerts.evaluation import Finding
 from detectors.judge import DRIFTED, INSUFFICIENT
 from detectors.multivariate import Multivariate, count_multivariate, fit, for_blocks
 from detectors.multivariate_dispersion import Spread
-from detectors.multivariate_judge import STATISTICS, UNITS, explain_multivariate, judge_multivariate
+from detectors.multivariate_judge import STATISTICS, explain_multivariate, judge_multivariate
 from detectors.vectors import Embedder, Vectoriser, embedded, fit_embedder, fit_vectoriser, names, vectors
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Joint:
             value, lower, upper, debiased = (
                 float(part[place]) for part in (judged.value, judged.lower, judged.upper, judged.debiased)
             )
-            least = min_effect * float(UNITS[place])
+            least = float(judged.threshold[place])
             found.append(Finding(self.subject, statistic, value, lower, upper, least, status, detail, debiased))
         return tuple(found)
 

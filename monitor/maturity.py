@@ -94,10 +94,8 @@ def newest_mature(
     begins = ends - window.length
     whole = on_boundary(ends) & on_boundary(begins)
     low, high = np.searchsorted(arrivals.starts, begins), np.searchsorted(arrivals.starts, ends)
-    rows, labelled = (
-        (sums := np.concatenate([[0], np.cumsum(part)]))[high] - sums[low]
-        for part in (arrivals.rows, arrivals.labelled)
-    )
+    row_sums, label_sums = (np.concatenate([[0], np.cumsum(part)]) for part in (arrivals.rows, arrivals.labelled))
+    rows, labelled = row_sums[high] - row_sums[low], label_sums[high] - label_sums[low]
     mature = ends + patience.max_delay <= tick
     share = arrivals.final_share(tick, patience)
     if share is not None:
