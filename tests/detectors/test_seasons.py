@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.judge import DRIFTED, Settings, judge
+from detectors.layout import Counts, Layout
 from detectors.reference import Reference, independent_rows, prepare
 from detectors.seasons import MOST_UNKNOWN, mixed, slot_rows, slots_of
 from tests.detectors.samples import count, layout_of, stack
 
 HOUR = 3_600_000
+Columns = dict[str, np.ndarray]
 
 
 @given(st.integers(0, 2**41))
@@ -35,13 +37,13 @@ def test_panes_of_several_hours_are_spread_over_them() -> None:
     assert late.nonzero()[0].tolist() == [0, 1, 22, 23]
 
 
-def by_hour(rows: int, generator: np.random.Generator, hours: np.ndarray) -> dict[str, np.ndarray]:
+def by_hour(rows: int, generator: np.random.Generator, hours: np.ndarray) -> tuple[Columns, np.ndarray]:
     """A feature that runs with the hour of the day."""
     at = generator.choice(hours, rows)
     return {"feature:x": generator.normal(3 * np.sin(2 * np.pi * at / 24), 1, rows)}, at
 
 
-def slots_and_layout(generator: np.random.Generator, rows: int = 48_000):  # a pair of both
+def slots_and_layout(generator: np.random.Generator, rows: int = 48_000) -> tuple[Counts, Layout]:
     columns, at = by_hour(rows, generator, np.arange(24))
     layout = layout_of(columns)
     slots = stack([count(layout, {"feature:x": columns["feature:x"][at == hour]}) for hour in range(24)])

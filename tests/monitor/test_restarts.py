@@ -54,6 +54,9 @@ class ScriptedSource:
     polls: int = 0
     next: dict[Partition, int] = field(default_factory=dict)
     told: bool = False
+    # Of batches; they differ by partition, so that they end anywhere in a pane.
+    first_size: int = 97
+    larger_by: int = 31
 
     def start(self, positions: Mapping[Partition, Position]) -> None:
         self.next = {part: positions[part].offset if part in positions else 0 for part in self.logs}
@@ -66,8 +69,7 @@ class ScriptedSource:
         chunks = []
         for number, (part, log) in enumerate(self.logs.items()):
             first = self.next[part]
-            # Batches of different sizes, so that they end anywhere in a pane.
-            size = 97 + 31 * number
+            size = self.first_size + self.larger_by * number
             if part not in paused and first < len(log):
                 values = log[first : first + size]
                 chunks.append(Messages(part, np.arange(first, first + len(values)), values))

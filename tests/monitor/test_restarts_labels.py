@@ -9,23 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alerts.delivery import Courier
-from monitor.alerting import Alerting
 from monitor.config_file import parse_config
-from monitor.daemon import Daemon
 from monitor.durations import DAY, HOUR
-from monitor.evaluation_json import evaluation_line
-from monitor.records import Messages, Partition, Poll, Position
-from monitor.routing import make_routing
-from monitor.run import load_all_references
-from monitor.store import Store
-from tests.monitor.test_restarts import SILENT, AbortedError, FakeTime, Network, ScriptedSource
+from monitor.records import Partition
+from tests.monitor.crashes import told_through_crashes
+from tests.monitor.test_restarts import ScriptedSource
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from alerts.evaluation import Evaluation
-    from monitor.alerting import Outcome
     from monitor.config import Config
 
 BEGIN = 20_000 * DAY
@@ -99,66 +91,13 @@ def config(folder: Path, reference: Path) -> Config:
     )  # fmt: skip
 
 
-class Source(ScriptedSource):
-    """Three partitions; labels are read a little ahead of predictions."""
-
-    def poll(self, timeout_seconds: float, paused: frozenset[Partition]) -> Poll:
-        self.polls += 1
-        if self.polls == self.fail_at:
-            raise AbortedError
-        chunks = []
-        for number, (part, log) in enumerate(self.logs.items()):
-            first, size = self.next[part], 101 + 17 * number
-            if part not in paused and first < len(log):
-                values = log[first : first + size]
-                chunks.append(Messages(part, np.arange(first, first + len(values)), values))
-                self.next[part] = first + len(values)
-        assigned = {} if self.told else {part: Position(0) for part in self.logs if part not in self.known}
-        self.told = True
-        idle = frozenset(part for part, log in self.logs.items() if self.next[part] >= len(log))
-        return Poll(tuple(chunks), frozenset(self.logs), idle, assigned=assigned, finished=len(idle) == len(self.logs))
-
-
 def told(settings: Config, log: dict[Partition, list[bytes]], fails: list[int]) -> tuple[list[bytes], int]:
-    """Every line in the order in which it was first told, and how often a crash came in between."""
-    lines: dict[tuple[object, ...], bytes] = {}
-    crashes = 0
+    """Every line, and how often a crash came in between."""
 
-    def observe(evaluation: Evaluation | None, outcome: Outcome) -> None:
-        if evaluation is not None:
-            line = evaluation_line(evaluation)
-            key = (evaluation.realised, evaluation.version, evaluation.segment, evaluation.window, evaluation.end)
-            # What a crash makes the daemon judge again must come out the same.
-            assert lines.setdefault(key, line) == line
+    def source(fail_at: int | None) -> ScriptedSource:
+        return ScriptedSource(log, fail_at, first_size=101, larger_by=17)
 
-    for fail_at in [*fails, None]:
-        time = FakeTime(now=2e9)
-        routing, store = make_routing(settings, {}, SILENT), Store(settings.state.dir, SILENT)
-        daemon = Daemon(
-            settings,
-            load_all_references(settings),
-            source=Source(log, fail_at),
-            store=store,
-            alerting=Alerting(routing, Courier(routing.sinks, Network(), time.clock().wall), SILENT, lambda: 0.0),
-            clock=time.clock(),
-            log=SILENT,
-            learned=settings.state.dir,
-            observer=observe,
-        )
-        daemon.start()
-        turn = 0
-        try:
-            while not daemon.finished:
-                daemon.turn(0.0)
-                turn += 1
-                if turn % 3 == 0:
-                    daemon.checkpoint()
-        except AbortedError:
-            crashes += 1
-            store.close()
-            continue
-        daemon.close()
-    return list(lines.values()), crashes
+    return told_through_crashes(settings, source, fails, checkpoint_every=3)
 
 
 @pytest.fixture(scope="module")

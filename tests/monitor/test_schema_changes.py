@@ -11,28 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.delivery import Courier
-from monitor.alerting import Alerting
 from monitor.backtest import replayed, run_backtest
 from monitor.config import ModelSection
 from monitor.config_file import parse_config
-from monitor.daemon import Daemon
 from monitor.decoder import JsonDecoder
 from monitor.durations import DAY, HOUR
-from monitor.evaluation_json import evaluation_line
 from monitor.record_names import MOST_NAMES, RecordNames, sampled
 from monitor.records import Messages
-from monitor.routing import make_routing
-from monitor.run import load_all_references
 from monitor.schema_changes import LEARN_MS, LEARN_RECORDS, NEWS_MS, SchemaChanges
-from monitor.store import Store
-from tests.monitor.test_restarts import PARTS, SILENT, AbortedError, FakeTime, Network, ScriptedSource
+from tests.monitor.crashes import told_through_crashes
+from tests.monitor.test_restarts import PARTS, SILENT, FakeTime, ScriptedSource
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from alerts.evaluation import Evaluation
-    from monitor.alerting import Outcome
     from monitor.config import Config
 
 BEGIN = 20_000 * DAY
@@ -134,50 +126,9 @@ def test_a_feature_that_is_gone_is_told(told_lines: tuple[Path, list[bytes]]) ->
     assert gone["detail"] == "no record holds a value of age"
 
 
-class OtherBatches(ScriptedSource):
-    """Hands the same log out in other pieces."""
-
-
-def interrupted(folder: Path, settings: Config, logs: dict[Any, list[bytes]], fails: list[int]) -> list[bytes]:
-    """Evaluations of the daemon, each as told last, by runs of which each fails at its poll; the last one ends."""
-    lines: dict[tuple[str, str], bytes] = {}
-
-    def observe(evaluation: Evaluation | None, outcome: Outcome) -> None:
-        if evaluation is not None:
-            line = evaluation_line(evaluation)
-            key = (str(evaluation.end), evaluation.window)
-            # What a crash makes the daemon judge again must come out the same.
-            assert lines.setdefault(key, line) == line
-
-    for fail_at in [*fails, None]:
-        time = FakeTime(now=2e9)
-        routing, store = make_routing(settings, {}, SILENT), Store(settings.state.dir, SILENT)
-        daemon = Daemon(
-            settings,
-            load_all_references(settings),
-            source=OtherBatches(logs, fail_at),
-            store=store,
-            alerting=Alerting(routing, Courier(routing.sinks, Network(), time.clock().wall), SILENT, lambda: 0.0),
-            clock=time.clock(),
-            log=SILENT,
-            learned=settings.state.dir,
-            observer=observe,
-        )
-        daemon.start()
-        try:
-            while not daemon.finished:
-                daemon.turn(0.0)
-                daemon.checkpoint()
-        except AbortedError:
-            store.close()
-            continue
-        daemon.close()
-    return list(lines.values())
-
-
 def test_batches_and_restarts_change_nothing(told_lines: tuple[Path, list[bytes]], tmp_path: Path) -> None:
     logs = halves(records())
-    live = interrupted(tmp_path, config(tmp_path), logs, [9, 20, 30])
+    live, _ = told_through_crashes(config(tmp_path), lambda fail_at: ScriptedSource(logs, fail_at), [9, 20, 30])
     assert [told([line], "features_new") for line in live] == [told([line], "features_new") for line in told_lines[1]]
     assert [told([line], "features_gone") for line in live] == [told([line], "features_gone") for line in told_lines[1]]
 

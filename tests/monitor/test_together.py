@@ -62,7 +62,7 @@ def test_single_features_stay_quiet_about_it(broken: list[Row]) -> None:
 
 
 def test_it_alerts(broken: list[Row]) -> None:
-    (fired,) = [line for rule in ("drift", "multivariate_drift") for line in alerts(broken, rule)][:1]
+    fired = alerts(broken, "drift")[0]
     assert fired["at"] > "2024-10-08"
 
 
