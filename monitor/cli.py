@@ -24,7 +24,7 @@ from monitor.config import Config, LogSection, ModelSection
 from monitor.config_file import read_config
 from monitor.demo import run_demo
 from monitor.durations import format_duration
-from monitor.errors import ConfigError, LeewayError, ReferenceDataError
+from monitor.errors import ConfigError, LeewayError, ReferenceDataError, RetryableError
 from monitor.event_time import rfc3339
 from monitor.guess import guess
 from monitor.init import starting_config
@@ -52,28 +52,33 @@ reference_app = typer.Typer(help="Builds and shows references.", no_args_is_help
 app.add_typer(reference_app, name="reference")
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file; see config.example.toml.")]
-_USAGE = 2
+_USAGE, _RETRY = 2, 75
 
 
 def main() -> None:
-    """Runs the command line: exit code 0 for success, 1 for findings asked for, 2 for usage or configuration."""
+    """Runs the command line.
+
+    Exit codes: 0 success, 1 findings that were asked for, 2 usage or configuration, 75 a failure that may pass.
+    """
     try:
         app()
     except ConfigError as error:
         _fail("configuration", error.problems)
     except ReferenceDataError as error:
         _fail("reference", str(error).splitlines())
+    except RetryableError as error:
+        _fail("error", str(error).splitlines(), _RETRY)
     except LeewayError as error:
         _fail("error", str(error).splitlines())
 
 
-def _fail(kind: str, problems: list[str]) -> None:
+def _fail(kind: str, problems: list[str], code: int = _USAGE) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for problem in problems:
         console.print(f"{kind}: {problem}", markup=False)
     if len(problems) > 1:
         console.print(f"{len(problems)} problems", markup=False)
-    sys.exit(_USAGE)
+    sys.exit(code)
 
 
 def _print_version(wanted: bool) -> None:

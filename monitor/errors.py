@@ -23,5 +23,9 @@ class StateError(LeewayError):
     """The state directory cannot be used."""
 
 
+class RetryableError(LeewayError):
+    """Work that failed for a reason that may pass (disk full, input/output error): exit code 75, start again later."""
+
+
 class SourceError(LeewayError):
     """A source cannot be opened."""
