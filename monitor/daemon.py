@@ -11,12 +11,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from monitor.catch_up import CatchUp, Progress
 from monitor.config_labels import label_sources, reads_labels
 from monitor.errors import StateError
 from monitor.event_time import rfc3339
 from monitor.intake import Intake
 from monitor.learner import Learner
-from monitor.maturity import Mature
 from monitor.records import REJECT_REASONS
 from monitor.references import single
 from monitor.router import Router, make_routers
@@ -25,9 +25,10 @@ from monitor.saved import Checkpoint
 from monitor.schedule import Tick
 from monitor.snapshot import EvaluationKey, PartitionStatus, Snapshot
 from monitor.watched import WatchedModel
+from monitor.windows import SeriesEnd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
@@ -37,13 +38,16 @@ if TYPE_CHECKING:
     from monitor.alerting import Alerting, Outcome
     from monitor.clock import Clock
     from monitor.config import Config, ModelSection
+    from monitor.maturity import Mature
     from monitor.records import Partition, Poll
     from monitor.references import References
     from monitor.source import Source
     from monitor.store import Store
-    from monitor.windows import Due, SeriesKey
+    from monitor.windows import Due
 
 _SHOW_SECONDS = 0.5
+_TURN_SECONDS = 1.0
+"""After so long a turn leaves off judging, so that checkpoints, deliveries, snapshots and signals get their turn."""
 
 
 class Daemon:
@@ -106,6 +110,9 @@ class Daemon:
         self._checkpoint_failures = 0
         self._state_fault = ""
         self._shown_at = -1.0
+        self._due: Iterator[tuple[str, Due | Mature | SeriesEnd | None]] | None = None
+        self._ends = self._finishing = False
+        self._catch_up = CatchUp()
         self.snapshot = Snapshot()
         self.finished = False
 
@@ -170,12 +177,13 @@ class Daemon:
             timeout_seconds: how long to wait for messages.
             ticks: wall-clock work that is due.
         """
-        poll = self._source.poll(timeout_seconds, self._intake.crowded())
+        poll = self._source.poll(0.0 if self._due is not None else timeout_seconds, self._intake.crowded())
         self._take_in(poll)
         judged = self._judge_due()
-        if poll.finished and not self.finished and not self._intake.crowded():
-            self.finish()
-            judged = True
+        if (poll.finished or self._ends) and self._due is None and not self.finished and not self._intake.crowded():
+            # The end of a replay: judges the windows that are still open, as if time had gone on.
+            self._due, self._finishing = self._intake.flush(), True
+            judged |= self._judge_due()
         if Tick.CHECKPOINT in ticks or self._alerting.urgent:
             self.checkpoint()
         if Tick.BACKUP in ticks:
@@ -209,10 +217,22 @@ class Daemon:
             self._intake.offer(decoded)
 
     def _judge_due(self) -> bool:
+        """Deals with what is due until the turn's time is up; goes on in the next turn."""
+        until = self._clock.monotonic() + _TURN_SECONDS
+        if self._due is None:
+            self._due = self._intake.drain()
         judged = False
-        for name, due in self._intake.drain():
-            self._judge(self._models[name], due)
-            judged = True
+        for name, item in self._due:
+            if item is not None:
+                self._deal_with(self._models[name], item)
+                judged = True
+            if self._clock.monotonic() >= until:
+                return judged
+        self._due = None
+        if self._finishing:
+            self.finished = True
+            self._log.info("replay finished")
+            self.checkpoint()
         return judged
 
     def _adopt_learned(self) -> None:
@@ -236,42 +256,35 @@ class Daemon:
         self._log.info("reference learned", model=name, rows=references.profiles[0].rows)
 
     def finish(self) -> None:
-        """The end of a replay: judges the windows that are still open, as if time had gone on."""
-        for name, due in self._intake.flush():
-            self._judge(self._models[name], due)
-        self.finished = True
-        self._log.info("replay finished")
-        self.checkpoint()
+        """No more will come: the next turns judge the windows that are still open, as if time had gone on."""
+        self._ends = True
 
-    def _judge(self, model: WatchedModel, due: Due | Mature) -> None:
-        evaluations = model.judge(due, self._clock)
+    def _deal_with(self, model: WatchedModel, item: Due | Mature | SeriesEnd) -> None:
+        if isinstance(item, SeriesEnd):
+            self._end_series(model, item)
+            return
         now = self._clock.now_ms()
-        for evaluation in evaluations:
+        for evaluation in model.judge(item, self._clock):
             key = EvaluationKey(evaluation.model, evaluation.version, evaluation.segment, evaluation.window)
             (self._realised if evaluation.realised else self._evaluations)[key] = evaluation
             outcome = self._alerting.observe(evaluation, now)
             if self._observer is not None:
                 self._observer(evaluation, outcome)
-        if not isinstance(due, Mature):
-            for ended in model.windows.ended:
-                model.forget(ended)
-                self._end_series(self._evaluations, model.name, ended, due.end, now)
-            for ended in model.labelled_ended():
-                self._end_series(self._realised, model.name, ended, due.end, now)
 
-    def _end_series(
-        self, shown: dict[EvaluationKey, Evaluation], model: str, key: SeriesKey, at: int, now: int
-    ) -> None:
-        """Nothing more will be said of a series: of its windows, or of its performance."""
-        gone = [found for found in shown if found[:3] == (model, *key)]
-        for found in gone:
-            del shown[found]
-        if gone:
-            realised = shown is self._realised
-            outcome = self._alerting.end_series(model, key.version, key.segment, at, now, realised=realised)
-            if self._observer is not None:
-                self._observer(None, outcome)
-            self._log.info("series ended", model=model, version=key.version, segment=key.segment, realised=realised)
+    def _end_series(self, model: WatchedModel, ended: SeriesEnd) -> None:
+        """Nothing more will be reported of a series: of its windows, or of its performance."""
+        shown = self._realised if ended.realised else self._evaluations
+        for key in [key for key in shown if key[:3] == (model.name, *ended.key)]:
+            del shown[key]
+        if not ended.realised:
+            model.forget(ended.key)
+        version, segment = ended.key
+        outcome = self._alerting.end_series(
+            model.name, version, segment, ended.end, self._clock.now_ms(), realised=ended.realised
+        )
+        if self._observer is not None:
+            self._observer(None, outcome)
+        self._log.info("series ended", model=model.name, version=version, segment=segment, realised=ended.realised)
 
     def _on_reject(self, partition: Partition, reason: str, value: bytes | None) -> None:
         self._rejects[partition.topic, reason] += 1
@@ -360,7 +373,7 @@ class Daemon:
                     partition.topic,
                     partition.partition,
                     self._intake.positions[partition].offset,
-                    self._lag.get(partition),
+                    self._lag_of(partition),
                     self._messages[partition],
                     {
                         reason: self._lost.get(partition, Counter())[reason]
@@ -379,8 +392,36 @@ class Daemon:
             checkpoint_failures=self._checkpoint_failures,
             disk_bytes=self._store.nbytes,
             source_up=self._source_up,
+            progress=self._progress(),
         )
         self.snapshot = replace(snapshot, not_ready=self._why_not_ready())
+
+    def _lag_of(self, partition: Partition) -> int | None:
+        """Messages that are not counted yet: those at the broker, and those that are read but wait."""
+        behind = self._lag.get(partition)
+        return None if behind is None else behind + self._intake.waiting(partition)
+
+    def _progress(self) -> Progress:
+        """How far behind judging is; logs it when that takes long."""
+        waiting = sum(self._lag_of(partition) or 0 for partition in self._partitions)
+        counted = sum(self._messages.values()) - sum(self._intake.waiting(partition) for partition in self._partitions)
+        behind = 0
+        if self._due is not None:
+            done = [
+                self._intake.reached - model.lateness - model.windows.watermark
+                for model in self._models.values()
+                if model.windows.watermark is not None
+            ]
+            behind = max(0, *done) if done else 0
+        progress, news = self._catch_up.observe(
+            self._clock.monotonic(), busy=self._due is not None, counted=counted, waiting=waiting, behind_ms=behind
+        )
+        if news == "behind":
+            done_at = None if progress.seconds is None else rfc3339(self._clock.now_ms() + int(progress.seconds * 1000))
+            self._log.warning("judging is behind", messages=waiting, event_time_seconds=behind / 1000, done_at=done_at)
+        elif news == "caught up":
+            self._log.info("judging has caught up")
+        return progress
 
     def _why_not_ready(self) -> str:
         if self._state_fault:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from monitor.maturity import Mature
     from monitor.records import ModelRows, Partition
     from monitor.watched import WatchedModel
-    from monitor.windows import Due
+    from monitor.windows import Due, SeriesEnd
 
 _NEVER = -(2**62)
 
@@ -54,6 +54,8 @@ class Intake:
         self._ahead: dict[Partition, int] = {}
         self.positions: dict[Partition, Position] = {}
         self.active: frozenset[Partition] = frozenset()
+        # The event time that all partitions have reached together; windows are judged up to its lateness.
+        self.reached = _NEVER
 
     def offer(self, decoded: Decoded) -> None:
         """Takes a chunk in. Rows that a resumed position says are counted already are skipped."""
@@ -80,6 +82,16 @@ class Intake:
         """Partitions that need not be polled now: rows of theirs still wait."""
         return frozenset(partition for partition, queue in self._waiting.items() if queue)
 
+    def waiting(self, partition: Partition) -> int:
+        """How many messages of a partition have been read but not counted; one counted in part is among them."""
+        queue = self._waiting.get(partition)
+        if not queue:
+            return 0
+        first = queue[0]
+        return queue[-1].decoded.next_offset - int(
+            first.decoded.offsets[first.cursor] if first.cursor < len(first.clocks) else first.decoded.next_offset
+        )
+
     def forget(self, partition: Partition) -> None:
         """Drops what waits of a partition and its clock: the topic was made anew."""
         self._waiting.pop(partition, None)
@@ -94,29 +106,35 @@ class Intake:
                 models = tuple(encoded(rows) if rows.model == name else rows for rows in waiting.decoded.models)
                 waiting.decoded = replace(waiting.decoded, models=models)
 
-    def drain(self) -> Iterator[tuple[str, Due | Mature]]:
-        """Adds what may be added and yields each window that falls due meanwhile, to be judged at once."""
+    def drain(self) -> Iterator[tuple[str, Due | Mature | SeriesEnd | None]]:
+        """Adds what may be added and yields what comes of it, to be dealt with at once.
+
+        Between two items the work can be left off, and gone on with later; None stands for a piece of work that nothing
+        comes of.
+        """
         while True:
             floor = self._floor()
             if floor is None:
                 return
+            self.reached = max(self.reached, floor)
             if floor > _NEVER:
                 for model in self._models.values():
-                    for due in model.advance(floor):
-                        yield model.name, due
+                    for item in model.advance(floor):
+                        yield model.name, item
             if not self._take(floor):
                 return
             self.taken()
+            yield "", None
 
-    def flush(self) -> Iterator[tuple[str, Due | Mature]]:
+    def flush(self) -> Iterator[tuple[str, Due | Mature | SeriesEnd | None]]:
         """At the end of a replay: closes every pane, as if time went on past the lateness and the wait for labels."""
         clocks = [position.clock for position in self.positions.values() if position.clock is not None]
         if not clocks:
             return
         for model in self._models.values():
             end = -(-(max(clocks) + 1) // model.longest_step) * model.longest_step
-            for due in model.finish(end):
-                yield model.name, due
+            for item in model.finish(end):
+                yield model.name, item
 
     def _floor(self) -> int | None:
         """The event time that every partition has reached; None while some partition has yet to show where it is."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.durations import DAY, HOUR
+from monitor.lives import Life, Lifetimes
 from monitor.windows import ALL, SeriesKey
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class LabelledPanes:
         base: length of the finest panes, ms.
         coarsest: panes never get longer than this, so that every window stays a sum of whole panes.
         reader: of what is saved.
-        series: those that have panes, and the start of the first one of each.
-        latest: the start of the last one of each.
+        lifetimes: says when a series ends.
+        lives: from when to when each series has panes; the first is its present life.
         totals: pane start → rows and labels of all versions together.
     """
 
@@ -77,13 +78,12 @@ class LabelledPanes:
     base: int
     coarsest: int
     reader: PaneReader
-    series: dict[SeriesKey, int] = field(default_factory=dict)
+    lifetimes: Lifetimes
+    lives: dict[SeriesKey, tuple[Life, ...]] = field(default_factory=dict)
     totals: dict[int, _Total] = field(default_factory=dict)
     fine_from: int | None = None
     hours_from: int | None = None
     dropped: list[SeriesKey] = field(default_factory=list)
-    latest: dict[SeriesKey, int] = field(default_factory=dict)
-    _ended: list[SeriesKey] = field(default_factory=list)
     _held: dict[tuple[SeriesKey, int], Counts] = field(default_factory=dict)
     _dirty: set[tuple[SeriesKey, int]] = field(default_factory=set)
     _gone: set[tuple[SeriesKey, int]] = field(default_factory=set)
@@ -115,12 +115,9 @@ class LabelledPanes:
     def add(self, key: SeriesKey, starts: NDArray[np.int64], vectors: Counts) -> None:
         """Adds int64[k, V] to the panes of a series that begin at int64[k] (each once)."""
         self._read(key, starts)
-        if len(starts):
-            first = int(starts.min())
-            self.series[key] = min(self.series.get(key, first), first)
-            self.latest[key] = max(self.latest.get(key, first), int(starts.max()))
         for start, vector in zip(starts.tolist(), vectors, strict=True):
             name = (key, start)
+            self.lives[key] = self.lifetimes.extended(self.lives.get(key, ()), start)
             held = self._held.get(name)
             self._held[name] = vector.copy() if held is None else held + vector
             self._dirty.add(name)
@@ -132,7 +129,7 @@ class LabelledPanes:
 
     def _read(self, key: SeriesKey, starts: NDArray[np.int64]) -> None:
         """Brings the saved state of some panes into memory."""
-        if key not in self.series:
+        if key not in self.lives:
             return
         wanted = [
             start for start in starts.tolist() if (key, start) not in self._held and (key, start) not in self._gone
@@ -170,7 +167,7 @@ class LabelledPanes:
         if until <= first:
             return done
         starts = sorted(start for start, total in self.totals.items() if first <= start < until and total.step < step)
-        for key in list(self.series):
+        for key in list(self.lives):
             if not starts:
                 break
             self._load(key, starts[0], starts[-1] + 1)
@@ -197,8 +194,7 @@ class LabelledPanes:
 
     def drop(self, key: SeriesKey) -> None:
         """Forgets a series: its counts were made by another reference."""
-        self.series.pop(key, None)
-        self.latest.pop(key, None)
+        self.lives.pop(key, None)
         for name in [name for name in self._held if name[0] == key]:
             del self._held[name]
             self._dirty.discard(name)
@@ -211,14 +207,17 @@ class LabelledPanes:
         for name in [name for name in self._held if name[1] + self.step_at(name[1]) <= before]:
             del self._held[name]
             self._dirty.discard(name)
-        for key in [key for key, start in self.latest.items() if start + self.step_at(start) <= before]:
-            del self.latest[key], self.series[key]
-            self._ended.append(key)
 
-    def take_ended(self) -> list[SeriesKey]:
-        """Series whose last pane has expired since the last call."""
-        ended, self._ended = self._ended, []
-        return ended
+    def ends(self, until: int) -> list[tuple[int, SeriesKey]]:
+        """When the present lives of series end, up to an event time; in order."""
+        over = ((self.lifetimes.end(lives[0].last), key) for key, lives in self.lives.items())
+        return sorted(found for found in over if found[0] <= until)
+
+    def end(self, key: SeriesKey) -> None:
+        """The present life of a series is over."""
+        lives = self.lives.pop(key)[1:]
+        if lives:
+            self.lives[key] = lives
 
     def change(self, before: int | None) -> LabelledChange:
         """What the next checkpoint must save."""
@@ -250,8 +249,9 @@ class LabelledPanes:
     def restore(self, totals: Mapping[int, tuple[int, int, int]], series: Iterable[tuple[SeriesKey, int, int]]) -> None:
         """Goes on from a checkpoint."""
         self.totals = {start: _Total(*found) for start, found in totals.items()}
-        self.series = {key: first for key, first, _ in series}
-        self.latest = {key: last for key, _, last in series}
+        self.lives = {}
+        for key, first, last in series:
+            self.lives[key] = (*self.lives.get(key, ()), Life(first, last))
 
     @property
     def nbytes(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from monitor.durations import DAY
+from monitor.lives import Life
 from monitor.saved import ModelChange, SavedModel, SavedSeries
 from monitor.windows import SeriesKey
 
@@ -36,13 +37,17 @@ def restore(windows: ModelWindows, saved: SavedModel, references: References) ->
         return False
     windows.watermark = saved.watermark
     windows.evaluated = dict(saved.evaluated)
+    later: dict[SeriesKey, list[Life]] = {}
+    for version, segment, first, last in saved.later:
+        later.setdefault(SeriesKey(version, segment), []).append(Life(first, last))
     for stored in saved.series:
         key = SeriesKey(stored.version, stored.segment)
         place = references.place(stored.version)
         if stored.fingerprint != _fingerprint(windows, references, place):
             windows.ended.append(key)
             continue
-        series = windows.series[key] = windows.new_series(key, place, stored.started, stored.latest)
+        lives = (Life(stored.started, stored.latest), *later.get(key, ()))
+        series = windows.series[key] = windows.new_series(key, place, lives)
         series.flagged = set(stored.flagged)
         for step, panes in stored.panes.items():
             for pane in panes:
@@ -66,7 +71,7 @@ def changes(windows: ModelWindows, references: References, *, fresh: bool) -> Mo
             key.version,
             key.segment,
             state.started,
-            state.latest,
+            state.lives[0].last,
             {step: ring.dirty_panes() for step, ring in state.rings.items() if ring.dirty.any()},
             _fingerprint(windows, references, state.profile),
             tuple(sorted(state.flagged)),
@@ -94,6 +99,7 @@ def changes(windows: ModelWindows, references: References, *, fresh: bool) -> Mo
         windows.tally.overflow,
         series,
         offsets,
+        tuple((*key, *life) for key, state in windows.series.items() for life in state.lives[1:]),
     )
     return ModelChange(model, oldest, tuple((key.version, key.segment) for key in windows.ended), fresh)
 

@@ -17,9 +17,10 @@ from monitor.label_findings import BINS, MEMORY_MS, Delays, counted
 from monitor.label_join import LabelJoin, Outcome
 from monitor.labelled_panes import AHEAD, LABELLED, ROWS, LabelledPanes
 from monitor.labels import LabelRows, all_classes, translation
+from monitor.lives import Lifetimes
 from monitor.maturity import Arrivals, Mature, Patience, newest_mature
 from monitor.pyramid import Window, window_step
-from monitor.windows import ALL, OVERFLOW, SeriesKey
+from monitor.windows import ALL, OVERFLOW, SeriesEnd, SeriesKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +121,15 @@ class Performance:
     def _new_panes(self) -> LabelledPanes:
         shortest = self.windows[0].length
         coarsest = max(step for step in (self.tick_ms, *_steps(self.tick_ms)) if shortest % step == 0)
-        return LabelledPanes(self._model.name, self.tick_ms, coarsest, self._reader)
+        # Panes go once no label and no window can reach them; a pane may have become a day long by then.
+        lifetimes = Lifetimes(self._kept + max(DAY, self.tick_ms), self.tick_ms)
+        return LabelledPanes(self._model.name, self.tick_ms, coarsest, self._reader, lifetimes)
+
+    @property
+    def _kept(self) -> int:
+        """How long after its end a pane is kept, ms of event time."""
+        labels = self._model.labels
+        return max(labels.retention_ms, labels.max_delay) + self.windows[-1].length + DAY
 
     # Predictions and labels come in.
 
@@ -250,15 +259,20 @@ class Performance:
 
     # Time goes on.
 
-    def advance(self, watermark: int) -> Iterator[Mature]:
-        """Yields each window that has become the newest mature one, tick by tick up to the watermark."""
+    def advance(self, watermark: int) -> Iterator[Mature | SeriesEnd | None]:
+        """Yields each series that ends and each window that has become the newest mature one, tick by tick up to the
+        watermark, and None after each tick: it can be left off there, and gone on with later."""
         until = watermark // self.tick_ms * self.tick_ms
         while (tick := self._next_tick(until)) is not None:
             self._tick = tick
             self._join_until(tick)
             self._join.advance(tick)
             self._age(tick)
+            for end, key in self.panes.ends(tick):
+                self.panes.end(key)
+                yield SeriesEnd(key, end, realised=True)
             yield from self._mature(tick)
+            yield None
         if until > self._tick:
             self._tick = until
             self._join.advance(until)
@@ -266,8 +280,7 @@ class Performance:
 
     def _age(self, now: int) -> int:
         """Makes old panes coarser and drops older ones, by event time alone; those that end before this are gone."""
-        kept = max(self._model.labels.retention_ms, self._model.labels.max_delay)
-        before = now - kept - self.windows[-1].length - DAY
+        before = now - self._kept
         self.panes.coarsen(now)
         self.panes.expire(before, before - MEMORY_MS)
         return before
@@ -280,6 +293,7 @@ class Performance:
         _, ends, _, _ = self.panes.arrays()
         grown = -(-(ends + self._model.labels.max_delay) // self.tick_ms) * self.tick_ms
         ticks += grown[grown >= following][:1].tolist()
+        ticks += [max(end, following) for end, _ in self.panes.ends(until)[:1]]
         tick = min(ticks, default=None)
         return tick if tick is not None and tick <= until else None
 
@@ -313,7 +327,7 @@ class Performance:
             str(self._type.descr),
             self._prints(),
             [(key.version, key.segment) for key in self._names],
-            [(*key, start, self.panes.latest[key]) for key, start in self.panes.series.items()],
+            [(*key, *life) for key, lives in self.panes.lives.items() for life in lives],
             dict(self.panes.saved_totals()),
             self.judged,
             self._tick,
@@ -339,7 +353,7 @@ class Performance:
         self._join.protect(None if document is None else msgspec.msgpack.decode(document, type=_Saved).manifest)
 
     def _prints(self) -> dict[str, str]:
-        return {key.version: self._print(key.version) for key in self.panes.series}
+        return {key.version: self._print(key.version) for key in self.panes.lives}
 
     def _print(self, version: str) -> str:
         profile = self._references.of(version)

@@ -131,7 +131,7 @@ class PerformanceEvaluator:
         start = due.end - due.window.step if self._fed is None else self._fed
         self._fed = due.end
         panes = self._performance.panes
-        for key in sorted(panes.series):
+        for key in sorted(panes.lives):
             if key.version == OVERFLOW:
                 continue
             sequences = self.sequences.get(self._references.place(key.version))
@@ -157,7 +157,7 @@ class PerformanceEvaluator:
     def _held(self, due: Mature) -> dict[SeriesKey, Held]:
         """Every series that has rows in the window, in the order of their keys."""
         panes = self._performance.panes
-        vectors = {key: panes.window(key, due.start, due.end) for key in sorted(panes.series)}
+        vectors = {key: panes.window(key, due.start, due.end) for key in sorted(panes.lives)}
         places: dict[int, list[SeriesKey]] = {}
         for key, vector in vectors.items():
             if vector is not None and key.version != OVERFLOW and vector[0]:
@@ -167,6 +167,6 @@ class PerformanceEvaluator:
             stick = self.stick(place, due.window.length)
             scorer = self._references.profiles[place].performance.scorer
             mine = [vector for key in keys if (vector := vectors[key]) is not None]
-            young = [panes.series[key] > due.start for key in keys]
+            young = [panes.lives[key][0].first > due.start for key in keys]
             held |= zip(keys, held_together(scorer, mine, young, stick.alpha, stick.phi), strict=True)
         return dict(sorted(held.items()))

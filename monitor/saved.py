@@ -38,6 +38,8 @@ class SavedModel:
         shape: windows, pane and lateness; kept panes of another shape cannot be used.
         evaluated: window → end of the last one judged.
         rows, late, overflow: totals since the state began.
+        later: (version, segment, first, last) of lives that series have begun after their present one
+            (`monitor.lives`).
         offsets: pane length → pane start → partition → first and last offset.
     """
 
@@ -49,6 +51,7 @@ class SavedModel:
     overflow: int
     series: tuple[SavedSeries, ...] = ()
     offsets: Mapping[int, Mapping[int, Mapping[Partition, tuple[int, int]]]] = field(default_factory=dict)
+    later: tuple[tuple[str, str, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alerts.evaluation import Evaluation
+from monitor.catch_up import Progress
 from monitor.performance import Totals
 
 
@@ -77,5 +78,6 @@ class Snapshot:
     checkpoint_failures: int = 0
     disk_bytes: int = 0
     source_up: bool = False
+    progress: Progress = field(default_factory=Progress)
     not_ready: str = "starting"
     """Why the daemon is not ready; empty when it is."""

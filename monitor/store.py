@@ -56,6 +56,7 @@ class _ModelRow(msgspec.Struct):
     rows: dict[str, int]
     late: int
     overflow: int
+    later: list[tuple[str, str, int, int]] = []
 
 
 class Store:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from monitor.records import ModelRows, Partition
     from monitor.references import References
     from monitor.saved import ModelChange, SavedModel
-    from monitor.windows import Due, SeriesKey
+    from monitor.windows import Due, SeriesEnd, SeriesKey
 
     Integers = NDArray[np.int64]
 
@@ -110,16 +110,20 @@ class WatchedModel:
         if self.performance is not None:
             self.performance.offer(labels, clocks)
 
-    def advance(self, clock: int) -> Iterator[Due | Mature]:
-        """Moves time on, and yields each window that can be judged, in the order in which they could be."""
-        for due in self.windows.advance(clock):
+    def advance(self, clock: int) -> Iterator[Due | Mature | SeriesEnd | None]:
+        """Moves time on; yields each window that can be judged and each series that ends, in the order of event time.
+
+        Each item is to be dealt with before the next one is asked for. None stands for a piece of work that nothing
+        comes of. What is not asked for in this call comes with the next one.
+        """
+        for item in self.windows.advance(clock):
             if self.performance is not None:
-                yield from self.performance.advance(due.end)
-            yield due
+                yield from self.performance.advance(item.end)
+            yield item
         if self.performance is not None:
             yield from self.performance.advance(clock - self.lateness)
 
-    def finish(self, end: int) -> Iterator[Due | Mature]:
+    def finish(self, end: int) -> Iterator[Due | Mature | SeriesEnd | None]:
         """The end of a replay: closes every pane, and waits no longer for labels."""
         yield from self.advance(end + self.lateness)
         if self.performance is not None:
@@ -188,10 +192,6 @@ class WatchedModel:
         if key.segment == ALL:
             for sequences in self.evaluator.sequences.values():
                 sequences.forget(key.version)
-
-    def labelled_ended(self) -> list[SeriesKey]:
-        """Series of which no labelled pane is left, told once."""
-        return [] if self.performance is None else self.performance.panes.take_ended()
 
     def labelled(self) -> tuple[LabelledChange, bytes] | None:
         """What the next checkpoint must save of labels: panes, and a document.

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from detectors.layout import COLUMNS
 from monitor.counting import count_groups
 from monitor.durations import DAY, parse_duration
-from monitor.panes import EMPTY, Pane, PaneRing
+from monitor.lives import Life, Lifetimes
+from monitor.panes import Pane, PaneRing
 from monitor.pyramid import SLACK_PANES, Window, ring_capacities, window_step
 from monitor.schema_changes import SchemaChanges
 
@@ -77,18 +78,22 @@ class Series:
 
     Attributes:
         rings: by pane length.
-        started, latest: starts of its first and latest pane, ms.
+        lives: from when to when it has rows; the first is the present one.
         profile: which reference its counts are made by.
         flagged: starts of days in which a window was found drifted; kept for rolling references.
         touched: something but its rings has changed since it was saved.
     """
 
     rings: dict[int, PaneRing]
-    started: int
-    latest: int
+    lives: tuple[Life, ...]
     profile: int = 0
     flagged: set[int] = field(default_factory=set)
     touched: bool = False
+
+    @property
+    def started(self) -> int:
+        """Start of the first pane of its present life, epoch ms."""
+        return self.lives[0].first
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,19 @@ class Due:
     window: Window
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesEnd:
+    """A series of which no window holds a row any more ends at an event time, epoch ms.
+
+    Attributes:
+        realised: what ends is its realised performance, not its windows.
+    """
+
+    key: SeriesKey
+    end: int
+    realised: bool = False
 
 
 @dataclass(slots=True)
@@ -139,6 +157,7 @@ class ModelWindows:
         # A rolling reference looks back from the start of the window, by whole days.
         self.rolling = model.drift.rolling
         self.memory = self.longest + (0 if self.rolling is None else self.rolling + DAY)
+        self.lifetimes = Lifetimes(self.memory + self.pane, min(window.step for window in self.windows))
         self.max_series = model.max_series
         self.shapes = tuple(shapes)
         self.series: dict[SeriesKey, Series] = {}
@@ -241,16 +260,16 @@ class ModelWindows:
                 # It is never judged, and takes in rows of any reference and segment: it counts rows alone.
                 pane = _without_counts(pane.start, pane.rows, self.shapes[0].subjects, NO_EXTRA)
             # Rows of one chunk come in any order of time, and so do chunks of different partitions.
-            series.started, series.latest = min(series.started, start), max(series.latest, start)
+            series.lives = self.lifetimes.extended(series.lives, start)
             for step, ring in series.rings.items():
                 ring.add(replace(pane, start=start // step * step))
 
-    def new_series(self, key: SeriesKey, profile: int, started: int, latest: int) -> Series:
+    def new_series(self, key: SeriesKey, profile: int, lives: tuple[Life, ...]) -> Series:
         """An empty series."""
         shape = self.shapes[profile]
         extra = 0 if key.version == OVERFLOW else sum(extra.width for extra in shape.extras(key.segment))
         rings = {step: PaneRing(step, size, shape.subjects, extra) for step, size in self.capacities.items()}
-        return Series(rings, started, latest, profile)
+        return Series(rings, lives, profile)
 
     def find(self, version: str, segment: str) -> Series:
         """A series that is there."""
@@ -263,7 +282,7 @@ class ModelWindows:
             self.tally.overflow += rows
             return self._series(SeriesKey(OVERFLOW, ALL), start, rows, 0)
         if series is None:
-            series = self.series[key] = self.new_series(key, profile, start, start)
+            series = self.series[key] = self.new_series(key, profile, (Life(start, start),))
         return series
 
     def _remember_offsets(self, panes: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition) -> None:
@@ -280,48 +299,72 @@ class ModelWindows:
         """Rows up to this event time may be added while the slowest partition stands at ``floor``."""
         return floor + self.slack
 
-    def advance(self, clock: int) -> Iterator[Due]:
-        """Moves the watermark behind ``clock`` (event time, ms) and yields each window it passed, oldest end first.
+    def advance(self, clock: int) -> Iterator[Due | SeriesEnd]:
+        """Moves the watermark behind ``clock`` (event time, ms); yields each window that it passes and each series
+        that ends on its way, in the order of their ends.
 
-        Each window is to be read before the next one is asked for.
+        Each item is to be dealt with before the next one is asked for. The watermark moves on with the items, so they
+        may be asked for later, or not at all: the next call then goes on after the last one.
         """
-        watermark = clock - self.lateness
-        if self.watermark is not None and watermark <= self.watermark:
+        target = clock - self.lateness
+        if self.watermark is not None and target <= self.watermark:
             return
-        started = min((series.started for series in self.series.values()), default=None)
-        self.watermark = watermark
-        if started is None:
-            return
-        due: list[Due] = []
-        for window in self.windows:
-            done = self.evaluated.get(window.name, started // window.step * window.step)
-            ends = range(done + window.step, watermark + 1, window.step)
-            if len(ends) > 1:
-                # Time has jumped. Windows that hold no row of any series are passed over: there may be millions.
-                filled = self._filled(window, watermark)
-                due += [Due(window, end - window.length, end) for end in filled if end > done]
+        for item in self._passed(target):
+            self.watermark = item.end if self.watermark is None else max(self.watermark, item.end)
+            if isinstance(item, Due):
+                self.evaluated[item.window.name] = item.end
             else:
-                due += [Due(window, end - window.length, end) for end in ends]
-        due.sort(key=lambda item: (item.end, item.window.length))
-        for item in due:
-            self.evaluated[item.window.name] = item.end
+                self._end(item.key)
             yield item
+        self.watermark = target
         self._retire()
 
-    def _filled(self, window: Window, watermark: int) -> list[int]:
-        """Ends up to the watermark of the windows that hold a row of any series."""
-        starts = np.unique(np.concatenate([series.rings[window.step].starts for series in self.series.values()]))
-        reach = np.arange(window.step, window.length + 1, window.step)
-        ends = np.unique(starts[starts != EMPTY][:, None] + reach)
-        return [int(end) for end in ends if end <= watermark]
+    def _passed(self, target: int) -> list[Due | SeriesEnd]:
+        """What ends up to an event time and is not dealt with yet, in order."""
+        found: list[Due | SeriesEnd] = [
+            SeriesEnd(key, end)
+            for key, series in sorted(self.series.items())
+            for life in series.lives
+            if (end := self.lifetimes.end(life.last)) <= target
+        ]
+        alive = self._alive()
+        for window in self.windows:
+            done = self.evaluated.get(window.name)
+            for first, over in alive:
+                # A window that ends before the first row, or when no series is left, is not judged.
+                begin = first // window.step * window.step
+                begin = begin if done is None else max(done, begin)
+                ends = range(begin + window.step, min(over, target + 1), window.step)
+                found += [Due(window, end - window.length, end) for end in ends]
+        return sorted(found, key=_order)
 
-    def _retire(self) -> None:
-        """Drops series and ledgers that no window can reach any more."""
-        assert self.watermark is not None
-        oldest = self.watermark - self.memory - self.pane
-        for key in [key for key, series in self.series.items() if series.latest < oldest]:
+    def _alive(self) -> list[tuple[int, int]]:
+        """Stretches of event time [first row, end) in which some series lives; in order, none overlaps."""
+        spans = sorted(
+            (life.first, self.lifetimes.end(life.last)) for series in self.series.values() for life in series.lives
+        )
+        found: list[tuple[int, int]] = []
+        for first, over in spans:
+            if found and first < found[-1][1]:
+                found[-1] = (found[-1][0], max(found[-1][1], over))
+            else:
+                found.append((first, over))
+        return found
+
+    def _end(self, key: SeriesKey) -> None:
+        """The present life of a series is over; rows of its next one may be here already."""
+        series = self.series[key]
+        if len(series.lives) > 1:
+            series.lives = series.lives[1:]
+            series.touched = True
+        else:
             del self.series[key]
             self.ended.append(key)
+
+    def _retire(self) -> None:
+        """Drops days and ledgers that no window can reach any more."""
+        assert self.watermark is not None
+        oldest = self.watermark - self.memory - self.pane
         for series in self.series.values():
             series.flagged = {day for day in series.flagged if day >= oldest - DAY}
         oldest = self.watermark - self.longest - self.pane
@@ -343,6 +386,11 @@ class ModelWindows:
     def nbytes(self) -> int:
         """Bytes of all panes."""
         return sum(ring.nbytes for series in self.series.values() for ring in series.rings.values())
+
+
+def _order(item: Due | SeriesEnd) -> tuple[int, int]:
+    """By end; at one time a series ends before windows are judged, and short windows are judged before long ones."""
+    return item.end, item.window.length if isinstance(item, Due) else 0
 
 
 def _without_counts(start: int, rows: int, subjects: int, extra: NDArray[np.int64]) -> Pane:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from monitor import labelled_panes
 from monitor.durations import DAY, HOUR, MINUTE
 from monitor.labelled_panes import FINE, HOURLY, LabelledChange, LabelledPanes
+from monitor.lives import Lifetimes
 from monitor.windows import ALL, SeriesKey
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Disk:
 
 
 def panes(disk: Disk, base: int = MINUTE, coarsest: int = DAY) -> LabelledPanes:
-    return LabelledPanes("m", base, coarsest, disk)
+    return LabelledPanes("m", base, coarsest, disk, Lifetimes(DAY, base))
 
 
 def put(into: LabelledPanes, key: SeriesKey, times: list[int], vectors: list[list[int]]) -> None:
@@ -62,7 +63,7 @@ def put(into: LabelledPanes, key: SeriesKey, times: list[int], vectors: list[lis
 def again(old: LabelledPanes, disk: Disk) -> LabelledPanes:
     """As after a restart, from what was saved."""
     new = panes(disk, old.base, old.coarsest)
-    new.restore(old.saved_totals(), [(key, start, old.latest[key]) for key, start in old.series.items()])
+    new.restore(old.saved_totals(), [(key, *life) for key, lives in old.lives.items() for life in lives])
     new.fine_from, new.hours_from = old.fine_from, old.hours_from
     return new
 
@@ -170,8 +171,9 @@ def test_old_panes_go_and_their_totals_later() -> None:
     put(held, PART, [BEGIN], [[2, 1, 0]])
     held.expire(BEGIN + DAY, BEGIN)
     disk.save(held.change(BEGIN + DAY))
-    assert held.take_ended() == [PART]
-    assert held.take_ended() == []
+    assert held.ends(BEGIN + 2 * DAY) == [(BEGIN + 2 * DAY, PART)]
+    held.end(PART)
+    assert held.ends(BEGIN + 2 * DAY) == []
     assert set(disk.held) == {(WHOLE, BEGIN + DAY)}
     found = held.window(WHOLE, BEGIN, BEGIN + 2 * DAY)
     assert found is not None

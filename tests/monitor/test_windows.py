@@ -21,7 +21,7 @@ from monitor.pyramid import window_step
 from monitor.records import Decoded, ModelRows, Partition, Position
 from monitor.references import References
 from monitor.saved import SavedModel
-from monitor.windows import ALL, OVERFLOW, Due, ModelWindows, SeriesKey, Shape
+from monitor.windows import ALL, OVERFLOW, Due, ModelWindows, SeriesEnd, SeriesKey, Shape
 
 SUBJECTS = 2
 PANE, LATENESS = MINUTE, 2 * MINUTE
@@ -82,7 +82,7 @@ class Watched(ModelWindows):
     def longest_step(self) -> int:
         return max(window.step for window in self.windows)
 
-    def finish(self, end: int) -> Iterator[Due]:
+    def finish(self, end: int) -> Iterator[Due | SeriesEnd]:
         return self.advance(end + self.lateness)
 
 
@@ -99,9 +99,11 @@ class Rig:
         self.intake.offer(chunk(partition, rows, first))
         self.look(self.intake.drain())
 
-    def look(self, dues: Iterator[tuple[str, Due]]) -> None:
+    def look(self, dues: Iterator[tuple[str, Due | SeriesEnd | None]]) -> None:
         windows = self.windows
         for _, due in dues:
+            if not isinstance(due, Due):
+                continue
             ranges = windows.window_offsets(due)
             for key, series in windows.series.items():
                 counts = series.rings[due.window.step].window(due.start, due.end)
