@@ -33,7 +33,8 @@ from monitor.profile import load_profile, save_profile
 from monitor.reference_build import load_reference
 from monitor.report import render_report
 from monitor.routing import make_routing
-from monitor.run import load_all_references, run
+from monitor.run import load_all_references
+from monitor.service import run
 from monitor.tables import read_table
 
 if TYPE_CHECKING:
@@ -104,8 +105,7 @@ def run_command(
     ] = False,
 ) -> None:
     """Runs the daemon."""
-    settings = read_config(config)
-    run(settings, clock=system_clock(), environment=os.environ, log=make_log(settings.log), once=once)
+    run(lambda: read_config(config), clock=system_clock(), environment=os.environ, make_log=make_log, once=once)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from monitor.catch_up import CatchUp, Progress
@@ -17,13 +18,15 @@ from monitor.errors import StateError
 from monitor.event_time import rfc3339
 from monitor.intake import Intake
 from monitor.learner import Learner
+from monitor.ration import Ration
 from monitor.records import REJECT_REASONS
+from monitor.recovery import Caution
 from monitor.references import single
 from monitor.router import Router, make_routers
 from monitor.routes import LearningRoute, ModelRoute
 from monitor.saved import Checkpoint
 from monitor.schedule import Tick
-from monitor.snapshot import EvaluationKey, PartitionStatus, Snapshot
+from monitor.snapshot import EvaluationKey, PartitionStatus, ProcessStatus, Snapshot
 from monitor.watched import WatchedModel
 from monitor.windows import SeriesEnd
 
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from monitor.config import Config, ModelSection
     from monitor.maturity import Mature
     from monitor.records import Partition, Poll
+    from monitor.recovery import Attempt
     from monitor.references import References
     from monitor.source import Source
     from monitor.store import Store
@@ -105,7 +109,7 @@ class Daemon:
         self._lag: Mapping[Partition, int] = {}
         self._partitions: frozenset[Partition] = frozenset()
         self._source_up = False
-        self._checkpoint_at: float | None = None
+        self.checkpoint_at: float | None = None
         self._checkpoint_seconds = 0.0
         self._checkpoint_failures = 0
         self._state_fault = ""
@@ -113,6 +117,8 @@ class Daemon:
         self._due: Iterator[tuple[str, Due | Mature | SeriesEnd | None]] | None = None
         self._ends = self._finishing = False
         self._catch_up = CatchUp()
+        self._ration = Ration(Caution())
+        self.process = ProcessStatus()
         self.snapshot = Snapshot()
         self.finished = False
 
@@ -177,14 +183,15 @@ class Daemon:
             timeout_seconds: how long to wait for messages.
             ticks: wall-clock work that is due.
         """
-        poll = self._source.poll(0.0 if self._due is not None else timeout_seconds, self._intake.crowded())
+        poll = self._source.poll(0.0 if self._due is not None else timeout_seconds, self._held)
         self._take_in(poll)
         judged = self._judge_due()
-        if (poll.finished or self._ends) and self._due is None and not self.finished and not self._intake.crowded():
+        if (poll.finished or self._ends) and self._due is None and not self.finished and not self._held:
             # The end of a replay: judges the windows that are still open, as if time had gone on.
             self._due, self._finishing = self._intake.flush(), True
             judged |= self._judge_due()
-        if Tick.CHECKPOINT in ticks or self._alerting.urgent:
+        # A step with a limit is saved as a whole, by who set the limit, or not at all.
+        if self._ration.caution.limit is None and (Tick.CHECKPOINT in ticks or self._alerting.urgent):
             self.checkpoint()
         if Tick.BACKUP in ticks:
             self._back_up()
@@ -192,6 +199,26 @@ class Daemon:
         now = self._clock.monotonic()
         if judged or now - self._shown_at >= _SHOW_SECONDS or now < self._shown_at:
             self._show()
+
+    @property
+    def _held(self) -> frozenset[Partition]:
+        """Partitions of which messages wait that were read already."""
+        return self._intake.crowded() | self._ration.waiting
+
+    def be_careful(self, caution: Caution) -> None:
+        """Begins a step: as many rows are taken in, and those left out, as `monitor.recovery` decides."""
+        self._ration.caution = caution
+        self._intake.allow(caution.limit)
+
+    @property
+    def step_done(self) -> bool:
+        """Whether all that the step may take in is taken in and judged."""
+        return self._due is None and (self._intake.room == 0 or not self._held)
+
+    @property
+    def attempt(self) -> Attempt:
+        """What was taken in since the last checkpoint, or since the step began."""
+        return self._ration.attempt(self._intake.counted, self._intake.last)
 
     def _take_in(self, poll: Poll) -> None:
         self._source_up = poll.up
@@ -204,13 +231,14 @@ class Daemon:
         self._intake.active = waited_for - read or waited_for
         for partition, position in poll.assigned.items():
             self._intake.forget(partition)
+            self._ration.forget(partition)
             self._intake.positions[partition] = position
         for loss in poll.losses:
             self._lost.setdefault(loss.partition, Counter())[loss.reason] += max(loss.messages, 1)
         now = self._clock.now_ms()
-        for chunk in poll.chunks:
+        for chunk in self._ration.take(poll.chunks, self._intake.crowded()):
             router = self._routers.get(chunk.partition.topic) or self._routers[""]
-            decoded = router.decode(chunk, now)
+            decoded = self._ration.decode(chunk, partial(router.decode, now=now))
             self._messages[chunk.partition] += decoded.next_offset - int(
                 decoded.offsets[0] if len(decoded.offsets) else decoded.next_offset
             )
@@ -291,8 +319,11 @@ class Daemon:
         if value is not None:
             self._source.reject(partition, reason, value)
 
-    def checkpoint(self) -> None:
-        """Saves everything in one transaction, then tells the source. A failure keeps the last checkpoint in force."""
+    def checkpoint(self) -> bool:
+        """Saves everything in one transaction, then informs the source; whether it could be saved.
+
+        A failure keeps the last checkpoint in force.
+        """
         began = self._clock.monotonic()
         self._source.settle()
         entries, finished = self._alerting.changes()
@@ -308,18 +339,20 @@ class Daemon:
             if not self._state_fault:
                 self._log.error("checkpoint failed", error=str(error))
             self._state_fault = "the state cannot be saved"
-            return
+            return False
         if self._state_fault:
             self._log.info("checkpoints recovered")
             self._state_fault = ""
+        self._intake.allow(self._intake.room)
         for model in self._models.values():
             model.mark_saved()
         for learner in self._learners.values():
             learner.changed = False
         self._alerting.mark_saved()
-        self._checkpoint_at = self._clock.wall()
+        self.checkpoint_at = self._clock.wall()
         self._checkpoint_seconds = self._clock.monotonic() - began
         self._source.commit(positions)
+        return True
 
     def _documents(self) -> dict[str, bytes]:
         documents = self._alerting.documents()
@@ -354,9 +387,13 @@ class Daemon:
     def close(self) -> None:
         """Saves a last time and lets go of source and state."""
         self.checkpoint()
+        self.abandon()
+        self._log.info("daemon stopped")
+
+    def abandon(self) -> None:
+        """Lets go of source and state and saves nothing: what is in memory cannot be trusted."""
         self._source.close()
         self._store.close()
-        self._log.info("daemon stopped")
 
     def _show(self) -> None:
         """Publishes a new snapshot."""
@@ -387,11 +424,12 @@ class Daemon:
             alerts=self._alerting.counts(versions),
             outbox=self._alerting.waiting(),
             notifications=dict(self._alerting.results),
-            checkpoint_at=self._checkpoint_at,
+            checkpoint_at=self.checkpoint_at,
             checkpoint_seconds=self._checkpoint_seconds,
             checkpoint_failures=self._checkpoint_failures,
             disk_bytes=self._store.nbytes,
             source_up=self._source_up,
+            process=self.process,
             progress=self._progress(),
         )
         self.snapshot = replace(snapshot, not_ready=self._why_not_ready())
@@ -403,12 +441,13 @@ class Daemon:
 
     def _progress(self) -> Progress:
         """How far behind judging is; logs it when that takes long."""
-        waiting = sum(self._lag_of(partition) or 0 for partition in self._partitions)
-        counted = sum(self._messages.values()) - sum(self._intake.waiting(partition) for partition in self._partitions)
+        read = sum(self._intake.waiting(partition) for partition in self._partitions)
+        waiting = sum(self._lag.get(partition) or 0 for partition in self._partitions) + read
+        counted = sum(self._messages.values()) - read
         behind = 0
         if self._due is not None:
             done = [
-                self._intake.reached - model.lateness - model.windows.watermark
+                self._intake.stands_at - model.lateness - model.windows.watermark
                 for model in self._models.values()
                 if model.windows.watermark is not None
             ]

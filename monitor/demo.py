@@ -19,7 +19,7 @@ from monitor.config_file import parse_config
 from monitor.errors import LeewayError
 from monitor.kafka_client import publish
 from monitor.records import Table
-from monitor.run import set_up, stop_on_signals
+from monitor.service import set_up, stop_on_signals
 from monitor.source_file import FileSource
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.records import Decoded, Position
+from monitor.recovery import RowPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -55,7 +56,11 @@ class Intake:
         self.positions: dict[Partition, Position] = {}
         self.active: frozenset[Partition] = frozenset()
         # The event time that all partitions have reached together; windows are judged up to its lateness.
-        self.reached = _NEVER
+        self.stands_at = _NEVER
+        # How many rows may still be taken in (None: any number); how many were, and the last one, since it was set.
+        self.room: int | None = None
+        self.counted = 0
+        self.last: RowPlace | None = None
 
     def offer(self, decoded: Decoded) -> None:
         """Takes a chunk in. Rows that a resumed position says are counted already are skipped."""
@@ -77,6 +82,10 @@ class Intake:
         if clocks.size:
             self._ahead[partition] = int(clocks[-1])
         self._waiting.setdefault(partition, deque()).append(_Waiting(decoded, clocks, cursor))
+
+    def allow(self, room: int | None) -> None:
+        """Begins a new count of rows taken in, of which there may be so many."""
+        self.room, self.counted, self.last = room, 0, None
 
     def crowded(self) -> frozenset[Partition]:
         """Partitions that need not be polled now: rows of theirs still wait."""
@@ -116,7 +125,7 @@ class Intake:
             floor = self._floor()
             if floor is None:
                 return
-            self.reached = max(self.reached, floor)
+            self.stands_at = max(self.stands_at, floor)
             if floor > _NEVER:
                 for model in self._models.values():
                     for item in model.advance(floor):
@@ -163,6 +172,8 @@ class Intake:
             while queue:
                 waiting = queue[0]
                 stop = int(np.searchsorted(waiting.clocks, limit, side="right"))
+                if self.room is not None:
+                    stop = min(stop, waiting.cursor + self.room)
                 if stop > waiting.cursor or waiting.cursor >= len(waiting.clocks):
                     self._add(waiting, max(stop, waiting.cursor))
                     moved = True
@@ -174,6 +185,11 @@ class Intake:
     def _add(self, waiting: _Waiting, stop: int) -> None:
         decoded, first = waiting.decoded, waiting.cursor
         partition = decoded.partition
+        # Before they are counted: that may fail.
+        if stop > first:
+            self.counted += stop - first
+            self.last = RowPlace(partition, int(decoded.offsets[stop - 1]), int(decoded.within[stop - 1]))
+            self.room = None if self.room is None else self.room - (stop - first)
         for rows in decoded.models:
             part = rows.between(first, stop)
             if len(part.index):

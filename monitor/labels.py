@@ -36,9 +36,10 @@ class LabelRows:
     ids: Sequence[object]
     values: NDArray[np.void]
 
-    def take(self, part: slice) -> LabelRows:
+    def take(self, part: slice | NDArray[np.int64]) -> LabelRows:
         """Some of the rows."""
-        return LabelRows(self.model, self.index[part], self.times[part], self.ids[part], self.values[part])
+        ids = self.ids[part] if isinstance(part, slice) else [self.ids[row] for row in part.tolist()]
+        return LabelRows(self.model, self.index[part], self.times[part], ids, self.values[part])
 
     def between(self, first: int, stop: int) -> LabelRows:
         """The rows whose chunk index lies in [first, stop)."""

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from monitor.labels import LabelRows
 from monitor.outputs import Outputs
 
-REJECT_REASONS = ("empty", "malformed", "too_large", "no_model", "no_timestamp", "bad_timestamp", "future", "no_label")
+REJECT_REASONS = (
+    "empty",
+    "malformed",
+    "too_large",
+    "no_model",
+    "no_timestamp",
+    "bad_timestamp",
+    "future",
+    "no_label",
+    "failed",
+)
 """Why a row can be of no use."""
 
 

@@ -1,43 +1,41 @@
-"""Sets up the daemon from a configuration, straight through, and runs it until it is told to stop."""
+"""Sets up a daemon from a configuration, straight through."""
 
 from __future__ import annotations
 
 import random
-import signal
-import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+from structlog.typing import FilteringBoundLogger
 
 from alerts.delivery import Courier
 from alerts.http import Urllib3Transport
-from monitor.alerting import Alerting
+from monitor.alerting import Alerting, Routing
+from monitor.config import Config
 from monitor.daemon import Daemon
 from monitor.errors import LeewayError, ReferenceDataError, SourceError
-from monitor.http_server import HttpServer
 from monitor.learner import learned_path
+from monitor.recovery import Caution
 from monitor.reference_build import load_reference, load_references
-from monitor.references import single
+from monitor.references import References, single
 from monitor.routing import make_routing
 from monitor.schedule import Schedule, Tick
 from monitor.source_file import FileSource
 from monitor.source_kafka import KafkaSource
 from monitor.store import Store
-from monitor.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from structlog.typing import FilteringBoundLogger
+    from collections.abc import Callable
 
     from alerts.evaluation import Evaluation
     from monitor.alerting import Outcome
     from monitor.clock import Clock
-    from monitor.config import Config
-    from monitor.references import References
     from monitor.source import Source
 
 _POLL_SECONDS = 0.2
+_STOP_SECONDS = 2.0
+"""How long deliveries under way may take to end when the daemon stops."""
 
 
 def load_all_references(config: Config) -> dict[str, References]:
@@ -74,14 +72,32 @@ def make_source(config: Config, clock: Clock, log: FilteringBoundLogger) -> Sour
     )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a daemon is made of, checked and loaded: it can be made again from it without reading any file again."""
+
+    config: Config
+    routing: Routing
+    references: Mapping[str, References]
+    log: FilteringBoundLogger
+
+
+def prepare(config: Config, environment: Mapping[str, str], log: FilteringBoundLogger) -> Prepared:
+    """Reads everything that the configuration names: secrets and references.
+
+    Raises:
+        LeewayError: if one of them cannot be used.
+    """
+    return Prepared(config, make_routing(config, environment, log), load_all_references(config), log)
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
-    """A daemon with its threads: start it, turn it until done, close it."""
+    """A daemon with its deliveries and its schedule."""
 
     daemon: Daemon
-    server: HttpServer
-    schedule: Schedule
     courier: Courier
+    schedule: Schedule
 
     def turn(self) -> None:
         """One turn of the loop."""
@@ -89,89 +105,56 @@ class Running:
 
     def close(self) -> None:
         """Stops everything, in the order that loses nothing."""
-        self.schedule.close()
-        self.courier.close(2.0)
+        self.courier.close(_STOP_SECONDS)
         self.daemon.deliver()
         self.daemon.close()
-        self.server.close()
+
+    def abandon(self) -> None:
+        """Stops everything and saves nothing."""
+        self.courier.close(0.0)
+        self.daemon.abandon()
 
 
-def set_up(
-    config: Config,
+def start(
+    prepared: Prepared,
     *,
     clock: Clock,
     environment: Mapping[str, str],
-    log: FilteringBoundLogger,
+    caution: Caution | None = None,
     observer: Callable[[Evaluation | None, Outcome], object] | None = None,
 ) -> Running:
-    """Everything that runs, started.
+    """A daemon that goes on from the last checkpoint.
+
+    Args:
+        prepared: what it is made of.
+        clock: time.
+        environment: variables of the process.
+        caution: how to go on after a failure.
+        observer: as `monitor.daemon.Daemon`.
 
     Raises:
-        LeewayError: if a reference, a secret, the state directory or the listening address cannot be used.
+        LeewayError: if the state directory or the source cannot be used.
     """
-    routing = make_routing(config, environment, log)
-    references = load_all_references(config)
+    config, log = prepared.config, prepared.log
+    source = make_source(config, clock, log)
     store = Store(config.state.dir, log)
-    courier = Courier(routing.sinks, Urllib3Transport(), clock.wall)
-    daemon = Daemon(
-        config,
-        references,
-        source=make_source(config, clock, log),
-        store=store,
-        alerting=Alerting(routing, courier, log, random.random),
-        clock=clock,
-        log=log,
-        learned=config.state.dir,
-        observer=observer,
-    )
-    telemetry = Telemetry(version("leewayd"), lambda: daemon.snapshot, config.http.max_metric_series)
-    host, _, port = config.http.listen.rpartition(":")
-    routes = {"/metrics": telemetry.page, "/healthz": telemetry.healthy, "/readyz": telemetry.ready}
+    courier = Courier(prepared.routing.sinks, Urllib3Transport(), clock.wall)
     try:
-        server = HttpServer(
-            host,
-            int(port),
-            routes,
-            max_connections=config.http.max_connections,
-            head_seconds=config.http.header_timeout / 1000,
+        daemon = Daemon(
+            config,
+            dict(prepared.references),
+            source=source,
+            store=store,
+            alerting=Alerting(prepared.routing, courier, log, random.random),
+            clock=clock,
+            log=log,
+            learned=config.state.dir,
+            observer=observer,
         )
-    except OSError as error:
-        store.close()
-        raise LeewayError(f"cannot listen on {config.http.listen}: {error.strerror}") from error
-    log.info("http server started", port=server.port)
-    try:
+        daemon.be_careful(caution or Caution())
         daemon.start()
-    except LeewayError:
-        server.close()
+    except BaseException:
         store.close()
         raise
-    schedule = Schedule({Tick.CHECKPOINT: config.state.checkpoint / 1000, Tick.BACKUP: config.state.backup / 1000})
-    schedule.start()
-    return Running(daemon, server, schedule, courier)
-
-
-def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
-def run(config: Config, *, clock: Clock, environment: Mapping[str, str], log: FilteringBoundLogger, once: bool) -> None:
-    """Runs until a signal comes; with ``once``, until a replay has ended and everything is delivered.
-
-    Raises:
-        LeewayError: if it cannot start.
-    """
-    stop = stop_on_signals()
-    running = set_up(config, clock=clock, environment=environment, log=log)
-    try:
-        while not stop.is_set():
-            running.turn()
-            if running.daemon.finished:
-                if once and running.daemon.settled:
-                    break
-                stop.wait(_POLL_SECONDS)
-    finally:
-        running.close()
+    intervals = {Tick.CHECKPOINT: config.state.checkpoint / 1000, Tick.BACKUP: config.state.backup / 1000}
+    return Running(daemon, courier, Schedule(intervals, clock.monotonic))

@@ -1,16 +1,12 @@
-"""Wall-clock work, as ticks on a queue that the daemon's loop reads. The only module that knows APScheduler."""
+"""When regular work of the loop is due, by a clock that never jumps."""
 
 from __future__ import annotations
 
-import queue
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.interval import IntervalTrigger
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 class Tick(Enum):
@@ -21,31 +17,21 @@ class Tick(Enum):
 
 
 class Schedule:
-    """Puts ticks on a queue at fixed intervals; a tick that is still waiting is not put twice.
+    """Ticks at fixed intervals; one that the loop was too busy for comes once, not several times.
 
     Args:
         intervals: tick → seconds.
+        monotonic: seconds, never jumps: the wall clock may be set back by hours, and checkpoints must go on.
     """
 
-    def __init__(self, intervals: Mapping[Tick, float]) -> None:
-        self._due: queue.SimpleQueue[Tick] = queue.SimpleQueue()
-        self._scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
-        for tick, seconds in intervals.items():
-            self._scheduler.add_job(self._due.put, IntervalTrigger(seconds=seconds, timezone="UTC"), args=(tick,))
-
-    def start(self) -> None:
-        """Starts the scheduler's thread."""
-        self._scheduler.start()
+    def __init__(self, intervals: Mapping[Tick, float], monotonic: Callable[[], float]) -> None:
+        self._intervals, self._monotonic = dict(intervals), monotonic
+        now = monotonic()
+        self._last = dict.fromkeys(self._intervals, now)
 
     def due(self) -> frozenset[Tick]:
         """The ticks that have come since the last call."""
-        ticks = set()
-        while True:
-            try:
-                ticks.add(self._due.get_nowait())
-            except queue.Empty:
-                return frozenset(ticks)
-
-    def close(self) -> None:
-        """Stops the thread."""
-        self._scheduler.shutdown(wait=False)
+        now = self._monotonic()
+        ticks = frozenset(tick for tick, seconds in self._intervals.items() if now - self._last[tick] >= seconds)
+        self._last |= dict.fromkeys(ticks, now)
+        return ticks

@@ -62,6 +62,21 @@ class PartitionStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """The process around the daemon.
+
+    Attributes:
+        failures: turns that failed, after each of which the daemon was made again from its last checkpoint.
+        reload_failed: the last attempt to load the configuration again did not succeed.
+        reloaded_at: when the configuration in force was loaded, epoch seconds.
+    """
+
+    failures: int = 0
+    reload_failed: bool = False
+    reloaded_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that /metrics and /readyz tell."""
 
@@ -78,6 +93,7 @@ class Snapshot:
     checkpoint_failures: int = 0
     disk_bytes: int = 0
     source_up: bool = False
+    process: ProcessStatus = field(default_factory=ProcessStatus)
     progress: Progress = field(default_factory=Progress)
     not_ready: str = "starting"
     """Why the daemon is not ready; empty when it is."""

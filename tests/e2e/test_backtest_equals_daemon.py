@@ -13,7 +13,7 @@ from monitor.backtest import replayed, run_backtest
 from monitor.clock import system_clock
 from monitor.config_file import read_config
 from monitor.evaluation_json import evaluation_line
-from monitor.run import set_up
+from monitor.service import set_up
 from tests.census import census, config_text, keyless, messages
 
 if TYPE_CHECKING:
