@@ -376,16 +376,10 @@ def _advance(
     at = evaluation.at
     if view.matched:
         evidence = Evidence(
-            evaluation.start,
-            evaluation.end,
-            evaluation.rows,
-            view.matched[:KEPT_FINDINGS],
-            evaluation.offsets,
-            len(view.matched),
-            evaluation.labelled_rows,
-            len({subject_of(finding) for finding in view.matched}),
+            evaluation.start, evaluation.end, evaluation.rows, view.matched[:KEPT_FINDINGS], evaluation.offsets,
+            len(view.matched), evaluation.labelled_rows, len({subject_of(finding) for finding in view.matched}),
             evaluation.fault,
-        )
+        )  # fmt: skip
         names = {(finding.subject, finding.statistic) for finding in view.matched}
         crossed = tuple(sorted(names | view.unseen))
         if old is not None and old.state == "firing":
