@@ -128,16 +128,17 @@ class RecordFaults:
 
     def advance(self, oldest: int, oldest_labels: int, now: int) -> None:
         """No window will begin before ``oldest``, nor one of performance before ``oldest_labels``."""
-        for start in [start for start in self._rejects if start < oldest]:
-            del self._rejects[start]
-        for start in [start for start in self._bare if start < oldest]:
-            del self._bare[start]
+        for kept in (self._rejects, self._bare):
+            for start in [start for start in kept if start < oldest]:
+                del kept[start]
+                self.changed = True
         merged: dict[int, tuple[int, int, int]] = {}
         for tick, counts in self._labels.items():
             if tick >= oldest_labels:
                 # Old ones are kept by the hour, or there would be one for each minute of weeks.
                 at = tick if tick > now - _FINE_MS else -(-tick // HOUR) * HOUR
                 merged[at] = _sum(merged.get(at, (0, 0, 0)), counts)
+        self.changed = self.changed or merged != self._labels
         self._labels = merged
 
     def findings(self, start: int, end: int, rows: int, alpha: float, min_rows: int) -> tuple[Finding, ...]:
