@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal["ok", "drifted", "breached", "insufficient"]
+METRIC_SUBJECTS = frozenset({"performance", "estimated_performance", "version", "segments", "fairness"})
+"""Families of subjects of which each statistic is a subject of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,12 @@ class Finding:
     reference: float = math.nan
 
 
+def subject_of(finding: Finding) -> tuple[str, str]:
+    """What a finding is about: its subject, and for performance, where each metric is news of its own, the metric."""
+    metric = finding.subject.partition(":")[0] in METRIC_SUBJECTS
+    return finding.subject, finding.statistic if metric else ""
+
+
 @dataclass(frozen=True, slots=True)
 class OffsetRange:
     """The messages of one partition that fed a window: offsets first to last, both included."""
@@ -57,6 +65,8 @@ class Evaluation:
         window: the configured length, ``1h``.
         at: when it was judged, in event time (the watermark had passed ``end``).
         realised: it speaks of performance, by labels that may have come long after the window.
+        fault: why the window tells of a broken feed rather than of the world, so that nobody retrains on it; empty
+            otherwise.
     """
 
     model: str
@@ -71,3 +81,4 @@ class Evaluation:
     findings: tuple[Finding, ...]
     offsets: tuple[OffsetRange, ...] = ()
     realised: bool = False
+    fault: str = ""

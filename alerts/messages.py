@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from alerts.evaluation import METRIC_SUBJECTS, subject_of
+
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
     from alerts.policy import Notice
@@ -38,6 +40,9 @@ _NAMES = {
     "features_gone": "number of features without any value",
     "features_new": "number of new names",
     "duplicate_rate": "share of records that came again",
+    "rejected": "share of records that were rejected",
+    "featureless": "share of records without any feature",
+    "labels_rejected": "share of label records that were rejected",
     "share": "share of predictions that have a label",
     "median_delay_seconds": "median delay of labels in seconds",
 }
@@ -66,7 +71,6 @@ _METRICS = {
 _SAID = frozenset({"constant", "features_gone", "features_new"})
 """Whose sentence tells all that the numbers would."""
 _PERFORMANCE = frozenset({"performance", "estimated_performance"})
-_METRIC_SUBJECTS = _PERFORMANCE | {"version", "segments", "fairness"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def words(notice: Notice, dashboard_url: str | None) -> Words:
         facts: tuple[tuple[str, str], ...] = (
             ("Why", tidy(notice.transition.reason)),
             ("Lasted", f"{_span(notice.at - notice.opened)}, {_between(notice.opened, notice.at)}"),
-            ("It was", f"{_names(subjects)}, last seen in {_where(notice)}"),
+            ("It was", f"{_names(subjects, _more(evidence, 0))}, last seen in {_where(notice)}"),
         )
         return Words(f"Resolved: {tidy(rule.name)} on {model}", facts, (), links)
     facts = (
@@ -132,7 +136,7 @@ def words(notice: Notice, dashboard_url: str | None) -> Words:
         *_shares_of_drift(subjects, rule),
     )
     findings = tuple(_line(finding, rule, key) for finding in subjects[:_TOP])
-    more = len(subjects) - _TOP
+    more = _more(evidence, _TOP)
     if more > 0:
         findings = (*findings, f"and {more} more")
     return Words(summary(notice.transition, rule), facts, findings, links)
@@ -144,7 +148,8 @@ def summary(change: Transition, rule: Rule) -> str:
     where = f"{tidy(rule.name)} on {tidy(name)}"
     if change.state == "resolved":
         return f"Resolved: {where}"
-    return f"{where}: {_headline(_subjects(change.evidence), rule, change.key)}"
+    subjects = _subjects(change.evidence)
+    return f"{where}: {_headline(subjects, _more(change.evidence, 0), rule, change.key)}"
 
 
 def cut(text: str, limit: int) -> str:
@@ -166,8 +171,13 @@ def _subjects(evidence: Evidence) -> list[Finding]:
     """The worst finding of each subject, worst first; every metric of performance is a subject of its own."""
     seen: dict[tuple[str, str], Finding] = {}
     for finding in evidence.findings:
-        seen.setdefault((finding.subject, finding.statistic if _is_metric(finding) else ""), finding)
+        seen.setdefault(subject_of(finding), finding)
     return list(seen.values())
+
+
+def _more(evidence: Evidence, named: int) -> int:
+    """How many subjects there are beside those named, kept as evidence or not."""
+    return max(evidence.subjects, len(_subjects(evidence))) - named
 
 
 def _family(finding: Finding) -> str:
@@ -175,7 +185,7 @@ def _family(finding: Finding) -> str:
 
 
 def _is_metric(finding: Finding) -> bool:
-    return _family(finding) in _METRIC_SUBJECTS
+    return _family(finding) in METRIC_SUBJECTS
 
 
 def _name(finding: Finding) -> str:
@@ -197,12 +207,12 @@ def _name(finding: Finding) -> str:
     return tidy(named.get(family, finding.subject))
 
 
-def _names(subjects: list[Finding]) -> str:
-    """``age``, ``age and wage``, ``age and 3 more``."""
+def _names(subjects: list[Finding], count: int) -> str:
+    """``age``, ``age and wage``, ``age and 3 more`` of so many subjects, of which the worst are given."""
     if not subjects:
         return "nothing in particular"
-    if len(subjects) > 2:
-        return f"{_name(subjects[0])} and {len(subjects) - 1} more"
+    if count > 2:
+        return f"{_name(subjects[0])} and {count - 1} more"
     return " and ".join(_name(finding) for finding in subjects)
 
 
@@ -217,26 +227,27 @@ def _shares_of_drift(subjects: list[Finding], rule: Rule) -> tuple[tuple[str, st
     return (("Share of the proven drift", told),)
 
 
-def _headline(subjects: list[Finding], rule: Rule, key: AlertKey) -> str:
-    one = len(subjects) == 1
+def _headline(subjects: list[Finding], count: int, rule: Rule, key: AlertKey) -> str:
+    one = count == 1
     if not subjects:
         return "nothing in particular"
     first = subjects[0]
     metric, verb = _is_metric(first), "is" if one else "are"
     if rule.metric is not None:
-        what = _names(subjects) if metric else f"{_statistic(first)} of {_names(subjects)}"
+        names = _names(subjects, count)
+        what = names if metric else f"{_statistic(first)} of {names}"
         limit = f"{'surely ' if rule.sure else ''}{limit_of(rule)}"
         if one:
             return f"{what} is {_beside(first.value, rule.limit)}{_reference(first)}, {limit}"
         return f"{what} {verb if metric else 'is'} {limit}"
     if rule.when == "insufficient":
-        return f"{_names(subjects)} {'has' if one else 'have'} too little data"
+        return f"{_names(subjects, count)} {'has' if one else 'have'} too little data"
     if rule.when == "breached" and (metric or first.detail):
-        more = "" if one else f"; and {len(subjects) - 1} more"
+        more = "" if one else f"; and {count - 1} more"
         return f"{_news(first, key) if metric else tidy(first.detail)}{more}"
     if rule.when == "breached":
-        return f"{_names(subjects)} {verb} out of bounds"
-    return f"{_names(subjects)} {'has' if one else 'have'} drifted"
+        return f"{_names(subjects, count)} {verb} out of bounds"
+    return f"{_names(subjects, count)} {'has' if one else 'have'} drifted"
 
 
 def _news(finding: Finding, key: AlertKey) -> str:

@@ -110,7 +110,8 @@ def plan(
 
     The first alert of an incident triggers; alerts that join it are the same news and tell nobody; the
     incident is resolved when its last alert is. A trigger that a cooldown holds back is not made up for
-    later: what comes next is the trigger of the next incident.
+    later: what comes next is the trigger of the next incident. Nor is a call for retraining that a fault of the feed
+    holds back.
 
     Args:
         transitions: in order.
@@ -136,6 +137,10 @@ def plan(
             for name in dict.fromkeys(rule.notify):
                 receiver = receivers[name]
                 slot = f"{name}/{change.key.model}"
+                if receiver.retrains and change.evidence.fault:
+                    # Retraining on a broken feed would make things worse.
+                    suppressed.append(Suppressed(name, change.key.model, rule.name, change.evidence.fault))
+                    continue
                 if receiver.cooldown_ms and slot in quiet and change.at - quiet[slot] < receiver.cooldown_ms:
                     suppressed.append(Suppressed(name, change.key.model, rule.name, "cooldown"))
                     continue

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from alerts.evaluation import Evaluation, Finding, OffsetRange
+from alerts.evaluation import Evaluation, Finding, OffsetRange, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +112,8 @@ class Evidence:
         offsets: the messages that fed the window.
         matched: how many findings matched, those not kept too.
         labelled_rows: how many of the rows have a label, where performance is realised.
+        subjects: how many subjects matched, those not kept too; 0 where an older version saved it.
+        fault: as in `alerts.evaluation.Evaluation`.
     """
 
     start: int
@@ -121,6 +123,8 @@ class Evidence:
     offsets: tuple[OffsetRange, ...] = ()
     matched: int = 0
     labelled_rows: int = 0
+    subjects: int = 0
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,14 +376,10 @@ def _advance(
     at = evaluation.at
     if view.matched:
         evidence = Evidence(
-            evaluation.start,
-            evaluation.end,
-            evaluation.rows,
-            view.matched[:KEPT_FINDINGS],
-            evaluation.offsets,
-            len(view.matched),
-            evaluation.labelled_rows,
-        )
+            evaluation.start, evaluation.end, evaluation.rows, view.matched[:KEPT_FINDINGS], evaluation.offsets,
+            len(view.matched), evaluation.labelled_rows, len({subject_of(finding) for finding in view.matched}),
+            evaluation.fault,
+        )  # fmt: skip
         names = {(finding.subject, finding.statistic) for finding in view.matched}
         crossed = tuple(sorted(names | view.unseen))
         if old is not None and old.state == "firing":

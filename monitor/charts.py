@@ -79,14 +79,16 @@ def _axes(frame: _Frame, ends: NDArray[np.int64]) -> list[str]:
     return parts
 
 
-def _thinned(ends: NDArray[np.int64], numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """At most so many points; of each stretch the one whose lower bound is greatest, so that no alarm is lost."""
+def _thinned(
+    ends: NDArray[np.int64], numbers: NDArray[np.float64], judged: int = 1
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """At most so many points; of each stretch the one whose judged bound is worst, so that no alarm is lost."""
     if len(ends) <= _MOST_POINTS:
         return ends, numbers
     chosen = []
     for part in np.array_split(np.arange(len(ends)), _MOST_POINTS):
-        lower = numbers[part, 1]
-        chosen.append(part[0] if np.isnan(lower).all() else part[int(np.nanargmax(lower))])
+        badness = numbers[part, judged] * (1 if judged == 1 else -1)
+        chosen.append(part[0] if np.isnan(badness).all() else part[int(np.nanargmax(badness))])
     return ends[chosen], numbers[chosen]
 
 
@@ -97,9 +99,14 @@ def _runs(known: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
 
 
 def interval_chart(
-    ends: NDArray[np.int64], numbers: NDArray[np.float64], threshold: float, label: str, from_zero: bool = True
+    ends: NDArray[np.int64],
+    numbers: NDArray[np.float64],
+    threshold: float,
+    label: str,
+    from_zero: bool = True,
+    judged: int = 1,
 ) -> str:
-    """A statistic over time with its interval and threshold.
+    """A statistic over time with its interval and threshold; the bound that is judged is bold.
 
     Args:
         ends: int64[N], epoch ms.
@@ -107,8 +114,9 @@ def interval_chart(
         threshold: what a bound is held against; NaN for none.
         label: for who cannot see it.
         from_zero: whether the axis begins at 0; else it spans what there is to be seen.
+        judged: column of the bound that is compared with the threshold: 1, lower, where more is worse; 2, upper.
     """
-    ends, numbers = _thinned(ends, numbers)
+    ends, numbers = _thinned(ends, numbers, judged)
     shown = numbers[np.isfinite(numbers[:, 0])]
     if not len(shown):
         return '<p class="quiet">Never enough data.</p>'
@@ -122,7 +130,7 @@ def interval_chart(
         upper = " ".join(f"{frame.x(ends[place]):.1f},{frame.y(numbers[place, 2]):.1f}" for place in run)
         lower = " ".join(f"{frame.x(ends[place]):.1f},{frame.y(numbers[place, 1]):.1f}" for place in run[::-1])
         parts.append(f'<polygon class="band" points="{upper} {lower}"/>')
-    for column, style in ((0, "value"), (1, "lower")):
+    for column, style in ((0, "value"), (judged, "judged")):
         for run in _runs(np.isfinite(numbers[:, column])):
             points = " ".join(f"{frame.x(ends[place]):.1f},{frame.y(numbers[place, column]):.1f}" for place in run)
             parts.append(f'<polyline class="{style}" points="{points}"/>')

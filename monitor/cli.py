@@ -8,6 +8,7 @@ import sys
 from contextlib import nullcontext
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +32,7 @@ from monitor.init import starting_config
 from monitor.logs import make_log
 from monitor.profile import load_profile, save_profile
 from monitor.reference_build import load_reference
+from monitor.replay_summary import shown, summary_lines, useless_sentence
 from monitor.report import render_report
 from monitor.routing import make_routing
 from monitor.run import load_all_references
@@ -105,7 +107,11 @@ def run_command(
     ] = False,
 ) -> None:
     """Runs the daemon."""
-    run(lambda: read_config(config), clock=system_clock(), environment=os.environ, make_log=make_log, once=once)
+    snapshot = run(
+        lambda: read_config(config), clock=system_clock(), environment=os.environ, make_log=make_log, once=once
+    )
+    if once and snapshot.ended:
+        raise typer.Exit(1 if _tell_summary(snapshot) else 0)
 
 
 @app.command()
@@ -161,8 +167,18 @@ def init_command(
     """Writes a first configuration from a sample: columns, types, segments, windows for its traffic."""
     if output.exists():
         raise LeewayError(f"{output} is there already; give another --output")
-    found = guess(read_table(sample))
+    table = read_table(sample)
+    found = guess(table)
     output.write_text(starting_config(found, os.path.relpath(sample, output.resolve().parent), model), encoding="utf-8")
+    span = None
+    if found.timestamp is not None:
+        try:
+            times = table.times(found.timestamp)
+        except ReferenceDataError as error:
+            typer.echo(f"note: {error}", err=True)
+        else:
+            span = int(times.min()), int(times.max())
+    typer.echo(f"{sample}: {table.rows:,} rows, {len(table.names)} columns, {_time_span(span)}")
     typer.echo(f"{output}: written; read the lines marked GUESS, then run: leewayd check {output}")
 
 
@@ -183,7 +199,7 @@ def demo(
     ] = None,
 ) -> None:
     """Replays nine months of a real model's log: drift, an alert, a call for retraining."""
-    told = run_demo(
+    told, snapshot = run_demo(
         exit_when_told=exit_when_told,
         kafka=kafka,
         listen=listen,
@@ -192,7 +208,8 @@ def demo(
         make_log=make_log,
         console=Console(highlight=False),
     )
-    raise typer.Exit(0 if told else 1)
+    useless = _tell_summary(snapshot)
+    raise typer.Exit(0 if told and not useless else 1)
 
 
 @app.command()
@@ -245,8 +262,9 @@ def backtest(
     if page is not None:
         page.write_text(render_report(history, config.name, [path.name for path in logs]), encoding="utf-8")
     _tell_backtest(history)
+    useless = _tell_summary(history.snapshot)
     fired = any(change.state == "firing" for change in history.transitions)
-    raise typer.Exit(1 if fired and fail_on_alert else 0)
+    raise typer.Exit(1 if useless or (fired and fail_on_alert) else 0)
 
 
 def _tell_backtest(history: History) -> None:
@@ -258,6 +276,17 @@ def _tell_backtest(history: History) -> None:
         sent = sum(notice.rule.name == name for notice in history.notices)
         table.add_row(name, str(len(fired)), utc(fired[0].at) if fired else "never", str(sent))
     Console(highlight=False, width=120 if not sys.stdout.isatty() else None).print(table)
+
+
+def _tell_summary(snapshot: Snapshot | None) -> bool:
+    """Prints what was read; whether it was of no use, which is said on stderr."""
+    if snapshot is None:
+        return False
+    typer.echo("\n" + shown(summary_lines(snapshot), get_terminal_size((120, 24)).columns))
+    if sentence := useless_sentence(snapshot):
+        Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)
+        return True
+    return False
 
 
 @reference_app.command("build")
@@ -290,7 +319,13 @@ def reference_build(
     profile = load_reference(section, source)
     target = output or source.with_suffix(".profile.json")
     save_profile(profile, target)
-    typer.echo(f"{target}: {profile.rows:,} rows as counts of {len(profile.layout.subjects)} subjects")
+    span = None if profile.first is None or profile.last is None else (profile.first, profile.last)
+    subjects = len(profile.layout.subjects)
+    typer.echo(f"{target}: {profile.rows:,} rows as counts of {subjects} subjects, {_time_span(span)}")
+
+
+def _time_span(span: tuple[int, int] | None) -> str:
+    return "no event times" if span is None else f"{utc(span[0])} to {utc(span[1])}"
 
 
 @reference_app.command("show")

@@ -16,6 +16,7 @@ from monitor.catch_up import CatchUp, Progress
 from monitor.config_labels import label_sources, reads_labels
 from monitor.errors import StateError
 from monitor.event_time import rfc3339
+from monitor.first_usable import NO_FEATURES, FirstUsable
 from monitor.intake import Intake
 from monitor.learner import Learner
 from monitor.ration import Ration
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from monitor.alerting import Alerting, Outcome
     from monitor.clock import Clock
     from monitor.config import Config, ModelSection
+    from monitor.first_usable import Seen
     from monitor.maturity import Mature
     from monitor.records import Partition, Poll
     from monitor.recovery import Attempt
@@ -98,6 +100,9 @@ class Daemon:
                 self._learners[section.name] = Learner(section, route.columns)
         self._intake = Intake({**self._models, **self._learners}, self._on_reject)
         self._intake.taken = self._adopt_learned
+        self._first_usable = FirstUsable(lambda name: self._seen()[name], self._report_no_features)
+        self._hints: dict[tuple[str, str], str] = {}
+        self._learned_rows = 0
         self._routers = self._make_routers()
         self._evaluations: dict[EvaluationKey, Evaluation] = {}
         self._realised: dict[EvaluationKey, Evaluation] = {}
@@ -155,6 +160,8 @@ class Daemon:
             if lacking := model.windows_taken_as_independent():
                 self._log.warning("rows taken for independent", model=name, windows=lacking)
             if name in saved.models:
+                if saved.models[name].rows and f"seen/{name}" not in saved.documents:
+                    model.seen.assume(saved.positions)  # saved by a version that did not know it
                 model.restore(saved.models[name], saved.documents)
                 if model.fresh:
                     self._log.warning("windows begun anew", model=name, why="another pane, lateness or windows")
@@ -167,6 +174,8 @@ class Daemon:
         for name, learner in self._learners.items():
             if f"learned/{name}" in saved.documents:
                 learner.restore(saved.documents[f"learned/{name}"])
+            if f"seen/{name}" in saved.documents:
+                learner.seen.restore(saved.documents[f"seen/{name}"])
         self._alerting.restore(saved.documents, saved.outbox)
         self._intake.positions.update(saved.positions)
         self._source.start(saved.positions)
@@ -187,7 +196,7 @@ class Daemon:
         self._take_in(poll)
         judged = self._judge_due()
         if (poll.finished or self._ends) and self._due is None and not self.finished and not self._held:
-            # The end of a replay: judges the windows that are still open, as if time had gone on.
+            self._end_log()
             self._due, self._finishing = self._intake.flush(), True
             judged |= self._judge_due()
         # A step with a limit is saved as a whole, by who set the limit, or not at all.
@@ -232,17 +241,23 @@ class Daemon:
         for partition, position in poll.assigned.items():
             self._intake.forget(partition)
             self._ration.forget(partition)
+            self._first_usable.forget(partition)
             self._intake.positions[partition] = position
         for loss in poll.losses:
             self._lost.setdefault(loss.partition, Counter())[loss.reason] += max(loss.messages, 1)
         now = self._clock.now_ms()
         for chunk in self._ration.take(poll.chunks, self._intake.crowded()):
             router = self._routers.get(chunk.partition.topic) or self._routers[""]
-            decoded = self._ration.decode(chunk, partial(router.decode, now=now))
+            decoded = self._first_usable.sift(self._ration.decode(chunk, partial(router.decode, now=now)))
+            for reason in {*decoded.rejects.values()} & decoded.hints.keys():
+                self._hints.setdefault((chunk.partition.topic, reason), decoded.hints[reason])
             self._messages[chunk.partition] += decoded.next_offset - int(
                 decoded.offsets[0] if len(decoded.offsets) else decoded.next_offset
             )
             self._intake.offer(decoded)
+        read = {partition for partition in poll.partitions if partition.topic not in self._label_topics}
+        if read and read <= poll.done and not self._ration.waiting:
+            self._end_log()
 
     def _judge_due(self) -> bool:
         """Deals with what is due until the turn's time is up; goes on in the next turn."""
@@ -258,7 +273,7 @@ class Daemon:
                 return judged
         self._due = None
         if self._finishing:
-            self.finished = True
+            self.finished = judged = True
             self._log.info("replay finished")
             self.checkpoint()
         return judged
@@ -272,6 +287,7 @@ class Daemon:
         learner, route = self._learners.pop(name), self._learning.pop(name)
         references = single(learner.keep(self._learned))
         model = self._models[name] = self._watch(learner.model, references)
+        model.seen = learner.seen
         if model.performance is not None:
             model.performance.restore(None)
         self._references[name] = references
@@ -281,11 +297,20 @@ class Daemon:
             model.add(model.route.encoded(later.rows, route.paths), *later[1:])
         for labels, clocks in learner.labels:
             model.offer(labels, clocks)
+        self._learned_rows += len(learner.times)
         self._log.info("reference learned", model=name, rows=references.profiles[0].rows)
 
     def finish(self) -> None:
-        """No more will come: the next turns judge the windows that are still open, as if time had gone on."""
+        """No more will come: the next turns judge the windows that have ended with the log."""
         self._ends = True
+
+    def _end_log(self) -> None:
+        """No prediction will come any more."""
+        partitions = [part for part in self._intake.positions if part.topic not in self._label_topics]
+        last = self._intake.latest(partitions)
+        if last is not None:
+            for model in self._models.values():
+                model.end_log(last)
 
     def _deal_with(self, model: WatchedModel, item: Due | Mature | SeriesEnd) -> None:
         if isinstance(item, SeriesEnd):
@@ -314,7 +339,18 @@ class Daemon:
             self._observer(None, outcome)
         self._log.info("series ended", model=model.name, version=version, segment=segment, realised=ended.realised)
 
+    def _seen(self) -> dict[str, Seen]:
+        return {name: model.seen for name, model in self._models.items()} | {
+            name: learner.seen for name, learner in self._learners.items()
+        }
+
+    def _report_no_features(self, model: str, topic: str, hint: str) -> None:
+        self._log.warning("records hold none of the features", model=model, topic=topic, hint=hint)
+
     def _on_reject(self, partition: Partition, reason: str, value: bytes | None) -> None:
+        if not self._rejects[partition.topic, reason] and reason != NO_FEATURES:
+            hint = self._hints.get((partition.topic, reason), "")
+            self._log.warning("records rejected", topic=partition.topic, reason=reason, hint=hint)
         self._rejects[partition.topic, reason] += 1
         if value is not None:
             self._source.reject(partition, reason, value)
@@ -358,9 +394,12 @@ class Daemon:
         documents = self._alerting.documents()
         for model in self._models.values():
             documents |= model.documents()
-        return documents | {
-            f"learned/{name}": learner.document() for name, learner in self._learners.items() if learner.changed
-        }
+        seen = {f"seen/{name}": learner.seen.document() for name, learner in self._learners.items()}
+        return (
+            documents
+            | seen
+            | {f"learned/{name}": learner.document() for name, learner in self._learners.items() if learner.changed}
+        )
 
     def _back_up(self) -> None:
         try:
@@ -421,6 +460,10 @@ class Daemon:
                 if partition in self._intake.positions
             ),
             rejects=dict(self._rejects),
+            hints=dict(self._hints),
+            label_topics=self._label_topics,
+            learned_rows=self._learned_rows + sum(len(learner.times) for learner in self._learners.values()),
+            ended=self.finished,
             alerts=self._alerting.counts(versions),
             outbox=self._alerting.waiting(),
             notifications=dict(self._alerting.results),
@@ -469,4 +512,4 @@ class Daemon:
             return "the source cannot be reached"
         if not self._partitions:
             return "no partition of the configured topics was found"
-        return ""
+        return self._first_usable.why_not_ready(self._seen())

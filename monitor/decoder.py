@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from monitor.record_names import sampled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from monitor.records import Messages
 
@@ -45,6 +45,8 @@ class RawColumns:
     """Row → the whole record, for a sample of the messages (`monitor.record_names`)."""
     names: Sequence[str] = ()
     """All columns that a table has; empty for messages."""
+    record: Callable[[int], Mapping[str, Any]] | None = None
+    """Gives the whole record of a row; None for tables."""
 
 
 class JsonDecoder:
@@ -105,6 +107,7 @@ class JsonDecoder:
             np.array(within, dtype=np.int64),
             rejects,
             self._whole(messages, owners, rejects),
+            record=lambda row: _record(messages.values[owners[row]], within[row]),
         )
 
     def _whole(self, messages: Messages, owners: list[int], rejects: dict[int, str]) -> dict[int, Mapping[str, Any]]:
@@ -134,6 +137,17 @@ class JsonDecoder:
             tuple(_at(record, path) for path in self._paths) if isinstance(record, dict) else "malformed"
             for record in records
         ]
+
+
+def _record(raw: bytes | None, place: int) -> dict[str, Any]:
+    """One record of a message; without any name if it is no object."""
+    try:
+        document = json.loads(raw or b"null")
+    except (ValueError, RecursionError):
+        return {}
+    if isinstance(document, list):
+        document = document[place] if place < len(document) else None
+    return document if isinstance(document, dict) else {}
 
 
 def _at(record: Any, path: tuple[str, ...]) -> object:

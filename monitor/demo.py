@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from monitor.alerting import Outcome
     from monitor.clock import Clock
     from monitor.config import Config, LogSection
+    from monitor.snapshot import Snapshot
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "flights"
 
@@ -81,7 +82,7 @@ def run_demo(
     environment: Mapping[str, str],
     make_log: Callable[[LogSection], FilteringBoundLogger],
     console: Console,
-) -> bool:
+) -> tuple[bool, Snapshot]:
     """Tells the story and, unless asked to exit, serves until Ctrl-C.
 
     Args:
@@ -93,7 +94,7 @@ def run_demo(
         console: where the story is told.
 
     Returns:
-        Whether everything happened that should: drift found, alert fired, retraining called.
+        Whether everything happened that should: drift found, alert fired, retraining called; and what was read.
     """
     if not (EXAMPLE / "demo.toml").exists():
         raise LeewayError(f"{EXAMPLE} is not there: the demo runs from a checkout of the project")
@@ -116,13 +117,13 @@ def run_demo(
             if config.kafka is not None:
                 with console.status("sending the log to Kafka"):
                     _publish(config, clock)
-            _play(config, clock, environment, log, console, progress, story, exit_when_told)
+            snapshot = _play(config, clock, environment, log, console, progress, story, exit_when_told)
         finally:
             receiver.close()
     told = bool(story.fired) and any(path == "/retrain" for path, _ in story.received)
     if not told:
         console.print("[red]The story did not come to its end: no drift was told to the retraining receiver.[/]")
-    return told
+    return told, snapshot
 
 
 def _demo_config(folder: Path, receiver: str, kafka: str | None, listen: str | None) -> Config:
@@ -177,7 +178,7 @@ def _play(
     progress: Progress,
     story: _Story,
     exit_when_told: bool,
-) -> None:
+) -> Snapshot:
     stop = stop_on_signals()
     rows_total = pq.read_metadata(EXAMPLE / "predictions.parquet").num_rows
     task = progress.add_task("reading", total=rows_total, rows=0)
@@ -209,6 +210,7 @@ def _play(
                 stop.wait(0.2)
     finally:
         running.close()
+    return running.daemon.snapshot
 
 
 def _tell_transition(console: Console, change: Transition) -> None:

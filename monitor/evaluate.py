@@ -10,8 +10,10 @@ from alerts.evaluation import Evaluation, Finding, OffsetRange
 from detectors.budget import alpha, shared
 from detectors.explain import explain
 from detectors.judge import DRIFTED, INSUFFICIENT, Settings, judge
+from detectors.layout import MISSING
 from detectors.quality import QualitySettings
 from monitor.baseline import Baseline
+from monitor.durations import DAY, parse_duration
 from monitor.extras import duplicates_of
 from monitor.performance_findings import each, estimated_findings, judged_metrics, yardstick
 from monitor.quality_findings import (
@@ -96,12 +98,17 @@ class Evaluator:
             if profile.streams is not None
         }
         self._shortest = windows.windows[0]
+        # So far back a window of performance may begin that is judged now.
+        longest = max(map(parse_duration, model.performance_windows))
+        self._labels_reach = model.labels.max_delay + longest + DAY
         budget = QUALITY * model.drift.false_alarms_per_30d
         rates = len(first.layout.subjects) * series * 4 + 1
         self._duplicates = duplicates_of(model, labelled=labelled)
         self._quality = QualitySettings(
             shared(budget / 2, decisions=rates, steps_ms=steps), model.drift.min_missing, model.drift.min_rows
         )
+        # Event time after which rows are lacking because a replayed log has ended; None while it goes on.
+        self.traffic_until: int | None = None
         # Two sides of an hour.
         self.traffic = Traffic(self._shortest.step, shared(budget / 2, decisions=2, steps_ms=(3_600_000,)))
 
@@ -113,13 +120,22 @@ class Evaluator:
         )
         estimated = self._estimated(windows, due)
         windows.schema.advance(due.end, due.end - windows.longest)
-        if self.traffic.usable and due.window == self._shortest:
+        windows.faults.advance(due.end - windows.longest, due.end - self._labels_reach, due.end)
+        faults = self._faults(windows, due)
+        whole_step = self.traffic_until is None or due.end <= self.traffic_until
+        if self.traffic.usable and due.window == self._shortest and whole_step:
             begin = due.end - due.window.step
             whole = [series for key, series in windows.series.items() if key.segment == ALL]
             self.traffic.take(begin, sum(part.rings[due.window.step].window_rows(begin, due.end) for part in whole))
         # How far ahead of the watermark rows have been read is chance: a series that begins later is not there yet.
         begun = sorted(key for key, series in windows.series.items() if series.started < due.end)
-        return [self._evaluation(windows, due, key, ranges, estimated.get(key)) for key in begun]
+        return [self._evaluation(windows, due, key, ranges, estimated.get(key), faults) for key in begun]
+
+    def _faults(self, windows: ModelWindows, due: Due) -> tuple[Finding, ...]:
+        """Records that could not be used, and records without features, of all versions."""
+        whole = [series for key, series in windows.series.items() if key.segment == ALL]
+        rows = sum(series.rings[due.window.step].window_rows(due.start, due.end) for series in whole)
+        return windows.faults.findings(due.start, due.end, rows, self._quality.alpha, self._section.drift.min_rows)
 
     def _evaluation(
         self,
@@ -128,6 +144,7 @@ class Evaluator:
         key: SeriesKey,
         ranges: tuple[OffsetRange, ...],
         estimated: tuple[Metrics, Yardstick] | None,
+        faults: tuple[Finding, ...],
     ) -> Evaluation:
         series = windows.series[key]
         counts = series.rings[due.window.step].window(due.start, due.end)
@@ -142,10 +159,15 @@ class Evaluator:
         findings += quality_findings(choice.reference, counts, self._quality, choice.held_back)
         if estimated is not None:
             findings += estimated_findings(*estimated, choice.held_back)
+        gone: tuple[Finding, ...] = ()
+        if key.segment == ALL or (counts.bins[:, MISSING] == counts.rows).any():
+            gone = gone_finding(choice.reference, counts, self._quality, choice.held_back)
+        fault = windows.faults.fault(faults, self._section.drift.min_missing)
+        fault = fault or next((finding.detail for finding in gone if finding.status == "breached"), "")
         if key.segment == ALL and key.version != OVERFLOW:
             findings += self._together(series, due, choice.held_back)
             findings += self._followed(key, series, due, choice.held_back)
-            findings += gone_finding(choice.reference, counts, self._quality, choice.held_back)
+            findings += gone + faults
             findings += (windows.schema.finding(key.version, due.start, due.end, choice.held_back),)
             findings += self._repeated(series, due, int(counts.rows), choice.held_back)
             if self.traffic.usable and due.window == self._shortest:
@@ -162,6 +184,7 @@ class Evaluator:
             labelled_rows=0,
             findings=findings + choice.findings,
             offsets=ranges,
+            fault=fault,
         )
 
     def _repeated(self, series: Series, due: Due, rows: int, held_back: str) -> tuple[Finding, ...]:

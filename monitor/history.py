@@ -103,7 +103,8 @@ class Worst:
 
     Attributes:
         margin: lower bound less threshold.
-        bins: int64[COLUMNS], the window's counts of the subject.
+        bins: int64[COLUMNS], the window's counts of the subject; None for what is not counted by values, such as an
+            embedding.
         extremes: least and greatest z of the window; infinite where there is none.
     """
 
@@ -113,7 +114,7 @@ class Worst:
     start: int
     end: int
     rows: int
-    bins: NDArray[np.int64]
+    bins: NDArray[np.int64] | None
     extremes: tuple[float, float]
 
 
@@ -153,18 +154,20 @@ class History:
             return
         places = {name: place for place, name in enumerate(self.references[key.model].of(key.version).layout.subjects)}
         for finding in evaluation.findings:
-            if finding.status == "drifted" and finding.subject in places:
-                self._remember(key, evaluation, finding, counts, places[finding.subject])
+            if finding.status == "drifted":
+                self._remember(key, evaluation, finding, counts, places.get(finding.subject))
 
-    def _remember(self, key: TrackKey, evaluation: Evaluation, finding: Finding, counts: Counts, place: int) -> None:
+    def _remember(
+        self, key: TrackKey, evaluation: Evaluation, finding: Finding, counts: Counts, place: int | None
+    ) -> None:
         margin = finding.lower - finding.threshold
         name = (evaluation.model, finding.subject, finding.statistic)
         held = self.worst.get(name)
         if held is None or margin > held.margin:
-            low, high = counts.extremes[place].tolist()
+            low, high = (np.inf, -np.inf) if place is None else counts.extremes[place].tolist()
+            bins = None if place is None else counts.bins[place].copy()
             self.worst[name] = Worst(
-                key, finding, margin, evaluation.start, evaluation.end, evaluation.rows, counts.bins[place].copy(),
-                (low, high),
+                key, finding, margin, evaluation.start, evaluation.end, evaluation.rows, bins, (low, high)
             )  # fmt: skip
 
     def changed(self, outcome: Outcome) -> None:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.record_faults import rejects_by_model
 from monitor.records import Decoded, Position
 from monitor.recovery import RowPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from monitor.learner import Learner
     from monitor.maturity import Mature
@@ -136,14 +137,23 @@ class Intake:
             yield "", None
 
     def flush(self) -> Iterator[tuple[str, Due | Mature | SeriesEnd | None]]:
-        """At the end of a replay: closes every pane, as if time went on past the lateness and the wait for labels."""
-        clocks = [position.clock for position in self.positions.values() if position.clock is not None]
-        if not clocks:
+        """At the end of a replay: judges what the log still tells; no time is made up after it."""
+        latest = self.latest(self.positions)
+        if latest is None:
             return
         for model in self._models.values():
-            end = -(-(max(clocks) + 1) // model.longest_step) * model.longest_step
-            for item in model.finish(end):
+            for item in model.finish(latest):
                 yield model.name, item
+
+    def latest(self, partitions: Collection[Partition]) -> int | None:
+        """The greatest event time that was read of some partitions, added to windows yet or not; None without any."""
+        clocks = [self._ahead.get(partition, _NEVER) for partition in partitions]
+        clocks += [
+            position.clock for partition in partitions
+            if (position := self.positions.get(partition)) is not None and position.clock is not None
+        ]  # fmt: skip
+        latest = max(clocks, default=_NEVER)
+        return None if latest == _NEVER else latest
 
     def _floor(self) -> int | None:
         """The event time that every partition has reached; None while some partition has yet to show where it is."""
@@ -201,6 +211,8 @@ class Intake:
         for row, reason in decoded.rejects.items():
             if first <= row < stop:
                 self._on_reject(partition, reason, decoded.values.get(row))
+        for name, rejects in rejects_by_model(decoded, first, stop, waiting.clocks) if decoded.rejects else ():
+            self._models[name].reject(rejects)
         waiting.cursor = stop
         old = self.positions.get(partition, Position(0))
         clock = int(waiting.clocks[stop - 1]) if stop else _NEVER

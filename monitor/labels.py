@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.categories import canonical
+from monitor.class_names import REST, ClassNames
 from monitor.encoder import to_numbers
 from monitor.outputs import hash_lists
 from monitor.scoring import MAX_RELEVANT
@@ -17,6 +17,7 @@ from monitor.scoring import MAX_RELEVANT
 if TYPE_CHECKING:
     from monitor.config import ModelSection
     from monitor.decoder import RawColumns
+    from monitor.performance_build import PerformanceProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +53,44 @@ class LabelRoute:
 
     Args:
         model: its configuration.
-        classes: canonical names of all classes of all references; None where labels are numbers or lists.
+        names: which value is which class of all references; None where labels are numbers or lists.
         label_type: fields of a label.
     """
 
-    def __init__(self, model: ModelSection, classes: tuple[str, ...] | None, label_type: list[tuple[str, str]]) -> None:
+    def __init__(self, model: ModelSection, names: ClassNames | None, label_type: list[tuple[str, str]]) -> None:
         columns, labels = model.columns, model.labels
         self.name, self.model = model.name, columns.model
         self.timestamp = labels.timestamp or columns.timestamp
-        self._id, self._label = str(labels.id or columns.id), str(labels.label or columns.label)
-        self._task, self._classes, self._type = model.task, classes, np.dtype(label_type)
+        self._id, self.label = str(labels.id or columns.id), str(labels.label or columns.label)
+        self._task, self._names, self._type = model.task, names, np.dtype(label_type)
 
     def kinds(self) -> dict[str, str]:
         """Every path that is read → its kind for `monitor.decoder`."""
-        kinds = {path: "any" for path in (self._id, self._label, self.model) if path is not None}
+        kinds = {path: "any" for path in (self._id, self.label, self.model) if path is not None}
         return kinds | {self.timestamp: "time"}
 
-    def rows(self, raw: RawColumns, times: NDArray[np.int64], index: NDArray[np.int64]) -> tuple[LabelRows, list[int]]:
-        """The labels at some rows of a chunk, and which of these rows hold none that can be used."""
-        values = [raw.columns[self._label][row] for row in index.tolist()]
+    def rows(
+        self, raw: RawColumns, times: NDArray[np.int64], index: NDArray[np.int64]
+    ) -> tuple[LabelRows, dict[int, str]]:
+        """The labels at some rows of a chunk; and row → reason for those that cannot be used."""
+        values = [raw.columns[self.label][row] for row in index.tolist()]
         found = np.zeros(len(values), dtype=self._type)
         if self._task == "ranking":
             usable = _relevant(values, found)
         else:
-            numbers = _class_numbers(values, self._classes) if self._classes is not None else _numbers(values)
+            numbers = self._names.numbers(values) if self._names is not None else _numbers(values)
             usable = np.isfinite(numbers)
+            if self._names is not None:
+                usable &= numbers >= 0
             found["value"] = numbers
         kept = index[usable]
         ids = raw.columns[self._id]
         rows = LabelRows(self.name, kept, times[kept], [ids[row] for row in kept.tolist()], found[usable])
-        return rows, index[~usable].tolist()
+        faults = {
+            int(index[place]): "no_label" if _missing(values[place]) else "bad_label"
+            for place in np.flatnonzero(~usable).tolist()
+        }
+        return rows, faults
 
 
 def _numbers(values: Sequence[object]) -> NDArray[np.float64]:
@@ -89,22 +98,8 @@ def _numbers(values: Sequence[object]) -> NDArray[np.float64]:
     return numbers
 
 
-def _class_numbers(values: Sequence[object], classes: tuple[str, ...]) -> NDArray[np.float64]:
-    """float64[n]: the number of each class; NaN for a missing one, for no class at all and for one nobody knows."""
-    binary = classes[0] == "other" and len(classes) == 2
-    known: dict[object, float] = {}
-    out = np.full(len(values), np.nan)
-    for row, value in enumerate(values):
-        try:
-            number = known.get(value)
-            if number is None:
-                text = canonical(value)
-                strange = 0.0 if binary and text is not None else np.nan
-                number = known[value] = float(classes.index(text)) if text in classes else strange
-        except TypeError:
-            continue
-        out[row] = number
-    return out
+def _missing(value: object) -> bool:
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
 def _relevant(values: Sequence[object], found: NDArray[np.void]) -> NDArray[np.bool_]:
@@ -133,14 +128,26 @@ def _relevant(values: Sequence[object], found: NDArray[np.void]) -> NDArray[np.b
     return usable
 
 
-def all_classes(each: list[tuple[str, ...] | None]) -> tuple[str, ...] | None:
+def all_classes(profiles: list[PerformanceProfile]) -> tuple[str, ...] | None:
     """The classes of all profiles, each once; None where labels are numbers or lists."""
-    known = [classes for classes in each if classes is not None]
+    known = [profile.classes for profile in profiles if profile.classes is not None]
     return tuple(dict.fromkeys(name for classes in known for name in classes)) if known else None
 
 
-def translation(everybody: tuple[str, ...] | None, own: tuple[str, ...] | None) -> NDArray[np.float64] | None:
-    """float64: number among all classes → number among those of one profile; None where they are the same."""
-    if everybody is None or own is None or everybody == own:
+def all_names(profiles: list[PerformanceProfile], *, binary: bool) -> ClassNames | None:
+    """Which value is which of `all_classes`; None where labels are numbers or lists."""
+    classes = all_classes(profiles)
+    if classes is None:
         return None
-    return np.array([float(own.index(name)) if name in own else np.nan for name in everybody])
+    sets = [profile.negatives for profile in profiles]
+    negatives = None if None in sets else {name for held in sets for name in held or ()}
+    return ClassNames(classes, negatives, binary=binary)
+
+
+def translation(everybody: tuple[str, ...] | None, own: PerformanceProfile) -> NDArray[np.float64] | None:
+    """float64: number among all classes → number among those of one profile; None where they are the same."""
+    names = own.names
+    if everybody is None or own.classes is None or names is None or everybody == own.classes:
+        return None
+    found = [0.0 if name == REST and own.classes[0] == REST else names.number(name) for name in everybody]
+    return np.array([number if number >= 0 else np.nan for number in found])

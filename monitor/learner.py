@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.config import ModelSection
-from monitor.durations import parse_duration
+from monitor.first_usable import Seen
 from monitor.labels import LabelRows
 from monitor.profile import load_profile, save_profile
-from monitor.pyramid import SLACK_PANES, window_step
+from monitor.pyramid import SLACK_PANES
 from monitor.reference_build import build_profile
 from monitor.tables import table_of
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from monitor.profile import Profile
+    from monitor.record_faults import Rejects
     from monitor.records import ModelRows, Partition
     from monitor.windows import Due
 
@@ -52,6 +53,7 @@ class Learner:
         later: rows beyond those that are needed.
         labels: what came meanwhile, with the partition's clock at each row.
         changed: since it was last saved.
+        seen: where usable records have come from.
     """
 
     model: ModelSection
@@ -61,6 +63,7 @@ class Learner:
     later: list[Later] = field(default_factory=list)
     labels: list[tuple[LabelRows, NDArray[np.int64]]] = field(default_factory=list)
     changed: bool = False
+    seen: Seen = field(default_factory=Seen)
 
     def __post_init__(self) -> None:
         self.values = self.values or [[] for _ in self.columns]
@@ -76,11 +79,6 @@ class Learner:
         return self.model.lateness
 
     @property
-    def longest_step(self) -> int:
-        """As `monitor.watched.WatchedModel`."""
-        return max(window_step(parse_duration(name), self.model.pane) for name in self.model.windows)
-
-    @property
     def needed(self) -> int:
         """How many rows are still to come."""
         assert self.model.learn_rows is not None
@@ -94,7 +92,7 @@ class Learner:
         """Nothing falls due."""
         return iter(())
 
-    def finish(self, end: int) -> Iterator[Due]:
+    def finish(self, latest: int) -> Iterator[Due]:
         """Nothing falls due."""
         return iter(())
 
@@ -105,6 +103,7 @@ class Learner:
     def add(self, rows: ModelRows, clocks: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition) -> None:
         """Takes rows in; those that are not needed any more wait in ``later``."""
         assert rows.raw is not None
+        self.seen.take(rows, partition)
         size = len(rows.index)
         taken = min(self.needed, size)
         for held, column in zip(self.values, rows.raw, strict=True):
@@ -114,6 +113,9 @@ class Learner:
         if taken < size:
             rest = slice(taken, size)
             self.later.append(Later(rows.take(rest), clocks[rest], offsets[rest], partition))
+
+    def reject(self, rejects: Rejects) -> None:
+        """Nothing is judged yet."""
 
     def profile(self) -> Profile:
         """The reference, once nothing more is needed."""

@@ -76,6 +76,7 @@ def newest_mature(
     tick: int,
     patience: Patience,
     on_boundary: Callable[[Integers], NDArray[np.bool_]],
+    log_end: int | None = None,
 ) -> Mature | None:
     """The newest mature window of a length that ends later than ``after``, or None.
 
@@ -86,22 +87,58 @@ def newest_mature(
         tick: now, epoch ms of event time.
         patience: how long labels are waited for.
         on_boundary: bool[n], whether no pane lies across each of int64[n] times; a window holds whole panes only.
+        log_end: no window ends later; None if there is no such end.
     """
-    if not len(arrivals.starts):
+    ends, rows, labelled = _windows(arrivals, window, after, tick, on_boundary, log_end)
+    mature = ends + patience.max_delay <= tick
+    share = arrivals.final_share(tick, patience)
+    if share is not None:
+        mature |= (labelled >= patience.min_labels) & (labelled >= patience.share * share * rows)
+    ready = ends[mature]
+    if not len(ready):
         return None
+    end = int(ready[-1])
+    return Mature(window, end - window.length, end, tick)
+
+
+def complete(
+    arrivals: Arrivals,
+    window: Window,
+    after: int | None,
+    tick: int,
+    patience: Patience,
+    on_boundary: Callable[[Integers], NDArray[np.bool_]],
+    log_end: int | None = None,
+) -> list[Mature]:
+    """Every window of a length that ends later than ``after`` and has its labels, oldest first.
+
+    Arguments as for `newest_mature`. For a log that ends before its history tells which share of labels comes: as far
+    as it is known, all of them do.
+    """
+    ends, rows, labelled = _windows(arrivals, window, after, tick, on_boundary, log_end)
+    ready = ends[(labelled >= patience.min_labels) & (labelled >= patience.share * rows)]
+    return [Mature(window, end - window.length, end, tick) for end in ready.tolist()]
+
+
+def _windows(
+    arrivals: Arrivals,
+    window: Window,
+    after: int | None,
+    tick: int,
+    on_boundary: Callable[[Integers], NDArray[np.bool_]],
+    log_end: int | None,
+) -> tuple[Integers, Integers, Integers]:
+    """Ends, rows and labels, int64[n] each, of the windows that may be judged and hold a row."""
+    if not len(arrivals.starts):
+        none = np.zeros(0, dtype=np.int64)
+        return none, none, none
     first = int(arrivals.starts[0]) // window.step * window.step
-    ends = np.arange(max(first, first if after is None else after) + window.step, tick + 1, window.step)
+    last = tick if log_end is None else min(tick, log_end)
+    ends = np.arange(max(first, first if after is None else after) + window.step, last + 1, window.step)
     begins = ends - window.length
     whole = on_boundary(ends) & on_boundary(begins)
     low, high = np.searchsorted(arrivals.starts, begins), np.searchsorted(arrivals.starts, ends)
     row_sums, label_sums = (np.concatenate([[0], np.cumsum(part)]) for part in (arrivals.rows, arrivals.labelled))
     rows, labelled = row_sums[high] - row_sums[low], label_sums[high] - label_sums[low]
-    mature = ends + patience.max_delay <= tick
-    share = arrivals.final_share(tick, patience)
-    if share is not None:
-        mature |= (labelled >= patience.min_labels) & (labelled >= patience.share * share * rows)
-    ready = ends[whole & mature & (rows > 0)]
-    if not len(ready):
-        return None
-    end = int(ready[-1])
-    return Mature(window, end - window.length, end, tick)
+    kept = whole & (rows > 0)
+    return ends[kept], rows[kept], labelled[kept]

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.categories import canonical
 from monitor.encoder import to_numbers
 from monitor.label_join import hash_ids
 
 if TYPE_CHECKING:
+    from monitor.class_names import ClassNames
     from monitor.config import ModelSection
     from monitor.decoder import RawColumns
-
-OTHER = -1.0
-"""Number of a class that is none of those known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +25,8 @@ class Outputs:
     Attributes:
         ids: raw prediction ids; None where they are not needed.
         scores: float64[n, K], one a class (binary: of the positive class, K = 1); NaN where missing, K = 0 without.
-        predicted: float64[n], the value, or the number of the class (`OTHER` if unknown); NaN where missing.
+        predicted: float64[n], the value, or the number of the class (`UNKNOWN` if it is none of
+            the reference's; NaN there for a binary model); NaN where missing.
         low, high: float64[n], limits of the prediction; NaN where missing.
         items: uint64[n, k], hashes of the ranked items, 0 where there is none; k = 0 unless the task is ranking.
     """
@@ -55,12 +53,15 @@ class OutputReader:
         model: its configuration.
         classes: canonical names of the classes; for a binary model the negative and the positive one. None for
             regression and ranking.
+        names: which value is which of these classes; None for regression and ranking.
         with_ids: whether ids are needed, to find labels and repeated rows.
     """
 
-    def __init__(self, model: ModelSection, classes: tuple[str, ...] | None, *, with_ids: bool) -> None:
+    def __init__(
+        self, model: ModelSection, classes: tuple[str, ...] | None, names: ClassNames | None, *, with_ids: bool
+    ) -> None:
         columns = model.columns
-        self._task, self._classes = model.task, classes
+        self._task, self._names = model.task, names
         self._threshold, self._k = model.performance.threshold, model.performance.k
         self._prediction = columns.prediction
         scores = columns.scores()
@@ -102,40 +103,21 @@ class OutputReader:
         if self._task == "ranking":
             items = hash_lists(column(self._prediction), self._k)
             predicted = np.where(items.any(axis=1), 0.0, np.nan)
-        elif self._classes is None:
+        elif self._names is None:
             predicted = _finite(column(self._prediction))
         elif self._task == "binary" and self._threshold is not None and self._scores:
             predicted = np.where(np.isnan(scores[:, 0]), np.nan, scores[:, 0] >= self._threshold)
         else:
-            predicted = class_numbers(column(self._prediction), self._classes, self._task)
+            predicted = self._names.numbers(column(self._prediction))
+            if self._task == "binary":
+                # It is neither the positive class nor known to be the negative one.
+                predicted = np.where(predicted < 0, np.nan, predicted)
         return Outputs(None if self._id is None else column(self._id), scores, predicted, low, high, items)
 
 
 def _finite(values: Sequence[object]) -> NDArray[np.float64]:
     numbers, _ = to_numbers(values)
     return np.where(np.isfinite(numbers), numbers, np.nan)
-
-
-def class_numbers(values: Sequence[object], classes: tuple[str, ...], task: str) -> NDArray[np.float64]:
-    """float64[n]: the number of each class, NaN where it is missing.
-
-    A binary model has a positive class; every other value is the negative one. Otherwise a class that is none of those
-    known is `OTHER`.
-    """
-    others = 0.0 if task == "binary" else OTHER
-    known: dict[object, float] = {}
-    out = np.full(len(values), np.nan)
-    for row, value in enumerate(values):
-        try:
-            number = known.get(value)
-            if number is None:
-                text = canonical(value)
-                number = np.nan if text is None else float(classes.index(text)) if text in classes else others
-                known[value] = number
-        except TypeError:
-            continue  # a list or an object is no class
-        out[row] = number
-    return out
 
 
 def hash_lists(values: Sequence[object], width: int) -> NDArray[np.uint64]:

@@ -16,9 +16,9 @@ from monitor.durations import DAY, parse_duration
 from monitor.label_findings import BINS, MEMORY_MS, Delays, counted
 from monitor.label_join import LabelJoin, Outcome
 from monitor.labelled_panes import AHEAD, LABELLED, ROWS, LabelledPanes
-from monitor.labels import LabelRows, all_classes, translation
+from monitor.labels import LabelRows, all_classes, all_names, translation
 from monitor.lives import Lifetimes
-from monitor.maturity import Arrivals, Mature, Patience, newest_mature
+from monitor.maturity import Arrivals, Mature, Patience, complete, newest_mature
 from monitor.pyramid import Window, window_step
 from monitor.windows import ALL, OVERFLOW, SeriesEnd, SeriesKey
 
@@ -92,8 +92,9 @@ class Performance:
         self._type = np.dtype([("profile", "<i2"), *places, *fields.items()])
         self._label_type = np.dtype(self.scorers[0].label_type)
         # Labels carry the numbers of these classes; each profile has numbers of its own.
-        self.classes = all_classes([profile.classes for profile in profiles])
-        self._numbers = [translation(self.classes, profile.classes) for profile in profiles]
+        classes = all_classes(profiles)
+        self.names = all_names(profiles, binary=model.task == "binary")
+        self._numbers = [translation(classes, profile) for profile in profiles]
         self.windows = tuple(
             Window(name, length, window_step(length, model.pane))
             for name, length in sorted(
@@ -110,6 +111,8 @@ class Performance:
         self._tick = _NEVER
         self._watermark: int | None = None
         self.lost = 0
+        # No window that ends later is judged: the predictions of a replayed log end there. None while they go on.
+        self.log_end: int | None = None
         self.delays, self.recent_delays = np.zeros(BINS, dtype=np.int64), Delays()
 
     def _new_join(self) -> LabelJoin:
@@ -278,6 +281,34 @@ class Performance:
             self._join.advance(until)
         self._watermark = until
 
+    def finish(self, latest: int) -> Iterator[Mature | SeriesEnd | None]:
+        """The end of a replay, whose last record has this event time: joins all labels, and judges what they tell.
+
+        A log that is shorter than the longest delay cannot show which share of labels comes in the end; then the
+        windows are judged of which the labels have come.
+        """
+        until = (latest // self.tick_ms + 1) * self.tick_ms
+        yield from self.advance(until)
+        if self._arrivals().final_share(until, self._patience) is None:
+            for window in self.windows:
+                after = self.judged.get(window.name)
+                for found in complete(self._arrivals(), window, after, until, self._patience, self._on_boundaries,
+                                      self.log_end):  # fmt: skip
+                    self.judged[window.name] = found.end
+                    yield found
+
+    @property
+    def unjudged(self) -> int:
+        """Windows of the log that still wait for labels when it has ended."""
+        if self.log_end is None:
+            return 0
+        starts = self._arrivals().starts
+        waiting = 0
+        for window in self.windows if len(starts) else ():
+            judged = self.judged.get(window.name, int(starts[0]) // window.step * window.step)
+            waiting += max((self.log_end - judged) // window.step, 0)
+        return waiting
+
     def _age(self, now: int) -> int:
         """Makes old panes coarser and drops older ones, by event time alone; those that end before this are gone."""
         before = now - self._kept
@@ -298,17 +329,25 @@ class Performance:
         return tick if tick is not None and tick <= until else None
 
     def _mature(self, tick: int) -> list[Mature]:
-        labels = self._model.labels
-        patience = Patience(labels.max_delay, MEMORY_MS, labels.maturity, self._model.performance.min_labels)
-        arrivals = Arrivals(*self.panes.arrays())
+        arrivals = self._arrivals()
         found = []
         for window in self.windows:
             judged = self.judged.get(window.name)
-            mature = newest_mature(arrivals, window, judged, tick, patience, self._on_boundaries)
+            mature = newest_mature(
+                arrivals, window, judged, tick, self._patience, self._on_boundaries, self.log_end
+            )  # fmt: skip
             if mature is not None:
                 self.judged[window.name] = mature.end
                 found.append(mature)
         return found
+
+    def _arrivals(self) -> Arrivals:
+        return Arrivals(*self.panes.arrays())
+
+    @property
+    def _patience(self) -> Patience:
+        labels = self._model.labels
+        return Patience(labels.max_delay, MEMORY_MS, labels.maturity, self._model.performance.min_labels)
 
     def _on_boundaries(self, times: Integers) -> NDArray[np.bool_]:
         """Whether no pane lies across each time."""

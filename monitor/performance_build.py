@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,10 +21,11 @@ from detectors.performance.multiclass import Multiclass, class_bins
 from detectors.performance.ranking import Ranking
 from detectors.performance.regression import Regression
 from monitor.categories import canonical
+from monitor.class_names import REST, ClassNames, one_spelling, same_truth
 from monitor.decoder import RawColumns
 from monitor.durations import DAY, parse_duration
 from monitor.errors import ReferenceDataError
-from monitor.outputs import OutputReader, class_numbers
+from monitor.outputs import OutputReader
 from monitor.pyramid import window_step
 from monitor.scoring import Scorer
 from monitor.sequences import Streams, stream_of_errors
@@ -36,7 +38,7 @@ MAX_CLASSES = 50
 _POSITIVE = ("1", "true", "True", "yes", "positive")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PerformanceProfile:
     """A model's performance on its reference.
 
@@ -47,6 +49,7 @@ class PerformanceProfile:
         counts: int64[width] of the reference's rows; None where it has no labels.
         dispersions: window length in ms → design effect of what is right and wrong.
         errors: the error, to be followed pane by pane; None where the reference has no labels.
+        negatives: canonical names of a binary model's negative classes; None if they are not known.
     """
 
     classes: tuple[str, ...] | None
@@ -54,6 +57,14 @@ class PerformanceProfile:
     counts: NDArray[np.int64] | None = None
     dispersions: Mapping[int, float] = field(default_factory=dict)
     errors: Streams | None = None
+    negatives: tuple[str, ...] | None = None
+
+    @cached_property
+    def names(self) -> ClassNames | None:
+        """Which value is which class; None for regression and ranking."""
+        if self.classes is None:
+            return None
+        return ClassNames(self.classes, self.negatives, binary=isinstance(self.scorer.task, Binary))
 
     def fingerprint(self) -> str:
         """Changes whenever the meaning of the counts does."""
@@ -90,8 +101,9 @@ def build_performance(
         ReferenceDataError: if the classes cannot be told.
     """
     label = None if model.columns.label is None else names.get(model.columns.label)
-    classes = _classes(table, model, names[model.columns.prediction], label)
-    reader = OutputReader(model, classes, with_ids=False)
+    classes, negatives = _classes(table, model, names[model.columns.prediction], label)
+    known_names = None if classes is None else ClassNames(classes, negatives, binary=model.task == "binary")
+    reader = OutputReader(model, classes, known_names, with_ids=False)
     raw = RawColumns(
         {path: table.values(names[path]) for path in reader.paths if path in names},
         np.arange(table.rows),
@@ -105,7 +117,7 @@ def build_performance(
     values = None
     if label is not None and model.task != "ranking":
         held = table.values(label)
-        values = class_numbers(held, classes, model.task) if classes is not None else table.numbers(label)
+        values = known_names.numbers(held) if known_names is not None else table.numbers(label)
     settings = model.performance
     if model.task == "ranking":
         return PerformanceProfile(None, Scorer(Ranking(settings.k)))
@@ -138,7 +150,7 @@ def build_performance(
         task = Multiclass(classes, class_bins(outputs.scores) if reader.width else ())
         scorer = Scorer(task, _calibrations(task, outputs.scores, values))
     if values is None:
-        return PerformanceProfile(classes, scorer)
+        return PerformanceProfile(classes, scorer, negatives=negatives)
     known = np.isfinite(values) & np.isfinite(outputs.predicted) & (values >= 0 if classes is not None else True)
     predictions = np.zeros(int(known.sum()), dtype=scorer.prediction_type)
     scorer.keep(outputs.take(np.flatnonzero(known)), predictions)
@@ -154,7 +166,7 @@ def build_performance(
         place = None if times is None else np.unique(times[known] // pane, return_inverse=True)[1].astype(np.int64)
         unit = task.scale if isinstance(task, Regression) else 1.0
         errors = stream_of_errors(wrong[known] / unit, pane, place)
-    return PerformanceProfile(classes, scorer, counts, dispersions, errors)
+    return PerformanceProfile(classes, scorer, counts, dispersions, errors, negatives)
 
 
 def error_pane(model: ModelSection) -> int:
@@ -193,16 +205,20 @@ def design_effect(values: NDArray[np.float64], block: NDArray[np.int64]) -> floa
     return max(between / spread * (count - 1) / float(chdtri(count - 1, 0.95)), 1.0)
 
 
-def _classes(table: DataTable, model: ModelSection, prediction: str, label: str | None) -> tuple[str, ...] | None:
+def _classes(
+    table: DataTable, model: ModelSection, prediction: str, label: str | None
+) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """The classes, and the negative ones of a binary model; None for tasks without any."""
     if model.task in ("regression", "ranking"):
-        return None
-    found = {text for name in (prediction, label) if name is not None for text in table.factor(name).labels}
+        return None, None
+    columns = [set(table.factor(name).labels) for name in (prediction, label) if name is not None]
     if isinstance(model.columns.score, dict):
-        found |= set(model.columns.score)
+        columns.append(set(model.columns.score))
+    found = one_spelling(columns)
     if model.task == "multiclass":
         if not 2 <= len(found) <= MAX_CLASSES:
             raise ReferenceDataError(f"the reference has {len(found)} classes; 2 to {MAX_CLASSES} can be measured")
-        return tuple(sorted(found))
+        return tuple(sorted(found)), None
     wanted = model.performance.positive
     if wanted is not None:
         positive = str(canonical(wanted))
@@ -211,4 +227,6 @@ def _classes(table: DataTable, model: ModelSection, prediction: str, label: str 
             raise ReferenceDataError(f"performance.positive: the reference has no class {positive!r}; it has: {known}")
     else:
         positive = next((name for name in _POSITIVE if name in found), max(found, default="1"))
-    return ("other", positive)
+    # So many values are numbers, not names: then whatever is not the positive class is the negative one.
+    negatives = tuple(sorted(found - same_truth(positive, found))) if len(found) <= MAX_CLASSES else None
+    return (REST, positive), negatives

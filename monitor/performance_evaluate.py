@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from alerts.evaluation import Evaluation
+from alerts.rules import ESTIMATED
 from detectors.budget import shared
 from monitor.evaluate import FOLLOWED
-from monitor.label_findings import share_finding
+from monitor.label_findings import LABELS, share_finding
 from monitor.labelled_panes import AHEAD, LABELLED
 from monitor.performance_findings import (
     Held,
@@ -72,13 +74,19 @@ class PerformanceEvaluator:
             self._sticks[place, length] = yardstick(self._model, profile, length, self.alpha)
         return self._sticks[place, length]
 
-    def judge(self, due: Mature, lateness: int) -> list[Evaluation]:
-        """One evaluation a series that has rows in the window, in the order of their keys."""
+    def judge(self, due: Mature, lateness: int, held_back: str = "") -> list[Evaluation]:
+        """One evaluation a series that has rows in the window, in the order of their keys.
+
+        Args:
+            due: the window.
+            lateness: of the model, ms.
+            held_back: why its labels do not tell performance; empty if they do.
+        """
         held = self._held(due)
         whole = {key.version: found for key, found in held.items() if key.segment == ALL}
         champion = champion_of(whole, self._model.performance.champion)
         if due.window == self._performance.windows[0]:
-            self._follow(due)
+            self._follow(due, usable=not held_back)
         evaluations = []
         for key, found in held.items():
             stick = self.stick(self._references.place(key.version), due.window.length)
@@ -100,6 +108,8 @@ class PerformanceEvaluator:
                 findings += self._label_findings(found, due)
                 if champion is not None and champion != key.version:
                     findings += version_findings(found, whole[champion], champion, stick)
+            if held_back:
+                findings = tuple(_doubted(finding, held_back) for finding in findings)
             evaluations.append(
                 Evaluation(
                     model=self._model.name,
@@ -126,12 +136,12 @@ class PerformanceEvaluator:
             return (share,)
         return share, performance.recent_delays.finding(due.at, least)
 
-    def _follow(self, due: Mature) -> None:
-        """Follows the error over what has become mature since the last window of this length."""
+    def _follow(self, due: Mature, *, usable: bool) -> None:
+        """Follows the error over what has become mature since the last window of this length, if labels tell it."""
         start = due.end - due.window.step if self._fed is None else self._fed
         self._fed = due.end
         panes = self._performance.panes
-        for key in sorted(panes.lives):
+        for key in sorted(panes.lives) if usable else ():
             if key.version == OVERFLOW:
                 continue
             sequences = self.sequences.get(self._references.place(key.version))
@@ -170,3 +180,10 @@ class PerformanceEvaluator:
             young = [panes.lives[key][0].first > due.start for key in keys]
             held |= zip(keys, held_together(scorer, mine, young, stick.alpha, stick.phi), strict=True)
         return dict(sorted(held.items()))
+
+
+def _doubted(finding: Finding, held_back: str) -> Finding:
+    """A finding that rests on labels which cannot be trusted; estimates need none."""
+    if finding.subject in (ESTIMATED, LABELS) or finding.statistic == "label_share":
+        return finding
+    return replace(finding, status="insufficient", detail=held_back)

@@ -41,6 +41,7 @@ class PerformanceFile(msgspec.Struct):
     counts: list[int] | None
     dispersions: dict[str, float]
     errors: list[msgspec.Raw] = msgspec.field(default_factory=list)
+    negatives: list[str] | None = None
 
 
 _TASKS: dict[str, type[Task]] = {
@@ -60,6 +61,7 @@ def performance_out(profile: PerformanceProfile) -> PerformanceFile:
         None if profile.counts is None else profile.counts.tolist(),
         {str(length): phi for length, phi in profile.dispersions.items()},
         [] if profile.errors is None else [msgspec.Raw(to_json(profile.errors))],
+        None if profile.negatives is None else list(profile.negatives),
     )
 
 
@@ -76,6 +78,7 @@ def performance_in(stored: PerformanceFile) -> PerformanceProfile:
         None if stored.counts is None else np.array(stored.counts, dtype=np.int64),
         {int(length): phi for length, phi in stored.dispersions.items()},
         from_json(stored.errors[0], Streams) if stored.errors else None,
+        None if stored.negatives is None else tuple(stored.negatives),
     )
 
 

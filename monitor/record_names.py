@@ -28,6 +28,28 @@ def sampled(offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray((offsets.astype(np.uint64) * _SPREAD) >> _ONE_IN_16 == 0)
 
 
+def holds_any(record: Mapping[str, Any], paths: Iterable[str]) -> bool:
+    """Whether a record has any of some dotted paths; a null on the way counts as there."""
+    return any(_holds(record, path.split(".")) for path in paths)
+
+
+def _holds(place: Any, keys: Sequence[str]) -> bool:
+    for key in keys:
+        if place is None:
+            return True
+        if not isinstance(place, dict) or key not in place:
+            return False
+        place = place[key]
+    return True
+
+
+def shown_names(names: Iterable[str], most: int = 5) -> str:
+    """Some names as they may stand in a log line: printable, of bounded length and number."""
+    held = sorted({"".join(char if char.isprintable() else "?" for char in name[:_LONGEST]) for name in names})
+    more = f" and {len(held) - most} more" if len(held) > most else ""
+    return (", ".join(held[:most]) + more) or "nothing"
+
+
 class RecordNames:
     """What a model's records may hold.
 

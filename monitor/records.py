@@ -13,16 +13,9 @@ from monitor.labels import LabelRows
 from monitor.outputs import Outputs
 
 REJECT_REASONS = (
-    "empty",
-    "malformed",
-    "too_large",
-    "no_model",
-    "no_timestamp",
-    "bad_timestamp",
-    "future",
-    "no_label",
-    "failed",
-)
+    "empty", "malformed", "too_large", "no_model", "no_timestamp", "bad_timestamp", "future", "no_features", "no_label",
+    "bad_label", "failed",
+)  # fmt: skip
 """Why a row can be of no use."""
 
 
@@ -87,6 +80,7 @@ class Poll:
         assigned: partitions that are new to the reader, and where reading them begins; one that was read before begins
             anew because its topic was deleted and made again.
         finished: the source will never bring anything again (the end of a replayed file).
+        done: partitions that will never bring anything again.
     """
 
     chunks: tuple[Messages | Table, ...] = ()
@@ -97,6 +91,7 @@ class Poll:
     losses: tuple[Loss, ...] = ()
     up: bool = True
     finished: bool = False
+    done: frozenset[Partition] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +111,8 @@ class ModelRows:
         raw: the values themselves, column by column, while the model is learning its reference.
         unknown: chunk row → names in the record that the model does not know, for rows of the sample
             (`monitor.record_names`); others may be there, too.
+        bare: bool[n], whether the record holds not one of the paths of the model's features, not even with a null;
+            None if none is like that.
     """
 
     model: str
@@ -130,6 +127,7 @@ class ModelRows:
     embeddings: Mapping[str, NDArray[np.float64]] | None = None
     raw: tuple[list[object], ...] | None = None
     unknown: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    bare: NDArray[np.bool_] | None = None
 
     def between(self, first: int, stop: int) -> ModelRows:
         """The rows whose chunk index lies in [first, stop)."""
@@ -153,6 +151,7 @@ class ModelRows:
             None if self.embeddings is None else {name: held[part] for name, held in self.embeddings.items()},
             None if self.raw is None else tuple(_part(column, part) for column in self.raw),
             self.unknown,
+            None if self.bare is None else self.bare[part],
         )
 
 
@@ -171,6 +170,10 @@ class Decoded:
         rejects: row → reason.
         values: raw message of each rejected row, kept only when a dead-letter topic wants them.
         next_offset: where the partition goes on after this chunk.
+        hints: reason → where the first such reject of the chunk went wrong, in words; holds no value.
+        feeds, label_feeds: the models whose predictions, and whose labels, the topic holds.
+        owners: rejected row → the model that the record names; a record that names none concerns every model.
+        foreign: rejected rows that name a model which does not read the topic.
     """
 
     partition: Partition
@@ -182,3 +185,8 @@ class Decoded:
     models: tuple[ModelRows, ...]
     next_offset: int
     labels: tuple[LabelRows, ...] = ()
+    hints: Mapping[str, str] = field(default_factory=dict)
+    feeds: tuple[str, ...] = ()
+    label_feeds: tuple[str, ...] = ()
+    owners: Mapping[int, str] = field(default_factory=dict)
+    foreign: frozenset[int] = frozenset()

@@ -11,7 +11,9 @@ import numpy as np
 from alerts.messages import limit_of, summary, utc
 from detectors.layout import BINS, GONE, HIGH, LOW, without_value
 from monitor.charts import area_chart, density_chart, interval_chart, number, pairs_chart, spans_chart
-from monitor.report_parts import table, where
+from monitor.replay_summary import summary_lines
+from monitor.report_alerts import alerted_table
+from monitor.report_parts import NAMES, table, where
 from monitor.report_performance import performance_section, quality_section
 from monitor.report_style import STYLE
 
@@ -46,15 +48,18 @@ def render_report(history: History, config_name: str, inputs: Sequence[str]) -> 
         body += [
             _section("Alerts over time", _alert_spans(history, min(ends), max(ends))),
             _section("Rules", _rules_table(history)),
-            _section("Alerts", _alerts_table(history)),
+            _section("Alerts", _alerts_table(history) + alerted_table(history)),
             _section("What drifted", _flagged(history)),
             *([_section("Performance", told)] if (told := performance_section(history)) else []),
-            _section("Data quality, traffic, and features together", quality_section(history)),
+            _section("Data quality, labels, traffic, and features together", quality_section(history)),
             _section("Leeway left", _leeway_table(history.leeways())),
             _section("Traffic", _traffic(history)),
         ]
     else:
-        body.append("<p>No window was ever judged: the log is shorter than the lateness and one pane.</p>")
+        body.append("<p>No window was ever judged; what was read says why.</p>")
+    if history.snapshot is not None:
+        lines = ([f"<b>{escape(title)}</b>", escape(text)] for title, text in summary_lines(history.snapshot))
+        body.append(_section("What was read", table(("", "Records"), lines)))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -157,17 +162,19 @@ def _flagged(history: History) -> str:
     cards = [_card(history, worst, many) for worst in found[:_MOST_FLAGGED]]
     more = len(found) - _MOST_FLAGGED
     note = f'<p class="quiet">and {more} more, in the table below</p>' if more > 0 else ""
+    count = len({name[:2] for name in history.worst})
+    drifted = f"<p>{count:,} {'subject has' if count == 1 else 'subjects have'} drifted.</p>"
     legend = (
-        '<p class="legend"><i class="k-value"></i>estimate <i class="k-lower"></i>lower bound '
+        '<p class="legend"><i class="k-value"></i>estimate <i class="k-judged"></i>judged bound '
         '<i class="k-band"></i>interval <i class="k-threshold"></i>threshold '
         '<i class="k-reference"></i>reference <i class="k-window"></i>worst window</p>'
     )
-    return legend + "".join(cards) + note
+    return drifted + legend + "".join(cards) + note
 
 
 def _card(history: History, worst: Worst, many_models: bool) -> str:
     finding, track = worst.finding, history.tracks[worst.track]
-    name = finding.subject.removeprefix("feature:")
+    name = NAMES.get(finding.subject, finding.subject.removeprefix("feature:"))
     missing = finding.statistic == "missing"
     kind = "missing values" if missing else finding.statistic.upper()
     chart = interval_chart(
@@ -192,11 +199,13 @@ def _card(history: History, worst: Worst, many_models: bool) -> str:
 
 
 def _distributions(profile: Profile, worst: Worst) -> str:
-    subject = worst.finding.subject
+    subject, bins_of_window = worst.finding.subject, worst.bins
+    if bins_of_window is None:
+        return ""
     place = profile.layout.subjects.index(subject)
     segment = worst.track.segment
     counts = profile.segments.get(segment, profile.counts)
-    reference, window = counts.bins[place], worst.bins
+    reference, window = counts.bins[place], bins_of_window
     label = f"Distribution of {subject} in the reference and in the worst window"
     if worst.finding.statistic == "missing":
         missing = [float(without_value(bins) / max(bins.sum(), 1)) for bins in (reference, window)]

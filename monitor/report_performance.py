@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alerts.messages import utc
+from detectors.performance.compare import higher_is_better
 from monitor.charts import interval_chart, number
-from monitor.report_parts import table, where
+from monitor.report_parts import NAMES, table, where
 
 if TYPE_CHECKING:
     from monitor.history import History, Track, TrackKey
@@ -48,7 +49,7 @@ def _shown(history: History, key: TrackKey, track: Track, many_models: bool) -> 
         against = "" if np.isnan(reference) else f", {number(reference)} on the reference"
         chart = interval_chart(
             np.array(track.ends), track.series(name), track.thresholds[name], f"{title}: {metric} over time",
-            from_zero=metric.startswith(("cusum", "adwin")),
+            from_zero=metric.startswith(("cusum", "adwin")), judged=judged_bound(metric),
         )  # fmt: skip
         parts.append(f"<article><h3>{escape(metric)} <small>{escape(title + against)}</small></h3>{chart}</article>")
     rows_of_table = [row for metric in metrics if (row := _last(track, (kind, metric))) is not None]
@@ -57,6 +58,11 @@ def _shown(history: History, key: TrackKey, track: Track, many_models: bool) -> 
         parts.append(f"<details><summary>All metrics of the last window</summary>{_numbers(head, rows_of_table)}"
                      "</details>")  # fmt: skip
     return "".join(parts) + _others(history, key, track)
+
+
+def judged_bound(metric: str) -> int:
+    """Column of the bound that is compared with the limit: 1, the lower one, of a loss; 2, the upper one, of a gain."""
+    return 2 if higher_is_better(metric) else 1
 
 
 def _numbers(head: tuple[str, ...], rows: list[list[str]]) -> str:
@@ -96,14 +102,16 @@ def quality_section(history: History) -> str:
     many = len(history.references) > 1
     rows, quiet = [], 0
     for key, track in history.tracks.items():
+        subjects = frozenset(history.references[key.model].of(key.version).layout.subjects)
         for name in track.numbers:
-            if not _beside(name[0]):
-                continue
             if name not in track.beyond:
-                quiet += 1
+                quiet += _beside(name[0])
+                continue
+            # Features and outputs have a card each, and performance of all rows has its own section.
+            if name[0] in subjects or (name[0] in (_REALISED, _ESTIMATED) and key.segment == "all"):
                 continue
             told = track.beyond[name]
-            subject = name[0].removeprefix("quality:")
+            subject = NAMES.get(name[0], name[0].removeprefix("quality:"))
             rows.append(
                 [escape(subject), escape(name[1]), str(told.windows), utc(told.first), utc(told.last),
                  escape(told.detail), escape(where(key, many))]
@@ -116,4 +124,4 @@ def quality_section(history: History) -> str:
 
 
 def _beside(subject: str) -> bool:
-    return subject.startswith(("quality", "multivariate", "reference")) or subject == "error"
+    return subject.startswith(("quality", "multivariate", "embedding", "reference")) or subject in ("error", "labels")

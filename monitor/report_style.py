@@ -22,12 +22,12 @@ svg{width:100%;height:auto;display:block}
 .tick{font-size:11px;fill:var(--quiet)}.name{font-size:12px;fill:var(--ink)}
 .grid{stroke:var(--line)}.band{fill:var(--band)}
 .value{fill:none;stroke:var(--blue);stroke-width:1;stroke-dasharray:2 3}
-.lower{fill:none;stroke:var(--blue);stroke-width:2}
+.judged{fill:none;stroke:var(--blue);stroke-width:2}
 .threshold{stroke:var(--sand);stroke-width:1.5;stroke-dasharray:6 4}
 .rail{fill:var(--line)}rect.firing{fill:var(--red)}
 .reference{fill:var(--ref)}.window{fill:var(--win)}
 .legend i{display:inline-block;width:1.1rem;height:.6rem;margin:0 .3rem 0 .8rem;vertical-align:baseline}
-.k-value{border-top:2px dotted var(--blue)}.k-lower{border-top:3px solid var(--blue)}.k-band{background:var(--band)}
+.k-value{border-top:2px dotted var(--blue)}.k-judged{border-top:3px solid var(--blue)}.k-band{background:var(--band)}
 .k-threshold{border-top:3px dashed var(--sand)}.k-reference{background:var(--ref)}.k-window{background:var(--win)}
 @media(max-width:40rem){.scroll table{min-width:38rem}.tick{font-size:17px}.name{font-size:18px}}
 @media print{article{break-inside:avoid}}

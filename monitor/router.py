@@ -10,6 +10,7 @@ from monitor.categories import canonical
 from monitor.decoder import JsonDecoder, RawColumns
 from monitor.event_time import to_milliseconds
 from monitor.records import Decoded, Messages
+from monitor.reject_hints import hints_of, no_features
 from monitor.routes import at, versions_of
 
 if TYPE_CHECKING:
@@ -73,19 +74,47 @@ class Router:
         rejects = dict(raw.rejects)
         models = [rows for route in self._routes for rows in self._rows(route, raw, times, rejects, now)]
         labels = [self._label_rows(route, raw, times, rejects, now) for route in self._labels] if raw.columns else []
+        owners: dict[int, str] = {}
+        foreign: frozenset[int] = frozenset()
         if any(route.model for route in (*self._routes, *self._labels)):
             taken = np.zeros(size, dtype=bool)
             for index in (*(rows.index for rows in models), *(rows.index for rows in labels)):
                 taken[index] = True
             for row in np.flatnonzero(~taken).tolist():
                 rejects.setdefault(row, "no_model")
+            owners, foreign = self._whose(raw, rejects)
+        bare = [(route, rows) for rows in models if rows.bare is not None for route in self._routes
+                if route.name == rows.model]  # fmt: skip
         values: dict[int, bytes] = {}
         if self._keep_rejected and isinstance(chunk, Messages):
             place = np.searchsorted(chunk.offsets, raw.offsets)
-            values = {row: value for row in rejects if (value := chunk.values[int(place[row])]) is not None}
+            doubtful = {row for _, rows in bare for row in rows.index[rows.bare].tolist()}
+            values = {
+                row: value for row in (*rejects, *doubtful) if (value := chunk.values[int(place[row])]) is not None
+            }
+        hints = hints_of(raw, rejects, (*self._routes, *self._labels), chunk)
+        if bare:
+            route, rows = bare[0]
+            hints["no_features"] = no_features(raw, int(rows.index[rows.bare][0]), route.features)
         return Decoded(
-            chunk.partition, raw.offsets, raw.within, times, rejects, values, tuple(models), next_offset, tuple(labels)
-        )
+            chunk.partition, raw.offsets, raw.within, times, rejects, values, tuple(models), next_offset, tuple(labels),
+            hints, tuple(route.name for route in self._routes), tuple(route.name for route in self._labels), owners,
+            foreign,
+        )  # fmt: skip
+
+    def _whose(self, raw: RawColumns, rejects: Mapping[int, str]) -> tuple[dict[int, str], frozenset[int]]:
+        """Rejected row → the model that its record names; and those that name a model which reads other topics."""
+        owners: dict[int, str] = {}
+        foreign = set()
+        routes = [route for route in (*self._routes, *self._labels) if route.model is not None]
+        for row in rejects if raw.columns else ():
+            names = [(route.name, _name(raw.columns[str(route.model)][row])) for route in routes]
+            own = next((model for model, name in names if name == model), None)
+            if own is not None:
+                owners[row] = own
+            elif any(name is not None for _, name in names):
+                foreign.add(row)
+        return owners, frozenset(foreign)
 
     def _rows(
         self,
@@ -108,7 +137,7 @@ class Router:
         """The labels of one model; fills in their ``times`` and adds the rejects."""
         kept = self._usable(route, raw, times, rejects, now)
         rows, without = route.rows(raw, times, np.array(kept, dtype=np.int64))
-        rejects.update(dict.fromkeys(without, "no_label"))
+        rejects.update(without)
         return rows
 
     def _usable(
@@ -144,10 +173,14 @@ class Router:
 
 
 def _is(value: object, name: str) -> bool:
+    return _name(value) == name
+
+
+def _name(value: object) -> str | None:
     try:
-        return canonical(value) == name
+        return canonical(value)
     except TypeError:
-        return False
+        return None
 
 
 def make_routers(

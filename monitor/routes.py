@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectors.layout import MISSING
 from monitor.categories import label
 from monitor.decoder import RawColumns
 from monitor.encoder import Encoder
 from monitor.joint import read_embedding
 from monitor.outputs import OutputReader
-from monitor.record_names import RecordNames, sampled
+from monitor.record_names import RecordNames, holds_any, sampled
 from monitor.records import ModelRows
 from monitor.tables import in_reference
 from monitor.windows import UNVERSIONED
@@ -46,6 +47,7 @@ class LearningRoute:
         self.columns, self.paths = tuple(named), tuple(named.values())
         self.timestamp, self.version, self.model = columns.timestamp, columns.version, columns.model
         self.segments = [(name, named[name]) for name in model.segments]
+        self.features = tuple(prefix + name for name in columns.features or []) + tuple(columns.embeddings)
 
     def kinds(self) -> dict[str, str]:
         """Every path that this model reads → its kind for `monitor.decoder`."""
@@ -58,7 +60,14 @@ class LearningRoute:
         values = tuple(list(at(raw.columns[path], rows)) for path in self.paths)
         segments = tuple(_labels(name, at(raw.columns[path], rows)) for name, path in self.segments)
         none = np.zeros((len(rows), 0))
-        return [ModelRows(self.name, index, times[index], none.astype(np.int64), none, versions, segments, raw=values)]
+        of_features = [column for path, column in zip(self.paths, values, strict=True) if path in self.features]
+        empty = np.array([all(value is None for value in row) for row in zip(*of_features, strict=True)], dtype=bool)
+        return [
+            ModelRows(
+                self.name, index, times[index], none.astype(np.int64), none, versions, segments, raw=values,
+                bare=holds_none(raw, index, empty, self.features),
+            )
+        ]  # fmt: skip
 
 
 class ModelRoute:
@@ -69,7 +78,8 @@ class ModelRoute:
         self.name, self.references = model.name, references
         self.encoders = [Encoder(profile) for profile in references.profiles]
         self.readers = [
-            OutputReader(model, profile.performance.classes, with_ids=with_ids) for profile in references.profiles
+            OutputReader(model, profile.performance.classes, profile.performance.names, with_ids=with_ids)
+            for profile in references.profiles
         ]
         self.embeddings = {f"embedding:{path}": path for path in columns.embeddings}
         # Where each profile's subjects stand in a record.
@@ -79,6 +89,21 @@ class ModelRoute:
         by_column = dict(zip(first.columns, self.paths[0], strict=True))
         self.segments = [(name, by_column.get(str(in_reference(name, first.columns)), name)) for name in model.segments]
         self._names = RecordNames(model, self.kinds())
+        self._feature_places = [
+            [place for place, subject in enumerate(profile.layout.subjects) if subject.startswith("feature:")]
+            for profile in references.profiles
+        ]
+        # A record is of use to the model if any of its references knows one of the features that it carries.
+        self.features = tuple(
+            dict.fromkeys(
+                [
+                    paths[place]
+                    for paths, places in zip(self.paths, self._feature_places, strict=True)
+                    for place in places
+                ]
+                + list(columns.embeddings)
+            )
+        )
 
     def kinds(self) -> dict[str, str]:
         """Every path that this model reads → its kind for `monitor.decoder`."""
@@ -110,9 +135,12 @@ class ModelRoute:
         segments = tuple(_labels(name, at(raw.columns[path], rows)) for name, path in self.segments)
         outputs = self.readers[place].read(raw, rows)
         embeddings = self._embedded(place, raw, rows)
+        empty = (codes[:, self._feature_places[place]] == MISSING).all(axis=1)
+        for path in self.embeddings.values():
+            empty &= [value is None for value in at(raw.columns[path], rows)]
         return ModelRows(
             self.name, index, times[index], codes, z, versions, segments, place, outputs, embeddings,
-            unknown=self._unknown(raw, index),
+            unknown=self._unknown(raw, index), bare=holds_none(raw, index, empty, self.features),
         )  # fmt: skip
 
     def _unknown(self, raw: RawColumns, index: Integers) -> dict[int, tuple[str, ...]]:
@@ -151,6 +179,29 @@ def _paths(model: ModelSection, profile: Profile) -> list[str]:
         outputs.get(subject) or prefix + configured.get(column, column)
         for subject, column in zip(profile.layout.subjects, profile.columns, strict=True)
     ]
+
+
+def holds_none(
+    raw: RawColumns, index: Integers, empty: NDArray[np.bool_], paths: Sequence[str]
+) -> NDArray[np.bool_] | None:
+    """bool[n], whether a record has none of some paths; None if each has one.
+
+    Args:
+        raw: the chunk.
+        index: int64[n], its rows.
+        empty: bool[n], whether the values there are all missing; only these records are looked into.
+        paths: dotted.
+    """
+    if not empty.any() or not paths:
+        return None
+    if raw.names:
+        return empty if not any(path in raw.names for path in paths) else None
+    if raw.record is None:
+        return None
+    bare = np.zeros(len(index), dtype=np.bool_)
+    for place in np.flatnonzero(empty).tolist():
+        bare[place] = not holds_any(raw.record(int(index[place])), paths)
+    return bare if bare.any() else None
 
 
 def at(column: Sequence[object], rows: Sequence[int]) -> Sequence[object]:

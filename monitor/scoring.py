@@ -93,8 +93,8 @@ class Scorer:
         predicted, value = predictions["predicted"], labels["value"]
         if isinstance(task, Regression):
             return count_regression(task, predicted, value, predictions["low"], predictions["high"], groups, size)
-        # Without a prediction there is nothing to be right or wrong.
-        held = np.isfinite(predicted)
+        # Without a prediction, or a class of this reference, there is nothing to be right or wrong.
+        held = np.isfinite(predicted) & np.isfinite(value)
         predicted, value, groups = predicted[held], value[held], groups[held]
         if isinstance(task, Binary):
             return count_binary(task, predictions["score0"][held], predicted == 1.0, value, groups, size)

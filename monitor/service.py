@@ -298,7 +298,7 @@ def run(
     environment: Mapping[str, str],
     make_log: Callable[[LogSection], FilteringBoundLogger],
     once: bool,
-) -> None:
+) -> Snapshot:
     """Runs until a signal comes; with ``once``, until a replay has ended and everything is delivered.
 
     SIGHUP loads the configuration again.
@@ -309,6 +309,9 @@ def run(
         environment: variables of the process.
         make_log: a logger as configured.
         once: stop at the end of a replay.
+
+    Returns:
+        Where it stands at the end.
 
     Raises:
         LeewayError: if it cannot start.
@@ -331,4 +334,6 @@ def run(
         # Whatever it was, what is in memory may be half a step: the last checkpoint stands.
         service.abandon()
         raise
+    snapshot = service.daemon.snapshot
     service.close()
+    return snapshot

@@ -32,7 +32,15 @@ class AlertGroup(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """One model's health; times are epoch ms, durations seconds; ``labels`` is None where none are read."""
+    """One model's health; times are epoch ms, durations seconds; ``labels`` is None where none are read.
+
+    Attributes:
+        insufficient: how many of the ``evaluations`` had too little data to judge anything.
+        first, last: event time of the first and the last row; None before any.
+        labels_read: label records that could be used.
+        repeated: rows that came again under the id of another one and were counted again, since no labels are read.
+        unjudged: windows of performance that still wait for labels when a replay has ended.
+    """
 
     name: str
     rows: Mapping[str, int]
@@ -47,6 +55,12 @@ class ModelStatus:
     last_evaluation_seconds: float
     nbytes: int
     labels: Totals | None = None
+    insufficient: int = 0
+    first: int | None = None
+    last: int | None = None
+    labels_read: int = 0
+    repeated: int = 0
+    unjudged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,13 @@ class Snapshot:
     models: tuple[ModelStatus, ...] = ()
     partitions: tuple[PartitionStatus, ...] = ()
     rejects: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    hints: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Topic and reason of a reject → where the first one went wrong."""
+    label_topics: frozenset[str] = frozenset()
+    learned_rows: int = 0
+    """Rows that models have taken in to learn their reference."""
+    ended: bool = False
+    """A replay has come to the end of its log."""
     alerts: Mapping[AlertGroup, int] = field(default_factory=dict)
     outbox: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)

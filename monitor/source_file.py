@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from monitor.errors import SourceError
+from monitor.file_kind import LONGEST, kind_of
 from monitor.records import Messages, Partition, Poll, Position, Table
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class FileSource:
                     raise SourceError(f"{path}: a Parquet file cannot be followed; use JSON lines")
                 self._readers[partition] = _parquet(partition, path, first, self._batch)
             else:
+                _refuse_other_kinds(path)
                 self._readers[partition] = _lines(partition, path, first, self._batch, self._follow)
 
     def poll(self, timeout_seconds: float, paused: frozenset[Partition]) -> Poll:
@@ -75,6 +77,7 @@ class FileSource:
             lag=dict.fromkeys(self._done | quiet, 0),
             assigned=assigned,
             finished=len(self._done) == len(self._paths),
+            done=frozenset(self._done),
         )
 
     def reject(self, partition: Partition, reason: str, value: bytes) -> None:
@@ -89,6 +92,16 @@ class FileSource:
     def close(self) -> None:
         """Closes the files."""
         self._readers.clear()
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Raises a `SourceError` for a file that surely holds no JSON lines."""
+    with path.open("rb") as file:
+        kind = kind_of(file.read(LONGEST))
+    if kind:
+        raise SourceError(f"{path}: found {kind}, not JSON lines; leewayd reads plain JSON lines and .parquet files")
+    if path.suffix.lower() in (".csv", ".tsv"):
+        raise SourceError(f"{path}: a log is read as JSON lines or Parquet, not as {path.suffix[1:].upper()}")
 
 
 def _lines(partition: Partition, path: Path, first: int, batch: int, follow: bool) -> Iterator[Messages | None]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from alerts.evaluation import Evaluation, Finding
-    from monitor.snapshot import EvaluationKey, Snapshot
+    from monitor.snapshot import EvaluationKey, ModelStatus, Snapshot
 
 _STATISTIC = (*SERIES, "feature", "statistic")
 
@@ -242,6 +242,11 @@ def _daemon(snapshot: Snapshot) -> Iterator[Metric]:
     )  # fmt: skip
 
 
+def _known_repeats(model: ModelStatus) -> int:
+    """Where labels are read, predictions are known one by one."""
+    return 0 if model.labels is None else model.labels.outcomes.get("duplicate_prediction", 0)
+
+
 def _models(snapshot: Snapshot) -> Iterator[Metric]:
     models = snapshot.models
     yield _counter(
@@ -250,6 +255,11 @@ def _models(snapshot: Snapshot) -> Iterator[Metric]:
     )  # fmt: skip
     for name, text, values in (
         ("leeway_rows_late", "Rows that came after their pane had closed.", [model.late for model in models]),
+        (
+            "leeway_rows_repeated",
+            "Rows that came again under the id of an earlier row, as far as it is remembered.",
+            [model.repeated or _known_repeats(model) for model in models],
+        ),
         (
             "leeway_series_overflow_rows",
             "Rows of versions and segments beyond max_series.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,11 +13,13 @@ import numpy as np
 from detectors.layout import HIGH, INVALID, NONFINITE
 from monitor.evaluate import Evaluator
 from monitor.extras import make_shape
+from monitor.first_usable import Seen
 from monitor.labels import LabelRoute, LabelRows
 from monitor.maturity import Mature
 from monitor.model_state import changes, mark_saved, restore
 from monitor.performance import Performance
 from monitor.performance_evaluate import PerformanceEvaluator
+from monitor.repeated_ids import RepeatedIds
 from monitor.routes import ModelRoute
 from monitor.snapshot import ModelStatus
 from monitor.windows import ALL, ModelWindows
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from monitor.clock import Clock
     from monitor.config import ModelSection
     from monitor.labelled_panes import LabelledChange, PaneReader
+    from monitor.record_faults import Rejects
     from monitor.records import ModelRows, Partition
     from monitor.references import References
     from monitor.saved import ModelChange, SavedModel
@@ -47,6 +51,7 @@ class Cost:
     evaluations: int = 0
     seconds: float = 0.0
     last_seconds: float = 0.0
+    insufficient: int = 0
 
 
 class WatchedModel:
@@ -77,18 +82,20 @@ class WatchedModel:
         self.label_route = None
         if self.performance is not None:
             kinds = self.performance.scorers[0].label_type
-            self.label_route = LabelRoute(section, self.performance.classes, kinds)
+            self.label_route = LabelRoute(section, self.performance.names, kinds)
         self.cost = Cost()
+        self.seen = Seen()
+        self._log_end: int | None = None
+        self._first: int | None = None
+        self._last: int | None = None
+        self._labels_read = 0
+        # Where labels are read, repeated predictions are known one by one and are not counted again.
+        self._repeats = RepeatedIds() if section.columns.id is not None and not labelled else None
         # What was saved before cannot be used and is to be dropped.
         self.fresh = True
         self.labels_begun_anew = False
 
     # What `monitor.intake` needs: rows come in, and windows fall due as time goes on.
-
-    @property
-    def longest_step(self) -> int:
-        """By how much the slowest window slides, ms."""
-        return max(window.step for window in self.windows.windows)
 
     def horizon(self, floor: int) -> int:
         """As `monitor.windows.ModelWindows.horizon`."""
@@ -96,6 +103,16 @@ class WatchedModel:
 
     def add(self, rows: ModelRows, clocks: Integers, offsets: Integers, partition: Partition) -> None:
         """Takes rows of one partition in; a prediction that is there already is not counted again."""
+        self.seen.take(rows, partition)
+        if len(rows.index):
+            first, last = int(rows.times.min()), int(rows.times.max())
+            self._first = first if self._first is None else min(first, self._first)
+            self._last = last if self._last is None else max(last, self._last)
+        if self._repeats is not None and rows.outputs is not None and rows.outputs.ids is not None:
+            self._repeats.take(rows.outputs.ids)
+        if rows.bare is not None:
+            panes, on_time = self.windows.on_time(rows.times, clocks)
+            self.windows.faults.take_bare(panes[rows.bare & on_time])
         if self.performance is not None:
             fresh = self.performance.add(rows)
             if not fresh.all():
@@ -108,7 +125,18 @@ class WatchedModel:
     def offer(self, labels: LabelRows, clocks: Integers) -> None:
         """Takes labels in, with their partition's clock at each row."""
         if self.performance is not None:
+            self._labels_read += len(labels.index)
+            self.windows.faults.take_labels(clocks)
             self.performance.offer(labels, clocks)
+
+    def reject(self, rejects: Rejects) -> None:
+        """Records of the model, or of its labels, could not be used."""
+        if rejects.labels:
+            self.windows.faults.take_labels(rejects.clocks, rejects.reasons)
+            return
+        panes, on_time = self.windows.on_time(rejects.times, rejects.clocks)
+        reasons = [reason for reason, kept in zip(rejects.reasons, on_time.tolist(), strict=True) if kept]
+        self.windows.faults.reject(panes[on_time], reasons)
 
     def advance(self, clock: int) -> Iterator[Due | Mature | SeriesEnd | None]:
         """Moves time on; yields each window that can be judged and each series that ends, in the order of event time.
@@ -116,18 +144,32 @@ class WatchedModel:
         Each item is to be dealt with before the next one is asked for. None stands for a piece of work that nothing
         comes of. What is not asked for in this call comes with the next one.
         """
-        for item in self.windows.advance(clock):
+        # Labels go on after the last prediction of a replayed log: performance is judged by them, but no window ends.
+        until = clock if self._log_end is None else min(clock, self._log_end + self.lateness)
+        for item in self.windows.advance(until):
             if self.performance is not None:
                 yield from self.performance.advance(item.end)
             yield item
         if self.performance is not None:
             yield from self.performance.advance(clock - self.lateness)
 
-    def finish(self, end: int) -> Iterator[Due | Mature | SeriesEnd | None]:
-        """The end of a replay: closes every pane, and waits no longer for labels."""
-        yield from self.advance(end + self.lateness)
+    def end_log(self, last: int) -> None:
+        """The last prediction record that there will be has this event time: no window that ends after its pane is."""
+        pane = self.windows.pane
+        self._log_end = (last // pane + 1) * pane
+        # A pane that the log breaks off in says nothing of the traffic.
+        self.evaluator.traffic_until = last
         if self.performance is not None:
-            yield from self.performance.advance(end + self.section.labels.max_delay)
+            self.performance.log_end = self._log_end
+
+    def finish(self, latest: int) -> Iterator[Due | Mature | SeriesEnd | None]:
+        """The end of a replay, whose last record, prediction or label, has this event time."""
+        if self._log_end is None:
+            self.end_log(latest)
+        assert self._log_end is not None
+        yield from self.advance(self._log_end + self.lateness)
+        if self.performance is not None:
+            yield from self.performance.finish(latest)
 
     def windows_taken_as_independent(self) -> list[str]:
         """Windows whose rows are taken for independent, because neither reference nor burn-in tells otherwise."""
@@ -150,6 +192,9 @@ class WatchedModel:
         schema = documents.get(f"schema/{self.section.name}")
         if schema is not None:
             self.windows.schema.restore(schema)
+        for noun, part in (("faults", self.windows.faults), ("seen", self.seen)):
+            if (document := documents.get(f"{noun}/{self.section.name}")) is not None:
+                part.restore(document)
         traffic = documents.get(f"traffic/{self.section.name}")
         if traffic is not None:
             self.evaluator.traffic.restore(traffic)
@@ -168,12 +213,14 @@ class WatchedModel:
         """Judges a window of every series."""
         began = clock.monotonic()
         if isinstance(due, Mature):
-            evaluations = self._judge_labels.judge(due, self.lateness)
+            strange = self.windows.faults.strange_labels(due.start, due.at)
+            evaluations = self._judge_labels.judge(due, self.lateness, strange)
         else:
             evaluations = self.evaluator.judge(self.windows, due)
         self.cost.last_seconds = clock.monotonic() - began
         self.cost.seconds += self.cost.last_seconds
         self.cost.evaluations += len(evaluations)
+        self.cost.insufficient += sum(map(_lacking, evaluations))
         return evaluations
 
     def counts(self, evaluation: Evaluation) -> Counts:
@@ -212,6 +259,10 @@ class WatchedModel:
             found[f"schema/{name}"] = self.windows.schema.document()
         if self.evaluator.traffic.changed:
             found[f"traffic/{name}"] = self.evaluator.traffic.document()
+        if self.windows.faults.changed:
+            found[f"faults/{name}"] = self.windows.faults.document()
+        if self.seen.changed:
+            found[f"seen/{name}"] = self.seen.document()
         return found | {f"followed/{place}/{name}": part.document() for place, part in sequences if part.changed}
 
     def mark_saved(self) -> None:
@@ -223,6 +274,7 @@ class WatchedModel:
         for sequences in self.evaluator.sequences.values():
             sequences.changed = False
         self.windows.schema.changed = self.evaluator.traffic.changed = False
+        self.windows.faults.changed = self.seen.changed = False
         if self.performance is not None:
             self.performance.mark_saved()
 
@@ -250,4 +302,16 @@ class WatchedModel:
             last_evaluation_seconds=self.cost.last_seconds,
             nbytes=windows.nbytes + (0 if self.performance is None else self.performance.panes.nbytes),
             labels=None if self.performance is None else self.performance.totals(),
+            insufficient=self.cost.insufficient,
+            first=self._first,
+            last=self._last,
+            labels_read=self._labels_read,
+            repeated=0 if self._repeats is None else self._repeats.count,
+            unjudged=0 if self.performance is None else self.performance.unjudged,
         )
+
+
+def _lacking(evaluation: Evaluation) -> bool:
+    """Whether not one finding that has a limit could be judged."""
+    judged = [finding for finding in evaluation.findings if not math.isnan(finding.threshold)]
+    return all(finding.status == "insufficient" for finding in judged)

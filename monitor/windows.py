@@ -19,6 +19,7 @@ from monitor.durations import DAY, parse_duration
 from monitor.lives import Life, Lifetimes
 from monitor.panes import Pane, PaneRing
 from monitor.pyramid import SLACK_PANES, Window, ring_capacities, window_step
+from monitor.record_faults import RecordFaults
 from monitor.schema_changes import SchemaChanges
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ class ModelWindows:
         self.offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {step: {} for step in self.capacities}
         self.dirty_offsets: set[tuple[int, int]] = set()
         self.schema = SchemaChanges()
+        self.faults = RecordFaults(model.pane)
 
     def add(self, rows: ModelRows, clocks: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition) -> None:
         """Counts rows of one partition.
@@ -178,7 +180,7 @@ class ModelWindows:
             offsets: int64[n], offset of each row's message.
             partition: where they came from.
         """
-        panes, on_time = self._on_time(rows, clocks)
+        panes, on_time = self.on_time(rows.times, clocks)
         self.tally.late += int((~on_time).sum())
         if not on_time.any():
             return
@@ -202,9 +204,11 @@ class ModelWindows:
             held = np.flatnonzero(labels != np.array(None))
             self._count(rows.take(held), labels[held], panes[held])
 
-    def _on_time(self, rows: ModelRows, clocks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def on_time(
+        self, times: NDArray[np.int64], clocks: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """int64[n], the start of each row's pane; bool[n], whether it is still open."""
-        panes = rows.times // self.pane * self.pane
+        panes = times // self.pane * self.pane
         closed = clocks - self.lateness
         if self.watermark is not None:
             # A partition that was idle while others went on comes back behind the watermark.
@@ -213,7 +217,7 @@ class ModelWindows:
 
     def repeat(self, rows: ModelRows, clocks: NDArray[np.int64]) -> None:
         """Rows that are counted already came again: in their panes, the last of the extra numbers counts how many."""
-        panes, on_time = self._on_time(rows, clocks)
+        panes, on_time = self.on_time(rows.times, clocks)
         shape = self.shapes[rows.profile]
         again = Counter(zip(rows.versions[on_time].tolist(), panes[on_time].tolist(), strict=True))
         for (version, start), count in again.items():

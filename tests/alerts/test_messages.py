@@ -29,6 +29,7 @@ from tests.alerts.samples import (
     psi,
     resolve,
     rule,
+    transitions,
     trigger,
 )
 
@@ -474,3 +475,17 @@ def test_a_notice_of_any_kind_has_a_title_and_facts() -> None:
         told = words(notice, None)
         assert told.title
         assert all(label and fact for label, fact in told.facts)
+
+
+def test_the_true_number_of_subjects_is_told_however_few_are_kept() -> None:
+    found = [psi(f"feature:f{place}", 0.1 + place / 1000, "drifted") for place in range(60)]
+    found += [replace(one, statistic="ks") for one in found]
+    (change,) = transitions([rule()], [evaluation(*found)])
+    assert len(change.evidence.findings) == 50
+    assert (change.evidence.matched, change.evidence.subjects) == (120, 60)
+    assert summary(change, rule()).endswith("f59 and 59 more have drifted")
+    notice = notices([rule()], [evaluation(*found)])["trigger"]
+    assert words(notice, None).findings[-1] == "and 57 more"
+    # Evidence that an older version saved does not know the number.
+    older = replace(change, evidence=replace(change.evidence, subjects=0))
+    assert "more have drifted" in summary(older, rule())

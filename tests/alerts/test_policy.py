@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -189,3 +190,15 @@ def test_triggers_and_resolves_alternate_and_an_incident_is_open_while_alerts_fi
 
 def _open(incidents: Mapping[IncidentKey, Incident]) -> set[AlertKey]:
     return {alert for incident in incidents.values() for alert in incident.firing}
+
+
+def test_no_retraining_is_called_on_a_fault_of_the_feed_but_people_are_paged() -> None:
+    fault = replace(evaluation(*DRIFTED), fault="12.0% of records hold none of the model's features")
+    (broken,) = transitions([rule()], [fault])
+    found = go_on(NOTHING, broken, notify=("pager", "retrain"))
+    assert told(found) == [("trigger", "pager")]
+    assert [(held.receiver, held.reason) for held in found.suppressed] == [("retrain", fault.fault)]
+    # It is the cooldown of nothing: the next incident of a whole feed may retrain at once.
+    after = plan([change("firing", START + HOUR, rule="another")], {}, found.cooldowns,
+                 {"another": rule("another", notify=("retrain",))}, RECEIVERS)  # fmt: skip
+    assert told(after) == [("trigger", "retrain")]

@@ -217,14 +217,14 @@ def test_charts_take_gaps_single_points_and_long_series() -> None:
     long = interval_chart(ends, numbers, 0.02, "x")
     assert long.count(",") < 3_000
     # The one window that mattered is still there, at the top of the band.
-    tops = [float(pair.split(",")[1]) for pair in long.split('class="lower" points="')[1].split('"')[0].split()]
+    tops = [float(pair.split(",")[1]) for pair in long.split('class="judged" points="')[1].split('"')[0].split()]
     assert min(tops) < 60 < max(tops)
     numbers[:] = np.nan
     assert "Never enough data" in interval_chart(ends, numbers, 0.02, "x")
     assert "<svg" in interval_chart(ends[:1], np.full((1, 3), 0.1), 0.02, "x")
     gap = np.full((4, 3), 0.1)
     gap[2] = np.nan
-    assert interval_chart(ends[:4], gap, 0.02, "x").count('class="lower"') == 2
+    assert interval_chart(ends[:4], gap, 0.02, "x").count('class="judged"') == 2
     assert "<svg" in area_chart(ends[:2], np.zeros(2), "x")
     assert "&lt;b&gt;" in pairs_chart(["<b>"], [0.1], [0.2], "x")
     assert "&quot;" in spans_chart([("a", [(0, 5)])], 0, 10, '"')

@@ -14,6 +14,7 @@ from monitor.charts import interval_chart, number
 from monitor.config_file import parse_config
 from monitor.durations import DAY
 from monitor.report import render_report
+from monitor.report_performance import judged_bound
 from tests.monitor.test_performance_tasks import binary, logged
 from tests.monitor.test_restarts import SILENT, FakeTime
 
@@ -127,3 +128,14 @@ def test_an_axis_shows_what_there_is_to_see() -> None:
     assert "threshold" not in interval_chart(ends, numbers, float("nan"), "accuracy", from_zero=False)
     flat = interval_chart(ends, np.tile([0.0, 0.0, 0.0], (10, 1)), float("nan"), "bias", from_zero=False)
     assert "nan" not in flat
+
+
+def test_the_bound_that_is_judged_is_bold_the_upper_one_where_more_is_better() -> None:
+    ends = np.arange(3) * DAY
+    numbers = np.tile([0.5, 0.25, 0.75], (3, 1))
+    charts = [interval_chart(ends, numbers, 0.5, "x", judged=judged) for judged in (1, 2)]
+    lower, upper = (re.findall(r'class="judged" points="[^," ]*,([^ ]*) ', chart)[0] for chart in charts)
+    # Pixels are counted from above.
+    assert float(lower) > float(upper)
+    for metric, judged in (("accuracy", 2), ("roc_auc_ovr_macro", 2), ("rmse", 1), ("log_loss", 1), ("cusum_up", 1)):
+        assert judged_bound(metric) == judged

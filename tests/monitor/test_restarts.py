@@ -78,7 +78,7 @@ class ScriptedSource:
         assigned = {} if self.told else {part: Position(0) for part in self.logs if part not in self.known}
         self.told = True
         idle = frozenset(part for part, log in self.logs.items() if self.next[part] >= len(log))
-        return Poll(tuple(chunks), frozenset(self.logs), idle, assigned=assigned, finished=done)
+        return Poll(tuple(chunks), frozenset(self.logs), idle, assigned=assigned, finished=done, done=idle)
 
     def reject(self, partition: Partition, reason: str, value: bytes) -> None: ...
 
