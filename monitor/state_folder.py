@@ -95,6 +95,10 @@ def sync_folder(folder: Path) -> None:
 def set_aside(paths: Iterable[Path], stamp: str) -> str:
     """Renames what cannot be trusted to ``NAME.damaged-STAMP``, or ``-2``, ``-3``, … of it: nothing is overwritten.
 
+    Args:
+        paths: those that do not exist are passed over.
+        stamp: may be empty.
+
     Returns:
         The suffix that was added, the same for all.
 
@@ -104,7 +108,7 @@ def set_aside(paths: Iterable[Path], stamp: str) -> str:
     found = [path for path in paths if path.exists()]
     number = 1
     while True:
-        suffix = f".damaged-{stamp}" + (f"-{number}" if number > 1 else "")
+        suffix = "-".join([".damaged", *([stamp] if stamp else []), *([str(number)] if number > 1 else [])])
         if not any(path.with_name(path.name + suffix).exists() for path in found):
             break
         number += 1

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 import tempfile
 import zipfile
@@ -61,11 +60,10 @@ def logs() -> dict[Partition, Rows]:
     moved = np.arange(size) >= 7 * AN_HOUR
     score = dice.random(size).round(3)
     truth = (dice.random(size) < score).astype(int)
+    numbers = (dice.normal(0, 1, size) + 3 * moved).round(3)
     found[Partition("predictions", 0)] = [
         {"t": int(t), "id": f"p{row}", "x": float(x), "sex": str(sex), "p": int(s > 0.5), "s": float(s)}
-        for row, (t, x, sex, s) in enumerate(
-            zip(times, (dice.normal(0, 1, size) + 3 * moved).round(3), dice.choice(["f", "m"], size), score, strict=True)
-        )
+        for row, (t, x, sex, s) in enumerate(zip(times, numbers, dice.choice(["f", "m"], size), score, strict=True))
     ]
     labels = [
         {"id": f"p{row}", "t": int(t) + int(dice.integers(60, 180)) * MINUTE, "y": int(y)}
@@ -208,7 +206,7 @@ def main(target: Path) -> None:
             for path in sorted(settings.state.dir.rglob("*")):
                 if path.is_file():
                     archive.write(path, path.relative_to(settings.state.dir))
-                    print(path.relative_to(settings.state.dir), os.path.getsize(path))
+                    print(path.relative_to(settings.state.dir), path.stat().st_size)
 
 
 if __name__ == "__main__":
