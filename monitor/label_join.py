@@ -15,6 +15,7 @@ store            time of a row                        payload
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -161,15 +162,21 @@ class LabelJoin:
         """The state of a manifest, None for an empty one; see ``SegmentFiles.load``.
 
         Returns:
-            Rows lost with missing and damaged files.
+            Rows lost; ``losses`` says why.
 
         Raises:
-            StateError: if the folder or the manifest cannot be read.
+            StateError: if the manifest cannot be read.
+            RetryableError: if the folder cannot be read now.
         """
         known = self._decode(manifest)
         self._watermark, self._horizon = known.watermark, known.horizon
         self._counts[:] = [known.counts.get(outcome.name.lower(), 0) for outcome in Outcome]
         return sum(store.load(_raw(known, name)) for name, store in self._stores.items())
+
+    @property
+    def losses(self) -> Counter[str]:
+        """Reason → rows lost at the last load; see ``SegmentFiles``."""
+        return sum((store.losses for store in self._stores.values()), Counter())
 
     def prepare(self) -> bytes:
         """Writes what is new to files; see ``SegmentFiles.prepare``. At most one store does more than that in a call.

@@ -56,12 +56,21 @@ class SavedModel:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Everything, as loaded at start."""
+    """Everything, as loaded at start.
+
+    Attributes:
+        names: of the models that anything is kept of, those that the configuration no longer names among them.
+        damage: what was wrong with the state, in a sentence; empty if nothing was.
+        lost: it was damaged and no backup could be used: everything that the source still holds is to be read again.
+    """
 
     positions: Mapping[Partition, Position] = field(default_factory=dict)
     models: Mapping[str, SavedModel] = field(default_factory=dict)
     documents: Mapping[str, bytes] = field(default_factory=dict)
     outbox: tuple[OutboxEntry, ...] = ()
+    names: frozenset[str] = field(default=frozenset(), compare=False)
+    damage: str = field(default="", compare=False)
+    lost: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,7 @@ class ModelChange:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One transaction."""
+    """One transaction; ``gone`` names documents to be deleted."""
 
     positions: Mapping[Partition, Position]
     models: Mapping[str, ModelChange]
@@ -90,3 +99,4 @@ class Checkpoint:
     outbox: tuple[OutboxEntry, ...] = ()
     delivered: tuple[str, ...] = ()
     labelled: Mapping[str, LabelledChange] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()

@@ -7,8 +7,8 @@ said by a manifest that the caller saves in its own transaction; a file that no 
 
 from __future__ import annotations
 
-import os
 import re
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ import numpy as np
 from monitor.errors import StateError
 from monitor.segment_part import NEVER as NEVER
 from monitor.segment_part import Entry, Part, UnusableFileError, let_go, merged_parts, open_part, write_part
+from monitor.state_folder import FOLDER_MODE, fault_of, set_aside, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +88,8 @@ class SegmentFiles:
         self._prepared: set[str] = set()
         self._protected: set[str] = set()
         self._ranges: dict[tuple[str, str], tuple[int, int]] = {}
+        self.losses: Counter[str] = Counter()
+        """Reason → rows lost at the last load: ``file_missing``, ``file_damaged``, ``block_damaged``."""
 
     @property
     def rows(self) -> int:
@@ -210,6 +213,8 @@ class SegmentFiles:
         """
         written = self._sequence
         self._replace([part for part in self._files if part.last < self._before], [])
+        for part in [part for part in self._files if part.harmed]:
+            self._replace([part], [self._write(part)])
         if self._fresh:
             fresh = merged_parts(self._fresh, self._before)
             self._files += [self._write(fresh)] if len(fresh.keys) else []
@@ -243,22 +248,24 @@ class SegmentFiles:
         """Opens the files of a manifest, None for an empty store, and deletes those of a checkpoint never finished.
 
         Until ``protect`` is called, the files that this manifest names or protected stay: one of the two is the backup.
-        A missing or damaged file is left out; what is there of it is kept under a name that ends in ``.damaged``.
+        A missing or unusable file is left out; what is there of it is kept under a name that ends in ``.damaged``. Of
+        a file with damaged blocks the others are used, and written to a new file at the next ``prepare``.
 
         Returns:
-            Rows lost with missing and damaged files.
+            Rows lost; ``losses`` says why.
 
         Raises:
-            StateError: if the folder or the manifest cannot be read.
+            StateError: if the manifest cannot be read.
+            RetryableError: if the folder cannot be read now.
         """
         known = _Manifest(_FORMAT, 0, NEVER, [], []) if manifest is None else self._decode(manifest)
         self._files, self._fresh, self._ranges, self._dropped = [], [], {}, set()
         self._sequence, self._before = known.sequence, known.before
         self._prepared = {entry.file for entry in known.files}
         self._protected |= self._prepared | set(known.protected)
-        lost = 0
+        self.losses = Counter()
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             for path in list(self._folder.iterdir()):
                 if (mine := self._mine.fullmatch(path.name)) is None:
                     continue
@@ -270,15 +277,19 @@ class SegmentFiles:
             for entry in known.files:
                 path = self._folder / entry.file
                 try:
-                    self._files.append(open_part(path, self._columns, entry))
+                    part = open_part(path, self._columns, entry)
                 except FileNotFoundError:
-                    lost += entry.rows
+                    self.losses["file_missing"] += entry.rows
                 except UnusableFileError:
-                    path.replace(path.with_name(f"{entry.file}.damaged"))
-                    lost += entry.rows
+                    set_aside([path], "")
+                    self.losses["file_damaged"] += entry.rows
+                else:
+                    self._files.append(part)
+                    if part.lost:
+                        self.losses["block_damaged"] += part.lost
         except OSError as error:
-            raise StateError(f"{self._folder}: {error.strerror or error}") from error
-        return lost
+            raise fault_of(self._folder, error) from error
+        return self.losses.total()
 
     def _decode(self, manifest: bytes) -> _Manifest:
         try:
@@ -317,10 +328,6 @@ class SegmentFiles:
     def _sync(self) -> None:
         """Makes the new names durable."""
         try:
-            folder = os.open(self._folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(self._folder)
         except OSError as error:
             raise StateError(f"{self._folder}: {error.strerror}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from monitor.errors import StateError
 from monitor.segment_files import NEVER, SegmentFiles, Tiers
+from monitor.segment_part import BLOCK, open_part
 
 PAYLOAD = np.dtype([("value", "<f8"), ("code", "<i4"), ("flag", "?")])
 SMALL = Tiers(fan=2, least=2, most=16)
@@ -233,22 +236,106 @@ def test_what_was_loaded_stays_until_another_backup_is_made(tmp_path: Path) -> N
     assert _names(tmp_path) == {entry["file"] for entry in msgspec.json.decode(current)["files"]}
 
 
-@pytest.mark.parametrize("place", [0, 9, 14, 40, 300, -1])
-def test_a_damaged_file_is_set_aside(tmp_path: Path, place: int) -> None:
-    store = _loaded(tmp_path, tiers=None)
-    _add(store, [1, 2], [1, 2], [1.0, 2.0])
-    _save(store)
-    _add(store, [3], [3], [3.0])
-    manifest = _save(store)
-    path = tmp_path / "rows-00000000.rows"
+def _flipped(path: Path, place: int, bit: int = 4) -> None:
     data = bytearray(path.read_bytes())
-    data[place] ^= 0x10
+    data[place] ^= 1 << bit
     path.write_bytes(data)
+
+
+def _large(folder: Path, rows: int) -> tuple[bytes, Path]:
+    store = _loaded(folder, tiers=None)
+    _add(store, list(range(rows)), list(range(rows)), [float(key) for key in range(rows)])
+    return _save(store), folder / "rows-00000000.rows"
+
+
+@pytest.mark.parametrize("place", [0, 9, 14, 40, -1, -9, -100])
+def test_a_bit_that_flips_in_a_header_costs_nothing_and_the_file_is_written_again(tmp_path: Path, place: int) -> None:
+    manifest, path = _large(tmp_path, 100)
+    _flipped(path, place)
     again = _store(tmp_path, tiers=None)
-    assert again.load(manifest) == 2
-    assert set(_found(again, [1, 2, 3])) == {3}
-    assert _names(tmp_path) == {"rows-00000000.rows.damaged", "rows-00000001.rows"}
-    assert again.load(_save(again)) == 0
+    assert again.load(manifest) == 0
+    assert len(_found(again, list(range(100)))) == 100
+    again.protect(None)
+    manifest = _save(again)
+    assert _names(tmp_path) == {"rows-00000001.rows"}
+    assert len(_found(_loaded(tmp_path, manifest, tiers=None), list(range(100)))) == 100
+
+
+def test_a_bit_that_flips_among_the_rows_costs_one_block(tmp_path: Path) -> None:
+    rows = 5 * BLOCK + 100
+    manifest, path = _large(tmp_path, rows)
+    whole = path.read_bytes()
+    dice = np.random.default_rng(1)
+    lost_blocks = set()
+    for place in dice.integers(0, len(whole), 200).tolist():
+        path.write_bytes(whole)
+        _flipped(path, place, int(dice.integers(8)))
+        again = _store(tmp_path, tiers=None)
+        lost = again.load(manifest)
+        assert lost in (0, BLOCK, 100)
+        assert again.losses == ({"block_damaged": lost} if lost else {})
+        found = _found(again, list(range(rows)))
+        assert len(found) == rows - lost
+        assert all(entry == (key, float(key)) for key, entry in found.items())
+        lost_blocks |= {key // BLOCK for key in set(range(rows)) - set(found)}
+    assert lost_blocks == set(range(6))
+
+
+def test_what_is_left_of_a_damaged_file_goes_to_a_new_one(tmp_path: Path) -> None:
+    manifest, path = _large(tmp_path, 3 * BLOCK)
+    again = _store(tmp_path, tiers=None)
+    _flipped(path, path.stat().st_size // 2)
+    assert again.load(manifest) == BLOCK
+    backup = manifest
+    again.protect(backup)
+    manifest = _save(again)
+    # The backup still names the damaged one: what is whole of it can be had from there, too.
+    assert _names(tmp_path) == {"rows-00000000.rows", "rows-00000001.rows"}
+    later = _loaded(tmp_path, manifest, tiers=None)
+    assert len(_found(later, list(range(3 * BLOCK)))) == 2 * BLOCK
+    later.protect(None)
+    _save(later)
+    assert _names(tmp_path) == {"rows-00000001.rows"}
+
+
+def test_a_backup_that_names_a_damaged_file_can_use_what_is_whole_of_it(tmp_path: Path) -> None:
+    backup, path = _large(tmp_path, 3 * BLOCK)
+    _flipped(path, path.stat().st_size // 2)
+    again = _store(tmp_path, tiers=None)
+    again.load(backup)
+    again.protect(backup)
+    _save(again)
+    assert _store(tmp_path, tiers=None).load(backup) == BLOCK
+
+
+def test_a_file_of_which_no_row_is_whole_is_set_aside_and_never_overwritten(tmp_path: Path) -> None:
+    for copies in (1, 2):
+        store = _loaded(tmp_path, tiers=None)
+        _add(store, [1, 2], [1, 2], [1.0, 2.0])
+        manifest = _save(store)
+        path = tmp_path / "rows-00000000.rows"
+        _flipped(path, path.read_bytes().index(struct.pack("<2d", 1.0, 2.0)))
+        again = _store(tmp_path, tiers=None)
+        assert again.load(manifest) == 2
+        assert again.losses == {"file_damaged": 2}
+        assert len([name for name in _names(tmp_path) if ".damaged" in name]) == copies
+
+
+def test_files_of_the_first_format_are_read(tmp_path: Path) -> None:
+    """As leewayd wrote them until state format 2: one header, one checksum over all rows."""
+    manifest, path = _large(tmp_path, 100)
+    part = open_part(path, [("value", np.dtype("<f8")), ("code", np.dtype("<i4")), ("flag", np.dtype("?"))], None)
+    columns = [part.keys, part.times, *part.fields]
+    body = b"".join(column.tobytes().ljust(-(-column.nbytes // 64) * 64, b"\0") for column in columns)
+    fields = [("value", "<f8"), ("code", "<i4"), ("flag", "|b1")]
+    header = msgspec.json.encode(
+        {"format": 1, "rows": 100, "fields": fields, "first": 0, "last": 99, "crc": zlib.crc32(body)}
+    )
+    start = struct.pack("<8sII", b"leewayrs", len(header), zlib.crc32(header)) + header
+    path.write_bytes(start.ljust(-(-len(start) // 64) * 64, b"\0") + body)
+    assert len(_found(_loaded(tmp_path, manifest, tiers=None), list(range(100)))) == 100
+    _flipped(path, path.stat().st_size // 2)
+    assert _store(tmp_path, tiers=None).load(manifest) == 100
 
 
 @pytest.mark.parametrize("size", [0, 7, 16, 60, 200, -1])
@@ -300,7 +387,7 @@ def test_a_disk_that_cannot_be_written_loses_nothing(tmp_path: Path, monkeypatch
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("monitor.segment_files.os.fsync", full)
+        patch.setattr("monitor.state_folder.os.fsync", full)
         with pytest.raises(StateError, match="No space left"):
             store.prepare()
         assert _names(tmp_path / "state") == set()
