@@ -6,12 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 Status = Literal["ok", "drifted", "breached", "insufficient"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, gc=False):
     """One statistic of one subject, judged.
+
+    A struct where others are dataclasses: a month of minutes makes ten million of them, each in a fifth of the time.
 
     Attributes:
         subject: ``feature:age``, ``prediction``, ``score``, …

@@ -90,9 +90,7 @@ def _nodes(probability: float) -> _Nodes:
     return _Nodes(probability)
 
 
-def _inverse(
-    statistic: NDArray[np.float64], freedom: NDArray[np.float64], probability: float
-) -> NDArray[np.float64]:
+def _inverse(statistic: NDArray[np.float64], freedom: NDArray[np.float64], probability: float) -> NDArray[np.float64]:
     """`chndtrinc` to 1e-9: Lagrange's polynomial of degree 5 through nodes that are computed once.
 
     A search takes some microseconds a value, which would be most of the cost of a judgement. Whether the nodes are used
@@ -109,9 +107,7 @@ def _inverse(
     return found
 
 
-def _between_nodes(
-    statistic: NDArray[np.float64], freedom: NDArray[np.int64], nodes: _Nodes
-) -> NDArray[np.float64]:
+def _between_nodes(statistic: NDArray[np.float64], freedom: NDArray[np.int64], nodes: _Nodes) -> NDArray[np.float64]:
     nodes.fill(freedom)
     place = (np.log(statistic) - nodes.first[freedom]) / nodes.step[freedom]
     left = np.clip(np.floor(place).astype(np.int64) - 2, 0, _NODES - 6)

@@ -71,9 +71,7 @@ def yardstick(model: Multivariate, alpha: float) -> Yardstick:
     """Computes once what does not depend on the window; ``alpha`` is below .4."""
     held, apart = sums(model, model.reference), sums(model, model.apart)
     reach = weighted_chi2_quantile(model.spread.spectrum, alpha / 2)
-    return Yardstick(
-        model, alpha, held, apart, reach, np.array([model.spread.error_effect, _effect(model, held), 1.0])
-    )
+    return Yardstick(model, alpha, held, apart, reach, np.array([model.spread.error_effect, _effect(model, held), 1.0]))
 
 
 def judge_multivariate(
@@ -189,9 +187,7 @@ def _pair_bounds(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> P
         return gap, low, high, error * (1 - held.correlation**2)
 
 
-def explain_multivariate(
-    model: Multivariate | Yardstick, counts: NDArray[np.int64], names: tuple[str, ...]
-) -> str:
+def explain_multivariate(model: Multivariate | Yardstick, counts: NDArray[np.int64], names: tuple[str, ...]) -> str:
     """One sentence on what changed most, for a window that has drifted.
 
     Args:

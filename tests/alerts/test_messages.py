@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from alerts.evaluation import Finding
 from alerts.messages import Words, _between, _span, cut, rfc3339, summary, tidy, utc, words
@@ -83,7 +84,7 @@ def test_too_little_data_without_a_sentence_of_its_own_gets_one() -> None:
 
 
 def test_a_breached_bound_is_told_with_its_limit_where_no_reference_is_known() -> None:
-    breach = replace(metric(0.7), status="breached", threshold=0.8)
+    breach = structs.replace(metric(0.7), status="breached", threshold=0.8)
     assert said(rule(when="breached"), breach).title.endswith(": ROC AUC is 0.7, below 0.8")
 
 
