@@ -6,14 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 Status = Literal["ok", "drifted", "breached", "insufficient"]
 METRIC_SUBJECTS = frozenset({"performance", "estimated_performance", "version", "segments", "fairness"})
 """Families of subjects of which each statistic is a subject of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, gc=False):
     """One statistic of one subject, judged.
+
+    A struct where others are dataclasses: a month of minutes makes ten million of them, each in a fifth of the time.
 
     Attributes:
         subject: ``feature:age``, ``prediction``, ``score``, …

@@ -18,6 +18,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from alerts.evaluation import Evaluation, Finding, OffsetRange, subject_of
@@ -31,6 +32,8 @@ _REALISED = frozenset({"performance", "version", "segments", "fairness", "labels
 BREACHABLE = _REALISED | {ESTIMATED, "quality"}
 """What subjects that can be breached are called, before a colon. All others drift."""
 _ONLY_BY_NAME = frozenset({ESTIMATED, "version", "segments"})
+_matches = lru_cache(maxsize=2**16)(fnmatchcase)
+"""Names and patterns are few and come again with every window."""
 KEPT_FINDINGS = 50
 """Evidence is saved and sent; a model with hundreds of drifted features is told by its worst."""
 
@@ -180,26 +183,30 @@ def step(rules: Sequence[Rule], states: Mapping[AlertKey, AlertState], evaluatio
     Returns:
         All alerts after it, and those that changed, in the order of the rules.
     """
-    after = dict(states)
+    after: dict[AlertKey, AlertState] | None = None
     transitions: list[Transition] = []
-    # There may be a thousand findings, nearly all of drift: rules on breaches do not go through those.
-    breachable = [finding for finding in evaluation.findings if finding.subject.partition(":")[0] in BREACHABLE]
+    # There may be a thousand findings, nearly all of drift and nearly none of them news.
+    statuses = {finding.status for finding in evaluation.findings}
     for rule in rules:
         if not _concerns(rule, evaluation.model, evaluation.segment, evaluation.window):
             continue
         series = (evaluation.model, evaluation.version, evaluation.segment, evaluation.window)
         key = AlertKey(rule.name, *series, evaluation.realised)
-        findings = breachable if rule.when == "breached" else evaluation.findings
-        view = _look(rule, states.get(key), findings, realised=evaluation.realised)
+        old = states.get(key)
+        if old is None and rule.metric is None and rule.when not in statuses:
+            continue
+        view = _look(rule, old, evaluation.findings, realised=evaluation.realised)
         if view is None:
             continue
-        new, changed = _advance(rule, key, states.get(key), evaluation, view)
+        new, changed = _advance(rule, key, old, evaluation, view)
         transitions += changed
-        if new is None:
-            after.pop(key, None)
-        else:
-            after[key] = new
-    return Step(after, tuple(transitions))
+        if new is not old:
+            after = dict(states) if after is None else after
+            if new is None:
+                after.pop(key, None)
+            else:
+                after[key] = new
+    return Step(states if after is None else after, tuple(transitions))
 
 
 def end_series(
@@ -266,7 +273,7 @@ def _concerns(rule: Rule, model: str, segment: str, window: str) -> bool:
     return (
         (not rule.models or model in rule.models)
         and (not rule.windows or window in rule.windows)
-        and fnmatchcase(segment, rule.segment)
+        and _matches(segment, rule.segment)
     )
 
 
@@ -277,12 +284,12 @@ def _covers(rule: Rule, subject: str, statistic: str, *, realised: bool) -> bool
         return False
     if rule.metric is None and rule.when != "insufficient" and (family in BREACHABLE) != (rule.when == "breached"):
         return False
-    if statistic != rule.metric if rule.metric is not None else not fnmatchcase(statistic, rule.statistic):
+    if statistic != rule.metric if rule.metric is not None else not _matches(statistic, rule.statistic):
         return False
     if rule.estimated:
         return family == ESTIMATED
     if rule.subject.strip("*"):
-        return fnmatchcase(subject, rule.subject)
+        return _matches(subject, rule.subject)
     if rule.metric is None:
         return family != ESTIMATED
     return family not in _ONLY_BY_NAME and not (statistic == "ks" and family == "performance")
@@ -338,6 +345,12 @@ def _look(rule: Rule, old: AlertState | None, findings: Sequence[Finding], *, re
     silent: set[tuple[str, str]] = set()
     learned = False
     for finding in findings:
+        if rule.metric is None:
+            # Cheap questions first. That one other finding is known is enough; which ones it is does not matter.
+            if learned and finding.status != rule.when and finding.status != "insufficient":
+                continue
+        elif finding.statistic != rule.metric:
+            continue
         name = (finding.subject, finding.statistic)
         shown_only = rule.metric is None and math.isnan(finding.threshold)
         if shown_only or not _covers(rule, *name, realised=realised):

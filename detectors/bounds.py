@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betaincinv, chndtrinc, gammaincc, ndtri
+from scipy.special import betaincinv, chndtrinc, gammaincc, gammaincinv, ndtri
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_EXACT_BELOW = 1000.0
+"""Beyond this statistic `chndtrinc` does not converge and a normal approximation serves."""
+_LEAST = 1e-6
+_NODES = 640
+_MOST_FREEDOM = 128
+_OFFSETS = np.arange(6)
+_WEIGHTS = 1.0 / np.array([-120.0, 24.0, -12.0, 12.0, -24.0, 120.0])
+"""Of Lagrange's polynomial through the values at 0, 1, … 5: products of the differences of these numbers."""
 
 
 def noncentrality_bounds(
@@ -16,14 +26,22 @@ def noncentrality_bounds(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Confidence bounds of the noncentrality of a χ² statistic, each with error probability ``alpha``."""
     statistic, freedom = np.broadcast_arrays(np.nan_to_num(statistic), freedom)
+    high = _noncentrality(statistic, np.maximum(freedom, 1.0), alpha)
+    return noncentrality_lower(statistic, freedom, alpha), np.where(freedom > 0, high, 0.0)
+
+
+def noncentrality_lower(
+    statistic: NDArray[np.float64], freedom: NDArray[np.float64], alpha: float
+) -> NDArray[np.float64]:
+    """The lower one of `noncentrality_bounds` alone."""
+    statistic, freedom = np.broadcast_arrays(np.nan_to_num(statistic), freedom)
     with np.errstate(invalid="ignore"):
         # Only what the central distribution can hardly reach has a noncentrality that is surely above 0.
         surprising = (freedom > 0) & (gammaincc(np.maximum(freedom, 1) / 2, statistic / 2) < alpha)
     low = np.zeros(statistic.shape)
     if surprising.any():
         low[surprising] = _noncentrality(statistic[surprising], freedom[surprising], 1 - alpha)
-    high = _noncentrality(statistic, np.maximum(freedom, 1.0), alpha)
-    return low, np.where(freedom > 0, high, 0.0)
+    return low
 
 
 def _noncentrality(
@@ -34,8 +52,72 @@ def _noncentrality(
     shift = (freedom - 1) / 2
     root = np.sqrt(np.maximum(statistic - shift, 0.0)) - ndtri(probability)
     normal = np.maximum(np.sign(root) * root**2 - shift, 0.0)
-    exact = chndtrinc(np.minimum(statistic, 1000.0), freedom, probability)
-    return np.where((statistic > 1000.0) | ~np.isfinite(exact), normal, np.maximum(exact, 0.0))
+    exact = _inverse(np.minimum(statistic, _EXACT_BELOW), freedom, probability)
+    return np.where((statistic > _EXACT_BELOW) | ~np.isfinite(exact), normal, np.maximum(exact, 0.0))
+
+
+class _Nodes:
+    """λ at ln x = ``first`` + i · ``step`` for each number of degrees of freedom; filled in as they are asked for.
+
+    λ is 0 up to the central quantile and an analytic function of ln x from there on.
+    """
+
+    def __init__(self, probability: float) -> None:
+        self._probability = probability
+        self._known = np.zeros(_MOST_FREEDOM + 1, dtype=np.bool_)
+        self.first, self.step = np.zeros(_MOST_FREEDOM + 1), np.ones(_MOST_FREEDOM + 1)
+        # Memory that is never written to takes none.
+        self.values = np.empty((_MOST_FREEDOM + 1) * _NODES)
+
+    def fill(self, freedom: NDArray[np.int64]) -> None:
+        """Computes what is lacking for some numbers of degrees of freedom."""
+        known = self._known[freedom]
+        if known.all():
+            return
+        for number in np.unique(freedom[~known]).tolist():
+            begin = 2 * float(gammaincinv(number / 2, self._probability))
+            nodes = np.linspace(np.log(min(max(begin, _LEAST), _EXACT_BELOW / 2)), np.log(_EXACT_BELOW), _NODES)
+            values = chndtrinc(np.minimum(np.exp(nodes), _EXACT_BELOW), float(number), self._probability)
+            if begin >= _LEAST:
+                values[0] = 0.0  # by definition; a search for it may fail
+            self.values[number * _NODES : (number + 1) * _NODES] = values
+            self.first[number], self.step[number] = nodes[0], nodes[1] - nodes[0]
+            self._known[number] = True
+
+
+@lru_cache(maxsize=256)
+def _nodes(probability: float) -> _Nodes:
+    return _Nodes(probability)
+
+
+def _inverse(statistic: NDArray[np.float64], freedom: NDArray[np.float64], probability: float) -> NDArray[np.float64]:
+    """`chndtrinc` to 1e-9: Lagrange's polynomial of degree 5 through nodes that are computed once.
+
+    A search takes some microseconds a value, which would be most of the cost of a judgement. Whether the nodes are used
+    depends on the arguments alone, so that the result does too.
+    """
+    whole = freedom.astype(np.int64)
+    tabled = (statistic >= _LEAST) & (whole == freedom) & (whole >= 1) & (whole <= _MOST_FREEDOM)
+    if tabled.all():
+        return _between_nodes(statistic, whole, _nodes(probability))
+    found = np.empty(statistic.shape)
+    rest = ~tabled
+    found[rest] = chndtrinc(statistic[rest], freedom[rest], probability)
+    found[tabled] = _between_nodes(statistic[tabled], whole[tabled], _nodes(probability))
+    return found
+
+
+def _between_nodes(statistic: NDArray[np.float64], freedom: NDArray[np.int64], nodes: _Nodes) -> NDArray[np.float64]:
+    nodes.fill(freedom)
+    place = (np.log(statistic) - nodes.first[freedom]) / nodes.step[freedom]
+    left = np.clip(np.floor(place).astype(np.int64) - 2, 0, _NODES - 6)
+    apart = (place - left)[..., None] - _OFFSETS
+    # Products of all distances but one's own, without a division that would be one by zero at a node.
+    before, after = np.ones(apart.shape), np.ones(apart.shape)
+    np.cumprod(apart[..., :-1], axis=-1, out=before[..., 1:])
+    np.cumprod(apart[..., :0:-1], axis=-1, out=after[..., -2::-1])
+    values = nodes.values[(freedom * _NODES + left)[..., None] + _OFFSETS]
+    return np.where(place < 0, 0.0, (before * after * _WEIGHTS * values).sum(axis=-1))
 
 
 def binomial_bounds(
@@ -44,6 +126,14 @@ def binomial_bounds(
     """Clopper & Pearson (1934); real-valued counts come from dividing by a design effect."""
     successes, trials = np.broadcast_arrays(successes, trials)
     failures = np.maximum(trials - successes, 0.0)
-    low = np.where(successes > 0, betaincinv(np.maximum(successes, 1e-9), failures + 1, alpha), 0.0)
-    high = np.where(failures > 0, betaincinv(successes + 1, np.maximum(failures, 1e-9), 1 - alpha), 1.0)
+    low, high = np.zeros(successes.shape), np.ones(successes.shape)
+    some, others = successes > 0, failures > 0
+    if some.any():
+        low[some] = betaincinv(np.maximum(successes[some], 1e-9), failures[some] + 1, alpha)
+    # Most counts of what is wrong with data are 0: then the bound is 1 − α^(1/n).
+    none = others & (successes == 0)
+    high[none] = -np.expm1(np.log(alpha) / np.maximum(failures[none], 1e-9))
+    others &= ~none
+    if others.any():
+        high[others] = betaincinv(successes[others] + 1, np.maximum(failures[others], 1e-9), 1 - alpha)
     return low, high

@@ -157,6 +157,11 @@ def weighted_chi2_quantile(weights: NDArray[np.float64], alpha: float) -> float:
     return float(top * place(float(brentq(excess, low, high, xtol=1e-13))))
 
 
+_STEPS_TO_REACH = 30
+_TRUSTED = 1.3
+"""A correction by more than this factor is too large for the first terms of a series."""
+
+
 def normal_reach(
     alpha: NDArray[np.float64] | float,
     skewness: NDArray[np.float64],
@@ -181,8 +186,21 @@ def normal_reach(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         third = np.abs(skewness) / (3 * np.sqrt(rows))
         fourth = np.maximum(kurtosis, 0.0) / (12 * rows)
-        reach = np.broadcast_to(plain, np.broadcast_shapes(np.shape(third), np.shape(plain))).astype(np.float64)
-        for _ in range(30):
-            reach = np.minimum(np.sqrt(plain**2 + third * reach**3 + fourth * reach**4), 10 * plain)
-    trusted: NDArray[np.float64] = np.where(reach <= 1.3 * plain, reach, np.inf)
+        shape = np.broadcast_shapes(np.shape(third), np.shape(fourth), np.shape(plain))
+        third, fourth, plain = (np.broadcast_to(part, shape).ravel() for part in (third, fourth, plain))
+        found, left, reach = np.empty(third.shape), np.arange(third.size), plain
+        for _ in range(_STEPS_TO_REACH):
+            square = reach * reach
+            moved = np.sqrt(plain**2 + third * square * reach + fourth * square * square)
+            # It only ever grows: what has come to rest stays, and what is beyond trust never comes back.
+            over = (moved == reach) | ~(moved <= _TRUSTED * plain)
+            reach = moved
+            if over.any():
+                found[left[over]] = moved[over]
+                left, reach, plain, third, fourth = (part[~over] for part in (left, reach, plain, third, fourth))
+                if not left.size:
+                    break
+        found[left] = reach
+    beyond = -_TRUSTED * ndtri(np.asarray(alpha, dtype=np.float64))
+    trusted: NDArray[np.float64] = np.where(found.reshape(shape) <= beyond, found.reshape(shape), np.inf)
     return trusted

@@ -11,6 +11,8 @@ them is exact in float64, whatever the order: panes add up to the same integers 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -252,33 +254,62 @@ def _add(
 
 def sums(model: Multivariate, counts: NDArray[np.int64]) -> Sums:
     """What counters int64[..., P] stand for."""
-    head, fourier, pairs, means, products = _ends(model)
+    head, fourier, pairs, means, _ = _ends(model)
     rows = counts[..., 0].astype(np.float64)
     error = np.stack([joined(counts[..., 2:4]), joined(counts[..., 4:6])], axis=-1)
-    size = len(model.paired)
-    sources = int(model.masks.max(initial=-1)) + 1
-    first, second = np.triu_indices(size, 1)
+    places = _places(model.masks.tobytes())
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = COSINE_UNIT * np.sqrt(model.frequencies.shape[1])
         features = counts[..., head:fourier] / rows[..., None] / scale
-        valid = _square(counts[..., fourier:pairs], sources)[..., model.masks, :][..., :, model.masks]
-        product = _square(counts[..., means:products], size) / UNIT**2
-        held = np.diagonal(valid, axis1=-2, axis2=-1)
+        held = counts[..., fourier + places.held].astype(np.float64)
+        worth = counts[..., fourier + places.worth].astype(np.float64)
         mean = counts[..., pairs:means] / UNIT / held
-        spread = np.sqrt(np.maximum(np.diagonal(product, axis1=-2, axis2=-1) / held - mean**2, 0.0))
-        worth = valid[..., first, second]
+        squares, products = (counts[..., means + place] / UNIT**2 for place in (places.squares, places.products))
+        spread = np.sqrt(np.maximum(squares / held - mean**2, 0.0))
         # Means and spreads of all that hold the coordinate; products of those that hold both.
-        covariance = product[..., first, second] / worth - mean[..., first] * mean[..., second]
-        bottom = spread[..., first] * spread[..., second]
+        covariance = products / worth - mean[..., places.first] * mean[..., places.second]
+        bottom = spread[..., places.first] * spread[..., places.second]
         correlation = np.where(bottom > 1e-9, np.clip(covariance / bottom, -1.0, 1.0), np.nan)
     return Sums(rows, counts[..., 1].astype(np.float64), error, features, worth, correlation, held, mean)
 
 
-def _square(upper: NDArray[np.int64], size: int) -> NDArray[np.float64]:
-    full = np.zeros((*upper.shape[:-1], size, size))
+class _Places(NamedTuple):
+    """Where the counters of coordinates and of pairs of them stand, from the first of their kind on.
+
+    Attributes:
+        first, second: int64[N], the coordinates of each pair.
+        held: int64[C], of the rows that hold a coordinate, among those of pairs of sources.
+        worth: int64[N], of the rows that hold both, among the same.
+        squares, products: int64[C] and int64[N], among the products of coordinates.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    held: NDArray[np.int64]
+    worth: NDArray[np.int64]
+    squares: NDArray[np.int64]
+    products: NDArray[np.int64]
+
+
+@lru_cache(maxsize=256)
+def _places(masks: bytes) -> _Places:
+    """The places for coordinates of these sources (`Multivariate.masks`): they do not depend on counts."""
+    source = np.frombuffer(masks, dtype=np.int64)
+    size = len(source)
+    by_source, by_coordinate = _numbered(int(source.max(initial=-1)) + 1), _numbered(size)
+    first, second = (part.astype(np.int64) for part in np.triu_indices(size, 1))
+    own = np.arange(size)
+    return _Places(
+        first, second, by_source[source, source], by_source[source[first], source[second]],
+        by_coordinate[own, own], by_coordinate[first, second],
+    )  # fmt: skip
+
+
+def _numbered(size: int) -> NDArray[np.int64]:
+    """int64[size, size]: the number of each pair in the order of `numpy.triu_indices`, either way round."""
+    full = np.zeros((size, size), dtype=np.int64)
     first, second = np.triu_indices(size)
-    full[..., first, second] = upper
-    full[..., second, first] = upper
+    full[first, second] = full[second, first] = np.arange(len(first))
     return full
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +10,8 @@ from scipy.special import ndtri
 
 from detectors.judge import DRIFTED, INSUFFICIENT, OK
 from detectors.kernel_mean import normal_reach, weighted_chi2_quantile
-from detectors.multivariate import Sums, sums
+from detectors.multivariate import Multivariate, Sums, sums
 from detectors.multivariate_dispersion import fisher_z
-
-if TYPE_CHECKING:
-    from detectors.multivariate import Multivariate
 
 STATISTICS = ("pca_reconstruction", "mmd", "correlation")
 UNITS = np.array([1.0, 0.25, 1.0])
@@ -47,28 +43,58 @@ class Judged:
     status: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What all windows of one length are compared with.
+
+    Attributes:
+        model: as fitted.
+        alpha: one-sided error probability of each decision.
+        held, apart: what the counters of the reference stand for (`Multivariate.reference`, ``apart``).
+        reach: what the squared noise of the mean Fourier features of a single row exceeds with half of ``alpha``.
+        effect: float64[3], design effects that rows are divided by.
+    """
+
+    model: Multivariate
+    alpha: float
+    held: Sums
+    apart: Sums
+    reach: float
+    effect: NDArray[np.float64]
+
+
+def yardstick(model: Multivariate, alpha: float) -> Yardstick:
+    """Computes once what does not depend on the window; ``alpha`` is below .4."""
+    held, apart = sums(model, model.reference), sums(model, model.apart)
+    reach = weighted_chi2_quantile(model.spread.spectrum, alpha / 2)
+    return Yardstick(model, alpha, held, apart, reach, np.array([model.spread.error_effect, _effect(model, held), 1.0]))
+
+
 def judge_multivariate(
-    model: Multivariate, counts: NDArray[np.int64], alpha: float, min_effect: float, min_rows: int = 100
+    model: Multivariate | Yardstick,
+    counts: NDArray[np.int64],
+    alpha: float,
+    min_effect: float,
+    min_rows: int = 100,
 ) -> Judged:
     """Judges windows.
 
     Args:
-        model: as fitted.
+        model: as fitted, or a `yardstick` made of it with this ``alpha``.
         counts: int64[..., P].
         alpha: one-sided error probability of each decision, below .4.
         min_effect: effect that matters, in `UNITS` of each statistic; 0 asks for any change at all.
         min_rows: windows with fewer rows are not judged.
     """
-    seen, held = sums(model, counts), sums(model, model.reference)
-    apart = sums(model, model.apart)
-    parts = [_reconstruction(model, seen, apart, alpha), _mmd(model, seen, held, alpha)]
-    parts.append(_correlation(model, seen, held, alpha))
+    stick = model if isinstance(model, Yardstick) else yardstick(model, alpha)
+    seen = sums(stick.model, counts)
+    parts = [_reconstruction(stick, seen), _mmd(stick, seen), _correlation(stick, seen)]
     value, debiased, lower, upper = (np.stack([part[place] for part in parts], axis=-1) for place in range(4))
     threshold = min_effect * UNITS
     with np.errstate(invalid="ignore"):
         status = np.where((lower >= threshold) & (lower > 0), DRIFTED, OK).astype(np.uint8)
-    effect = np.array([model.spread.error_effect, _effect(model, held), 1.0])
-    few = (seen.rows < min_rows)[..., None] | (seen.rows[..., None] / effect < MIN_EFFECTIVE_ROWS) | ~np.isfinite(lower)
+    few = (seen.rows < min_rows)[..., None] | (seen.rows[..., None] / stick.effect < MIN_EFFECTIVE_ROWS)
+    few |= ~np.isfinite(lower)
     return Judged(value, debiased, lower, upper, threshold, np.where(few, np.uint8(INSUFFICIENT), status))
 
 
@@ -77,7 +103,8 @@ def _effect(model: Multivariate, held: Sums) -> float:
     return max(float(model.spread.spectrum.sum() / max(1.0 - held.features @ held.features, 1e-9)), 1.0)
 
 
-def _reconstruction(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> Parts:
+def _reconstruction(stick: Yardstick, seen: Sums) -> Parts:
+    model, held, alpha = stick.model, stick.apart, stick.alpha
     phi, (skewness, kurtosis) = model.spread.error_effect, model.spread.error_shape
     with np.errstate(invalid="ignore", divide="ignore"):
         mean, before = seen.error[..., 0] / seen.rows, held.error[0] / held.rows
@@ -92,14 +119,15 @@ def _reconstruction(model: Multivariate, seen: Sums, held: Sums, alpha: float) -
         return value, np.sqrt(np.maximum(value**2 - error**2, 0.0)), np.maximum(value - band, 0.0), value + band
 
 
-def _mmd(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> Parts:
+def _mmd(stick: Yardstick, seen: Sums) -> Parts:
     """The length of the mean difference d = δ + ε of Fourier features: |δ| ≥ |d| − |ε| by the triangle inequality.
 
     |ε|² is about a weighted sum of χ²(1), whose weights are the reference's spectrum; rows of the window that scatter
     more widely (1 − |mean|², as every row's features have length 1) weigh accordingly more. The same for the two
     features of each frequency alone: a change that few directions take part in is lost in the noise of all of them.
     """
-    spread, many = model.spread, len(model.spread.waves)
+    held, alpha, spread = stick.held, stick.alpha, stick.model.spread
+    many = len(spread.waves)
     with np.errstate(invalid="ignore", divide="ignore"):
         gaps = seen.features - held.features
         distance = np.sqrt((gaps**2).sum(axis=-1))
@@ -107,7 +135,7 @@ def _mmd(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> Parts:
         wider = np.maximum(own / was, 1.0) if was > 1e-9 else np.ones_like(own)
         size = wider / seen.rows + 1 / held.rows
         noise = spread.spectrum.sum() * size
-        reach = np.sqrt(weighted_chi2_quantile(spread.spectrum, alpha / 2) * size)
+        reach = np.sqrt(stick.reach * size)
         # One frequency: P(|ε|² > 2 λ ln(1/α)) ≤ α for a normal ε in two dimensions; wider for tails that are not.
         part = alpha / 2 / many
         worth = seen.rows[..., None] / spread.wave_effect
@@ -118,8 +146,8 @@ def _mmd(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> Parts:
         return distance, np.sqrt(np.maximum(distance**2 - noise, 0.0)), lower, distance + reach
 
 
-def _correlation(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> Parts:
-    gap, low, high, error = _pair_bounds(model, seen, held, alpha)
+def _correlation(stick: Yardstick, seen: Sums) -> Parts:
+    gap, low, high, error = _pair_bounds(stick.model, seen, stick.held, stick.alpha)
     if not gap.shape[-1]:
         none = np.full(seen.rows.shape, np.nan)
         return none, none.copy(), none.copy(), none.copy()
@@ -155,15 +183,17 @@ def _pair_bounds(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> P
         return gap, low, high, error * (1 - held.correlation**2)
 
 
-def explain_multivariate(model: Multivariate, counts: NDArray[np.int64], names: tuple[str, ...]) -> str:
+def explain_multivariate(model: Multivariate | Yardstick, counts: NDArray[np.int64], names: tuple[str, ...]) -> str:
     """One sentence on what changed most, for a window that has drifted.
 
     Args:
-        model: as fitted.
+        model: as fitted, or a `yardstick` made of it.
         counts: int64[P], of one window.
         names: of the F coordinates.
     """
-    seen, held = sums(model, counts), sums(model, model.reference)
+    held = model.held if isinstance(model, Yardstick) else sums(model, model.reference)
+    model = model.model if isinstance(model, Yardstick) else model
+    seen = sums(model, counts)
     _, low, _, _ = _pair_bounds(model, seen, held, 0.001)
     proven = np.nan_to_num(low)
     moved = _shift(model, seen, held)

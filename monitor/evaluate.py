@@ -204,9 +204,10 @@ class Evaluator:
         for joint in profile.joints:
             counts = extra[place : place + joint.width]
             place += joint.width
-            found += joint.findings(
-                counts, due.window.length, self._joint_alpha, drift.min_multivariate, drift.min_rows, held_back
+            (own,) = joint.findings(
+                counts[None], due.window.length, self._joint_alpha, drift.min_multivariate, drift.min_rows, [held_back]
             )
+            found += own
         return found
 
     def _followed(self, key: SeriesKey, series: Series, due: Due, held_back: str) -> tuple[Finding, ...]:

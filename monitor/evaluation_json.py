@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from alerts.policy import Notice
     from alerts.rules import Transition
 
+_ENCODER = msgspec.json.Encoder()
+
 
 def evaluation_line(evaluation: Evaluation) -> bytes:
     """One evaluation with its findings; a number that is unknown is null."""
-    return msgspec.json.encode(
+    return _ENCODER.encode(
         {
             "type": "evaluation",
             "model": evaluation.model,
@@ -28,28 +30,15 @@ def evaluation_line(evaluation: Evaluation) -> bytes:
             "at": rfc3339(evaluation.at),
             "rows": evaluation.rows,
             "labelled_rows": evaluation.labelled_rows,
-            "findings": [
-                {
-                    "subject": finding.subject,
-                    "statistic": finding.statistic,
-                    "value": finding.value,
-                    "lower": finding.lower,
-                    "upper": finding.upper,
-                    "threshold": finding.threshold,
-                    "status": finding.status,
-                    "detail": finding.detail,
-                    "debiased": finding.debiased,
-                    "reference": finding.reference,
-                }
-                for finding in evaluation.findings
-            ],
+            # A finding's fields are the keys of the contract, in its order; NaN becomes null.
+            "findings": evaluation.findings,
         }
     )
 
 
 def alert_line(change: Transition, summary: str) -> bytes:
     """One alert that changed."""
-    return msgspec.json.encode(
+    return _ENCODER.encode(
         {
             "type": "alert",
             **{name: part for name, part in change.key._asdict().items() if name != "realised"},
@@ -63,7 +52,7 @@ def alert_line(change: Transition, summary: str) -> bytes:
 
 def notification_line(notice: Notice, payload: str) -> bytes:
     """One notification as its receiver would have got it, without secrets."""
-    return msgspec.json.encode(
+    return _ENCODER.encode(
         {
             "type": "notification",
             "receiver": notice.receiver,

@@ -13,7 +13,7 @@ from alerts.evaluation import Finding
 from detectors.judge import DRIFTED, INSUFFICIENT
 from detectors.multivariate import Multivariate, count_multivariate, fit, for_blocks
 from detectors.multivariate_dispersion import Spread
-from detectors.multivariate_judge import STATISTICS, explain_multivariate, judge_multivariate
+from detectors.multivariate_judge import STATISTICS, Yardstick, explain_multivariate, judge_multivariate, yardstick
 from detectors.vectors import Embedder, Vectoriser, embedded, fit_embedder, fit_vectoriser, names, vectors
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Joint:
         model: as fitted on the reference.
         spreads: window length in ms → how much such windows vary by chance, and on how many blocks that rests.
         names: of the coordinates, for sentences.
+        sticks: window length in ms and α → what is computed once for such windows.
     """
 
     subject: str
@@ -48,6 +49,7 @@ class Joint:
     model: Multivariate
     spreads: Mapping[int, tuple[Spread, int]] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    sticks: dict[tuple[int, float], Yardstick] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def width(self) -> int:
@@ -77,28 +79,62 @@ class Joint:
         spread, blocks = self.spreads[min(self.spreads, key=lambda known: abs(np.log(known / length)))]
         return replace(self.model, spread=spread, blocks=blocks)
 
+    def stick(self, length: int, alpha: float) -> Yardstick:
+        """What windows of a length are compared with at an error probability."""
+        if (length, alpha) not in self.sticks:
+            self.sticks[length, alpha] = yardstick(self.for_window(length), alpha)
+        return self.sticks[length, alpha]
+
     def findings(
-        self, counts: NDArray[np.int64], length: int, alpha: float, min_effect: float, min_rows: int, held_back: str
-    ) -> tuple[Finding, ...]:
-        """A window as findings, one a statistic."""
-        model = self.for_window(length)
-        judged = judge_multivariate(model, counts, alpha, min_effect, min_rows)
+        self,
+        counts: NDArray[np.int64],
+        length: int,
+        alpha: float,
+        min_effect: float,
+        min_rows: int,
+        held_back: Sequence[str],
+    ) -> list[tuple[Finding, ...]]:
+        """Windows of one length as findings, one a statistic.
+
+        Args:
+            counts: int64[W, P].
+            length: of the windows, ms.
+            alpha, min_effect, min_rows: as for `judge_multivariate`.
+            held_back: for each window, why nothing may be concluded; empty when it may.
+        """
+        stick = self.stick(length, alpha)
+        judged = judge_multivariate(stick, counts, alpha, min_effect, min_rows)
+        value, lower, upper, debiased = (
+            part.tolist() for part in (judged.value, judged.lower, judged.upper, judged.debiased)
+        )
+        statuses, least = judged.status.tolist(), judged.threshold.tolist()
         found = []
-        for place, statistic in enumerate(STATISTICS):
-            if statistic == "correlation" and len(model.paired) < 2:
-                continue
-            status: Status = _STATUS.get(int(judged.status[place]), "ok")
-            detail = ""
-            if held_back:
-                status, detail = "insufficient", held_back
-            elif status == "drifted":
-                detail = explain_multivariate(model, counts, self.names)
-            value, lower, upper, debiased = (
-                float(part[place]) for part in (judged.value, judged.lower, judged.upper, judged.debiased)
-            )
-            least = float(judged.threshold[place])
-            found.append(Finding(self.subject, statistic, value, lower, upper, least, status, detail, debiased))
-        return tuple(found)
+        for window, reason in enumerate(held_back):
+            own = []
+            for place, statistic in enumerate(STATISTICS):
+                if statistic == "correlation" and len(self.model.paired) < 2:
+                    continue
+                status: Status = _STATUS.get(statuses[window][place], "ok")
+                detail = ""
+                if reason:
+                    status, detail = "insufficient", reason
+                elif status == "drifted":
+                    detail = explain_multivariate(stick, counts[window], self.names)
+                own.append(
+                    Finding(
+                        self.subject,
+                        statistic,
+                        value[window][place],
+                        lower[window][place],
+                        upper[window][place],
+                        least[place],
+                        status,
+                        detail,
+                        debiased[window][place],
+                    )
+                )
+            found.append(tuple(own))
+        return found
 
 
 def joint_of_features(

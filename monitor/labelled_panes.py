@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from monitor.durations import DAY, HOUR
 from monitor.lives import Life, Lifetimes
+from monitor.pane_totals import PaneTotals
 from monitor.windows import ALL, SeriesKey
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ HOURLY = 14 * DAY
 ROWS, LABELLED, AHEAD = 0, 1, 2
 """A pane's vector: rows, labelled rows, and from the third place on what the scorer counts."""
 _CACHE_BYTES = 64 * 2**20
+_KEPT_WINDOWS = 8
+_NEVER = 2**62
 
 
 class PaneReader(Protocol):
@@ -54,10 +57,17 @@ class LabelledChange:
 
 
 @dataclass(slots=True)
-class _Total:
-    step: int
-    rows: int = 0
-    labelled: int = 0
+class _Window:
+    """The sum of the panes of a series in [start, end), kept while panes are added and the window moves on.
+
+    Attributes:
+        count: panes of the series in it; without any there is no sum.
+    """
+
+    start: int
+    end: int
+    vector: Counts
+    count: int
 
 
 @dataclass(slots=True)
@@ -71,7 +81,7 @@ class LabelledPanes:
         reader: of what is saved.
         lifetimes: says when a series ends.
         lives: from when to when each series has panes; the first is its present life.
-        totals: pane start → rows and labels of all versions together.
+        totals: rows and labels of all versions together.
     """
 
     model: str
@@ -80,7 +90,7 @@ class LabelledPanes:
     reader: PaneReader
     lifetimes: Lifetimes
     lives: dict[SeriesKey, tuple[Life, ...]] = field(default_factory=dict)
-    totals: dict[int, _Total] = field(default_factory=dict)
+    totals: PaneTotals = field(default_factory=PaneTotals)
     fine_from: int | None = None
     hours_from: int | None = None
     dropped: list[SeriesKey] = field(default_factory=list)
@@ -88,6 +98,9 @@ class LabelledPanes:
     _dirty: set[tuple[SeriesKey, int]] = field(default_factory=set)
     _gone: set[tuple[SeriesKey, int]] = field(default_factory=set)
     _complete: dict[SeriesKey, tuple[int, int]] = field(default_factory=dict)
+    _windows: dict[SeriesKey, dict[int, _Window]] = field(default_factory=dict)
+    # No pane ends before this.
+    _first_end: int = _NEVER
 
     def pane_starts(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64[n]: the start of the pane that each event time lies in."""
@@ -115,6 +128,9 @@ class LabelledPanes:
     def add(self, key: SeriesKey, starts: NDArray[np.int64], vectors: Counts) -> None:
         """Adds int64[k, V] to the panes of a series that begin at int64[k] (each once)."""
         self._read(key, starts)
+        if len(starts):
+            self._first_end = min(self._first_end, int(starts.min()) + self.base)
+        windows = list(self._windows.get(key, {}).values())
         for start, vector in zip(starts.tolist(), vectors, strict=True):
             name = (key, start)
             self.lives[key] = self.lifetimes.extended(self.lives.get(key, ()), start)
@@ -122,10 +138,13 @@ class LabelledPanes:
             self._held[name] = vector.copy() if held is None else held + vector
             self._dirty.add(name)
             self._gone.discard(name)
-            if key.segment == ALL:
-                total = self.totals.setdefault(start, _Total(self.step_at(start)))
-                total.rows += int(vector[ROWS])
-                total.labelled += int(vector[LABELLED])
+            for window in windows:
+                if window.start <= start < window.end:
+                    window.vector = window.vector + vector
+                    window.count += held is None
+        if key.segment == ALL and len(starts):
+            ends = starts + np.array([self.step_at(start) for start in starts.tolist()], dtype=np.int64)
+            self.totals.add(starts, ends, vectors[:, ROWS], vectors[:, LABELLED])
 
     def _read(self, key: SeriesKey, starts: NDArray[np.int64]) -> None:
         """Brings the saved state of some panes into memory."""
@@ -141,6 +160,7 @@ class LabelledPanes:
         for begin, vector in self.reader.labelled_panes(self.model, key, start, end):
             if (key, begin) not in self._gone:
                 self._held.setdefault((key, begin), vector)
+                self._first_end = min(self._first_end, begin + self.base)
 
     def window(self, key: SeriesKey, start: int, end: int) -> Counts | None:
         """int64[V], the sum of the panes in [start, end); None where the series has none."""
@@ -151,9 +171,24 @@ class LabelledPanes:
         elif end > known[1]:
             self._load(key, known[1], end)
             self._complete[key] = (known[0], end)
-        starts = [begin for begin in self.totals if start <= begin < end]
-        found = [vector for begin in starts if (vector := self._held.get((key, begin))) is not None]
-        return np.sum(found, axis=0, dtype=np.int64) if found else None
+        windows = self._windows.setdefault(key, {})
+        kept = windows.pop(end - start, None)
+        if kept is None or not kept.start <= start <= kept.end <= end:
+            kept = self._sum(key, start, end)
+        else:
+            # The window moves on: what leaves it is taken off, what comes in is added; whole numbers stay exact.
+            left, came = self._sum(key, kept.start, start), self._sum(key, kept.end, end)
+            kept = _Window(start, end, kept.vector - left.vector + came.vector, kept.count - left.count + came.count)
+        if len(windows) >= _KEPT_WINDOWS:
+            windows.clear()
+        windows[end - start] = kept
+        return kept.vector if kept.count else None
+
+    def _sum(self, key: SeriesKey, start: int, end: int) -> _Window:
+        held = [self._held.get((key, begin)) for begin in self.totals.between(start, end)]
+        found = [vector for vector in held if vector is not None]
+        vector: Counts = np.sum(found, axis=0, dtype=np.int64) if found else np.zeros((), dtype=np.int64)
+        return _Window(start, end, vector, len(found))
 
     def coarsen(self, watermark: int) -> None:
         """Merges what has become old; called at checkpoints, does something once a day of event time."""
@@ -161,12 +196,14 @@ class LabelledPanes:
         self.hours_from = self._merge(self.hours_from, (watermark - HOURLY) // DAY * DAY, self._day)
 
     def _merge(self, done: int | None, until: int, step: int) -> int | None:
-        if not self.totals or (done is not None and until <= done):
+        if not len(self.totals) or (done is not None and until <= done):
             return done
-        first = min(self.totals) // DAY * DAY if done is None else done
+        first = int(self.totals.starts[0]) // DAY * DAY if done is None else done
         if until <= first:
             return done
-        starts = sorted(start for start, total in self.totals.items() if first <= start < until and total.step < step)
+        all_starts, lengths = self.totals.starts, self.totals.ends - self.totals.starts
+        merged = all_starts[(all_starts >= first) & (all_starts < until) & (lengths < step)].copy()
+        starts = merged.tolist()
         for key in list(self.lives):
             if not starts:
                 break
@@ -182,13 +219,9 @@ class LabelledPanes:
                 self._held[target] = vector if held is None else held + vector
                 self._dirty.add(target)
                 self._gone.discard(target)
-        merged: dict[int, _Total] = {}
-        for start in starts:
-            total = self.totals.pop(start)
-            into = merged.setdefault(start // step * step, _Total(step))
-            into.rows += total.rows
-            into.labelled += total.labelled
-        self.totals |= merged
+        if starts:
+            self.totals.merge(merged, step)
+        self._windows.clear()
         self._complete.clear()
         return until
 
@@ -198,15 +231,19 @@ class LabelledPanes:
         for name in [name for name in self._held if name[0] == key]:
             del self._held[name]
             self._dirty.discard(name)
+        self._windows.pop(key, None)
         self.dropped.append(key)
 
     def expire(self, before: int, forget: int) -> None:
         """Drops panes that end before an event time; their totals, which tell what is usual, before another."""
-        for start in [start for start, total in self.totals.items() if start + total.step <= forget]:
-            del self.totals[start]
+        self.totals.drop_before(forget)
+        if self._first_end > before:
+            return  # asked at every tick
         for name in [name for name in self._held if name[1] + self.step_at(name[1]) <= before]:
             del self._held[name]
             self._dirty.discard(name)
+        self._windows.clear()
+        self._first_end = min((start + self.step_at(start) for _, start in self._held), default=_NEVER)
 
     def ends(self, until: int) -> list[tuple[int, SeriesKey]]:
         """When the present lives of series end, up to an event time; in order."""
@@ -233,22 +270,19 @@ class LabelledPanes:
         if size > _CACHE_BYTES:
             self._held.clear()
             self._complete.clear()
+            self._windows.clear()
 
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Starts, ends, rows and labels, int64[P] each, of all panes in order, all versions together."""
-        starts = np.array(sorted(self.totals), dtype=np.int64)
-        held = [self.totals[start] for start in starts.tolist()]
-        ends = starts + np.array([total.step for total in held], dtype=np.int64)
-        rows = np.array([total.rows for total in held], dtype=np.int64)
-        return starts, ends, rows, np.array([total.labelled for total in held], dtype=np.int64)
+        return self.totals.starts, self.totals.ends, self.totals.rows, self.totals.labelled
 
     def saved_totals(self) -> Mapping[int, tuple[int, int, int]]:
         """Pane start → (step, rows, labelled), to be saved beside the panes."""
-        return {start: (total.step, total.rows, total.labelled) for start, total in self.totals.items()}
+        return self.totals.saved()
 
     def restore(self, totals: Mapping[int, tuple[int, int, int]], series: Iterable[tuple[SeriesKey, int, int]]) -> None:
         """Goes on from a checkpoint."""
-        self.totals = {start: _Total(*found) for start, found in totals.items()}
+        self.totals.restore(totals)
         self.lives = {}
         for key, first, last in series:
             self.lives[key] = (*self.lives.get(key, ()), Life(first, last))

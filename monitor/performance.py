@@ -321,9 +321,11 @@ class Performance:
         following = self._tick + self.tick_ms if self._tick > _NEVER else _NEVER
         # A label that comes behind its time is taken in at the next tick.
         ticks = [max(waiting.tick, following) for waiting in self._waiting]
-        _, ends, _, _ = self.panes.arrays()
-        grown = -(-(ends + self._model.labels.max_delay) // self.tick_ms) * self.tick_ms
-        ticks += grown[grown >= following][:1].tolist()
+        ends = self.panes.totals.ends
+        # The first pane whose labels will have had the longest delay at a tick from now on.
+        place = int(np.searchsorted(ends, following - self.tick_ms - self._model.labels.max_delay, side="right"))
+        if place < len(ends):
+            ticks.append(-(-(int(ends[place]) + self._model.labels.max_delay) // self.tick_ms) * self.tick_ms)
         ticks += [max(end, following) for end, _ in self.panes.ends(until)[:1]]
         tick = min(ticks, default=None)
         return tick if tick is not None and tick <= until else None

@@ -135,12 +135,7 @@ def _tables_of(version: int) -> dict[str, str]:
     if version == FORMAT:
         return {table: f"CREATE TABLE {table} {columns}" for table, columns in {**_COLUMNS, "about": _ABOUT}.items()}
     if version == 2:
-        return {
-            table: f"CREATE TABLE {table} {columns.replace(_CHECKED, '')}".replace(
-                "topic_id TEXT, ", "topic_id TEXT,\n  "
-            )
-            for table, columns in _COLUMNS.items()
-        }
+        return {table: f"CREATE TABLE {table} {columns.replace(_CHECKED, '')}" for table, columns in _COLUMNS.items()}
     return {}
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from alerts.evaluation import Finding
 from alerts.messages import Words, _between, _span, cut, rfc3339, summary, tidy, utc, words
@@ -84,7 +85,7 @@ def test_too_little_data_without_a_sentence_of_its_own_gets_one() -> None:
 
 
 def test_a_breached_bound_is_told_with_its_limit_where_no_reference_is_known() -> None:
-    breach = replace(metric(0.7), status="breached", threshold=0.8)
+    breach = structs.replace(metric(0.7), status="breached", threshold=0.8)
     assert said(rule(when="breached"), breach).title.endswith(": ROC AUC is 0.7, below 0.8")
 
 
@@ -205,7 +206,9 @@ def test_an_alert_on_realised_performance_says_of_which_predictions_and_how_many
 
 
 def test_every_metric_of_performance_is_told_and_the_others_counted_in_the_title() -> None:
-    auc = replace(FALLEN, statistic="roc_auc", value=0.8, lower=0.79, upper=0.81, threshold=0.858, reference=0.903)
+    auc = structs.replace(
+        FALLEN, statistic="roc_auc", value=0.8, lower=0.79, upper=0.81, threshold=0.858, reference=0.903
+    )
     found = said(rule("r", when="breached"), FALLEN, auc)
     assert found.title.endswith(": ROC AUC fell to 0.8 from 0.903 on the reference; and 1 more")
     assert [line.split(" 0.")[0] for line in found.findings] == ["ROC AUC", "accuracy"]
@@ -217,7 +220,7 @@ def test_a_metric_that_must_not_rise_rises() -> None:
 
 
 def test_estimated_performance_is_told_as_such_and_with_all_rows() -> None:
-    estimate = replace(FALLEN, subject="estimated_performance", statistic="roc_auc")
+    estimate = structs.replace(FALLEN, subject="estimated_performance", statistic="roc_auc")
     title, line = told(estimate, rule("r", when="breached", estimated=True))
     assert title == "estimated ROC AUC fell to 0.741 from 0.827 on the reference"
     assert line.startswith("estimated ROC AUC (without labels) 0.741, surely between 0.73 and 0.752 (0.827 on")
@@ -353,8 +356,8 @@ def test_shares_are_of_what_is_proven_largest_first_and_three_at_most() -> None:
 
 
 def test_what_proves_no_drift_has_no_share_of_it() -> None:
-    unproven = replace(CARRIER, lower=0.0)
-    unknown = replace(CARRIER, subject="feature:x", lower=NAN)
+    unproven = structs.replace(CARRIER, lower=0.0)
+    unknown = structs.replace(CARRIER, subject="feature:x", lower=NAN)
     assert "Share of the proven drift" not in dict(said(rule(), DELAY, unproven, unknown, WIND).facts)
 
 
@@ -479,7 +482,7 @@ def test_a_notice_of_any_kind_has_a_title_and_facts() -> None:
 
 def test_the_true_number_of_subjects_is_told_however_few_are_kept() -> None:
     found = [psi(f"feature:f{place}", 0.1 + place / 1000, "drifted") for place in range(60)]
-    found += [replace(one, statistic="ks") for one in found]
+    found += [structs.replace(one, statistic="ks") for one in found]
     (change,) = transitions([rule()], [evaluation(*found)])
     assert len(change.evidence.findings) == 50
     assert (change.evidence.matched, change.evidence.subjects) == (120, 60)

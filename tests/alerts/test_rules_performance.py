@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from alerts.evaluation import Finding
 from alerts.policy import Incident, plan
@@ -130,7 +131,7 @@ def test_without_a_reference_a_change_says_nothing() -> None:
 
 def test_the_worst_change_comes_first() -> None:
     small, great = (
-        replace(between(0, 0.5, 1, reference), subject=f"performance:{reference}") for reference in (0.6, 0.9)
+        structs.replace(between(0, 0.5, 1, reference), subject=f"performance:{reference}") for reference in (0.6, 0.9)
     )
     (fired,) = transitions([metric_rule(change_from_reference=-0.05)], [evaluation(small, great)])
     assert fired.evidence.findings == (great, small)
@@ -197,7 +198,7 @@ def test_ks_of_any_subject_is_the_distance_and_not_the_metric_of_the_same_name()
 
 
 def test_too_little_data_of_either_kind_can_be_asked_for() -> None:
-    few = replace(breach(), status="insufficient")
+    few = structs.replace(breach(), status="insufficient")
     assert fires(rule(when="insufficient"), few, realised=True)
     assert fires(rule(when="insufficient"), psi("feature:age", NAN, "insufficient"), realised=False)
 
@@ -205,7 +206,7 @@ def test_too_little_data_of_either_kind_can_be_asked_for() -> None:
 def test_breaches_come_worst_first_whether_they_are_over_or_under_their_limit() -> None:
     under = Finding("quality", "traffic_ratio", 0.2, 0.15, 0.25, 1.0, "breached")
     over = Finding("quality:age", "invalid_rate", 0.03, 0.025, 0.035, 0.02, "breached")
-    far = replace(over, subject="quality:wage", lower=0.06)
+    far = structs.replace(over, subject="quality:wage", lower=0.06)
     (fired,) = transitions([rule(when="breached")], [evaluation(over, under, far)])
     assert fired.evidence.findings == (far, under, over)
     slow = Finding("performance", "log_loss", 0.6, 0.55, 0.65, 0.5, "breached")

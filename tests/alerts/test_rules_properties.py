@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from alerts.rules import step
 from tests.alerts.samples import MINUTE, NAN, START, evaluation, metric, metric_rule, psi, rule, run
@@ -30,7 +31,9 @@ class Look:
             "good": psi("", 0.0, "ok"),
             "silent": psi("", NAN, "insufficient"),
         }
-        found = [replace(sense[word], subject=subject) for subject, word in zip(SUBJECTS, self.words, strict=True)]
+        found = [
+            structs.replace(sense[word], subject=subject) for subject, word in zip(SUBJECTS, self.words, strict=True)
+        ]
         return evaluation(*found, at=self.at)
 
 

@@ -1,0 +1,114 @@
+"""Rows and labels of consecutive panes, in sorted arrays that grow at their end and are never made again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Integers = NDArray[np.int64]
+
+_STARTS, _ENDS, _ROWS, _LABELLED = range(4)
+_ROOM = 1024
+
+
+class PaneTotals:
+    """Panes that do not overlap, in the order of their starts.
+
+    Asked at every tick of event time, while a month may hold a hundred thousand panes: what is asked is a view of
+    arrays that are kept in order, and finding a pane is a binary search.
+    """
+
+    def __init__(self) -> None:
+        self._columns = np.zeros((4, _ROOM), dtype=np.int64)
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def starts(self) -> Integers:
+        """int64[P], ascending, epoch ms. Views like all that follow: read them before the next change."""
+        return self._columns[_STARTS, : self._size]
+
+    @property
+    def ends(self) -> Integers:
+        """int64[P], ascending, epoch ms."""
+        return self._columns[_ENDS, : self._size]
+
+    @property
+    def rows(self) -> Integers:
+        """int64[P]."""
+        return self._columns[_ROWS, : self._size]
+
+    @property
+    def labelled(self) -> Integers:
+        """int64[P], rows with a label."""
+        return self._columns[_LABELLED, : self._size]
+
+    def add(self, starts: Integers, ends: Integers, rows: Integers, labelled: Integers) -> None:
+        """Adds to panes, int64[k] each; every pane once, in any order. Those that are new are put in their place."""
+        order = np.argsort(starts, kind="stable")
+        fresh = np.stack([starts, ends, rows, labelled])[:, order]
+        place = np.searchsorted(self.starts, fresh[_STARTS])
+        known = np.zeros(len(place), dtype=np.bool_)
+        inside = place < self._size
+        known[inside] = self.starts[place[inside]] == fresh[_STARTS, inside]
+        self._columns[_ROWS, place[known]] += fresh[_ROWS, known]
+        self._columns[_LABELLED, place[known]] += fresh[_LABELLED, known]
+        if known.all():
+            return
+        fresh, place = fresh[:, ~known], place[~known]
+        if place[0] == self._size:
+            self._append(fresh)
+        else:
+            self._set(np.insert(self._columns[:, : self._size], place, fresh, axis=1))
+
+    def _append(self, fresh: Integers) -> None:
+        size = self._size + fresh.shape[1]
+        if size > self._columns.shape[1]:
+            room = np.zeros((4, 2 * size), dtype=np.int64)
+            room[:, : self._size] = self._columns[:, : self._size]
+            self._columns = room
+        self._columns[:, self._size : size] = fresh
+        self._size = size
+
+    def _set(self, columns: Integers) -> None:
+        self._columns, self._size = np.ascontiguousarray(columns), columns.shape[1]
+
+    def between(self, start: int, end: int) -> list[int]:
+        """Starts of the panes that begin in [start, end)."""
+        first, stop = np.searchsorted(self.starts, (start, end))
+        found: list[int] = self.starts[first:stop].tolist()
+        return found
+
+    def merge(self, starts: Integers, step: int) -> None:
+        """Makes longer panes, on whole multiples of ``step``, of those that begin at int64[k], ascending."""
+        gone = np.isin(self.starts, starts)
+        old = self._columns[:, : self._size][:, gone]
+        into, place = np.unique(starts // step * step, return_inverse=True)
+        sums = [np.bincount(place, weights=old[column], minlength=len(into)) for column in (_ROWS, _LABELLED)]
+        self._set(self._columns[:, : self._size][:, ~gone])
+        self.add(into, into + step, *(part.astype(np.int64) for part in sums))
+
+    def drop_before(self, time: int) -> None:
+        """Drops the panes that end at a time or before it."""
+        kept = int(np.searchsorted(self.ends, time, side="right"))
+        if kept:
+            self._set(self._columns[:, kept : self._size])
+
+    def saved(self) -> Mapping[int, tuple[int, int, int]]:
+        """Pane start → (step, rows, labelled)."""
+        columns = (self.starts.tolist(), (self.ends - self.starts).tolist(), self.rows.tolist(), self.labelled.tolist())
+        return {start: (step, rows, labelled) for start, step, rows, labelled in zip(*columns, strict=True)}
+
+    def restore(self, saved: Mapping[int, tuple[int, int, int]]) -> None:
+        """Goes on from what was saved."""
+        starts = sorted(saved)
+        rest = np.array([saved[start] for start in starts], dtype=np.int64).reshape(-1, 3).T
+        self._set(np.stack([np.array(starts, dtype=np.int64), np.array(starts, dtype=np.int64) + rest[0], *rest[1:]]))
