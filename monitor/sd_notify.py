@@ -35,7 +35,7 @@ def notify(environment: Mapping[str, str], *assignments: str) -> bool:
     if address.startswith("@"):
         address = "\0" + address[1:]
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.settimeout(_SEND_SECONDS)
             sender.sendto("\n".join(assignments).encode(), address)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What a supervisor and a liveness probe learn of the daemon: over a real datagram socket, on a clock of the test's own."""
+"""Reports to a supervisor, over a real datagram socket, and the liveness of the loop, on a clock that a test moves."""
 
 from __future__ import annotations
 
