@@ -118,10 +118,12 @@ class HttpServer:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._head_seconds * 1000))
             head = self._read_head(connection)
             if head and self._enter(connection, _State.HANDLER):
-                answer = self._answer(head)
+                response, is_get = self._answer(head)
                 if self._enter(connection, _State.ANSWER):
                     connection.settimeout(self._head_seconds)
-                    connection.sendall(answer)
+                    connection.sendall(_head(response))
+                    if is_get:
+                        connection.sendall(response.body)
             connection.close()
         except OSError:
             _drop(connection)  # the client went away, took too long or made room
@@ -155,23 +157,24 @@ class HttpServer:
             head += part
         return head
 
-    def _answer(self, head: bytes) -> bytes:
+    def _answer(self, head: bytes) -> tuple[Response, bool]:
+        """The response, and whether its body is wanted too."""
         lines = head.split(b"\r\n\r\n", 1)[0].decode("latin-1").split("\r\n")
         words = lines[0].split(" ")
         if len(words) != 3:
-            return _render(Response(400, b"bad request\n"))
+            return Response(400, b"bad request\n"), True
         if words[0] not in ("GET", "HEAD"):
-            return _render(Response(405, b"only GET\n"))
+            return Response(405, b"only GET\n"), True
         handler = self._routes.get(words[1].split("?", 1)[0])
         if handler is None:
-            return _render(Response(404, b"not found; try /metrics, /healthz, /readyz\n"))
+            return Response(404, b"not found; try /metrics, /healthz, /readyz\n"), True
         pairs = (line.partition(":") for line in lines[1:])
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         try:
             response = handler(headers)
         except Exception:  # noqa: BLE001 - a page that fails must not take the server with it
             response = Response(500, b"internal error\n")
-        return _render(response, body=words[0] == "GET")
+        return response, words[0] == "GET"
 
 
 def _hang_up(connection: socket.socket) -> None:
@@ -187,14 +190,13 @@ def _drop(connection: socket.socket) -> None:
     connection.close()
 
 
-def _render(response: Response, body: bool = True) -> bytes:
+def _head(response: Response) -> bytes:
     coding = f"Content-Encoding: {response.encoding}\r\nVary: Accept-Encoding\r\n" if response.encoding else ""
-    head = (
+    return (
         f"HTTP/1.1 {response.status} {_REASONS[response.status]}\r\n"
         f"Content-Type: {response.content_type}\r\n"
         f"Content-Length: {len(response.body)}\r\n"
         f"{coding}"
         "X-Content-Type-Options: nosniff\r\n"
         "Connection: close\r\n\r\n"
-    )
-    return head.encode("latin-1") + (response.body if body else b"")
+    ).encode("latin-1")

@@ -25,7 +25,7 @@ _PIECE = select.PIPE_BUF
 
 
 class GuardedOutput(io.RawIOBase):
-    """Writes to a file descriptor and never fails, never blocks for long: the log's reader must not stop the daemon.
+    """Writes to a stream's file and never fails, never blocks for long: the log's reader must not stop the daemon.
 
     What cannot be written (a closed pipe, a full disk) is counted and dropped; the next write tries again.
 
@@ -33,9 +33,10 @@ class GuardedOutput(io.RawIOBase):
         dropped: lines that could not be written whole.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self._descriptor = descriptor
+        self._stream = stream  # its file stays open as long as this does
+        self._descriptor = stream.fileno()
         self._wait = _WAIT_SECONDS
         self._torn = False
         self.dropped = 0
@@ -93,7 +94,7 @@ def guarded(stream: TextIO | None) -> TextIO:
     if stream is None:
         return Path(os.devnull).open("w", encoding="utf-8")
     try:
-        output = GuardedOutput(stream.fileno())
+        output = GuardedOutput(stream)
     except (OSError, ValueError):
         return stream
     # Each write goes through at once: nothing may wait in a buffer that cannot be emptied when the process ends.

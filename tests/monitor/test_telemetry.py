@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -194,3 +195,22 @@ def test_open_metrics_is_spoken_to_who_asks_for_it() -> None:
     response = telemetry(snapshot).page({"accept": "application/openmetrics-text; version=1.0.0"})
     assert response.content_type.startswith("application/openmetrics-text")
     assert response.body.endswith(b"# EOF\n")
+
+
+def test_the_page_is_rendered_once_for_a_snapshot_and_compressed_for_who_takes_it() -> None:
+    asked = [0]
+    current = snapshot()
+
+    def counted() -> Snapshot:
+        asked[0] += 1
+        return current
+
+    found = telemetry(counted)
+    first = found.page({})
+    collected = asked[0]
+    packed = found.page({"accept-encoding": "gzip, deflate"})
+    assert (packed.encoding, first.encoding) == ("gzip", "")
+    assert gzip.decompress(packed.body) == first.body
+    for accept in ("*/*", "text/plain;version=1.0.0;escaping=allow-utf-8", "text/plain;version=0.0.4"):
+        assert found.page({"accept": accept}).body is first.body
+    assert asked[0] - collected <= 4  # it looks whether the snapshot is still the same, and renders nothing
