@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
     from monitor.snapshot import Snapshot
 
 _OPEN_METRICS = "application/openmetrics-text"
+
+
+class OwnProcessCollector(ProcessCollector):
+    """The library's, also where /proc holds processes only (ProcSubset=pid of systemd).
+
+    The library reads the boot time from /proc/stat and shows nothing at all of the process without it.
+    """
+
+    def _boot_time(self) -> float:
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Telemetry(Collector):
@@ -52,7 +63,7 @@ class Telemetry(Collector):
         self._liveness, self._log_lines_dropped = liveness, log_lines_dropped
         self.registry = CollectorRegistry()
         self.registry.register(self)
-        ProcessCollector(registry=self.registry)
+        OwnProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         # Two formats, whatever a client asks for: each other one would be another page to render.
         rendering = threading.Lock()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gzip
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.clock import Clock
 from monitor.liveness import Liveness
 from monitor.snapshot import Snapshot
-from monitor.telemetry import Telemetry
+from monitor.telemetry import OwnProcessCollector, Telemetry
 from monitor.telemetry_series import feature_label
 from tests.monitor.samples import evaluation, snapshot
 
@@ -214,3 +216,14 @@ def test_the_page_is_rendered_once_for_a_snapshot_and_compressed_for_who_takes_i
     for accept in ("*/*", "text/plain;version=1.0.0;escaping=allow-utf-8", "text/plain;version=0.0.4"):
         assert found.page({"accept": accept}).body is first.body
     assert asked[0] - collected <= 4  # it looks whether the snapshot is still the same, and renders nothing
+
+
+def test_the_process_is_shown_also_where_proc_holds_processes_only(tmp_path: Path) -> None:
+    (tmp_path / "self").symlink_to("/proc/self")
+    registry = CollectorRegistry()
+    OwnProcessCollector(registry=registry, proc=str(tmp_path))
+    started = registry.get_sample_value("process_start_time_seconds")
+    assert started is not None
+    assert time.time() - 86_400 < started < time.time() + 1
+    assert registry.get_sample_value("process_resident_memory_bytes")
+    assert registry.get_sample_value("process_open_fds")
