@@ -65,6 +65,11 @@ class DaemonProcess:
         what = f"{name} {labels} >= {at_least:g}"
         self._process.wait_until(lambda: self.metric(name, **labels) >= at_least, what, seconds)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
