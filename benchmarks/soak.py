@@ -115,8 +115,8 @@ class Outcome:
     def table(self) -> str:
         """A Markdown table."""
         lines = ["| what | first third | last third | may grow by |", "|---|---|---|---|"]
-        for part in self.figures:
-            lines.append(f"| {part.name} | {part.first:,.1f} | {part.last:,.1f} | {part.allowed:,.1f} |")
+        numbers = [(part.name, part.first, part.last, part.allowed) for part in self.figures]
+        lines += [f"| {name} | {first:,.1f} | {last:,.1f} | {allowed:,.1f} |" for name, first, last, allowed in numbers]
         lines += ["", "| what | sent | counted |", "|---|---|---|"]
         lines += [f"| {name} | {self.wanted[name]:,} | {count:,} |" for name, count in self.counted.items()]
         return "\n".join([*lines, "", f"{self.delivered} notifications delivered"])

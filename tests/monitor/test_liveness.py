@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +16,9 @@ import pytest
 from monitor.clock import Clock
 from monitor.liveness import Liveness
 from monitor.sd_notify import READY, WATCHDOG, notify, reloading, status, watchdog_interval
+from tests.daemon_process import following
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -126,3 +132,23 @@ def test_without_a_watchdog_nothing_is_sent(supervisor: tuple[str, Callable[[], 
     liveness = Liveness(Hands().clock(), 60.0, {"NOTIFY_SOCKET": name}, 7)
     liveness.progress()
     assert messages() == []
+
+
+def test_the_daemon_reports_that_it_runs_feeds_the_watchdog_and_reports_that_it_stops(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(60)
+        environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"}
+        command = [sys.executable, "-m", "monitor", "run", str(following(tmp_path))]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT, env=environment)
+        try:
+            assert [supervisor.recv(4096).decode() for _ in range(3)] == [READY, "WATCHDOG_USEC=60000000", WATCHDOG]
+            process.terminate()
+            message = WATCHDOG
+            while message == WATCHDOG:
+                message = supervisor.recv(4096).decode()
+            assert message == "STOPPING=1"
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()

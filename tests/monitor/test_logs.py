@@ -16,6 +16,7 @@ import pytest
 
 from monitor.config import LogSection
 from monitor.logs import guarded, lines_dropped, make_log
+from tests.daemon_process import following
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -137,31 +138,7 @@ cli.main()
 
 def test_the_daemon_outlives_its_log_reader(tmp_path: Path) -> None:
     """A whole daemon on files, whose log pipe is closed while it runs; it works on and stops on request with 0."""
-    records = tmp_path / "predictions.jsonl"
-    records.write_text("")
-    reference = ROOT / "tests" / "data" / "census_reference.parquet"
-    config = tmp_path / "config.toml"
-    config.write_text(f"""
-[state]
-dir = "{tmp_path / "state"}"
-checkpoint = "1s"
-[http]
-listen = "127.0.0.1:0"
-[file]
-predictions = ["{records}"]
-follow = true
-[[models]]
-name = "income"
-task = "binary"
-reference = "{reference}"
-pane = "1d"
-windows = ["7d"]
-[models.columns]
-timestamp = "timestamp"
-prediction = "prediction"
-label = "employed"
-""")
-    command = [sys.executable, "-m", "monitor", "run", str(config)]
+    command = [sys.executable, "-m", "monitor", "run", str(following(tmp_path))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT)
     try:
         assert process.stdout is not None
