@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -143,11 +144,17 @@ def test_the_daemon_reports_that_it_runs_feeds_the_watchdog_and_reports_that_it_
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT, env=environment)
         try:
             assert [supervisor.recv(4096).decode() for _ in range(3)] == [READY, "WATCHDOG_USEC=60000000", WATCHDOG]
+
+            def told() -> str:
+                while (message := supervisor.recv(4096).decode()) == WATCHDOG:
+                    continue
+                return message
+
+            process.send_signal(signal.SIGHUP)
+            assert told().startswith("RELOADING=1\nMONOTONIC_USEC=")
+            assert told() == READY
             process.terminate()
-            message = WATCHDOG
-            while message == WATCHDOG:
-                message = supervisor.recv(4096).decode()
-            assert message == "STOPPING=1"
+            assert told() == "STOPPING=1"
             assert process.wait(30) == 0
         finally:
             process.kill()
