@@ -96,6 +96,7 @@ class Telemetry(Collector):
         snapshot = self._snapshot()
         yield _gauge("leeway_build_info", "The version of leewayd.", ("version",), [((self._version,), 1)])
         yield from self._process(snapshot)
+        yield from _progress(snapshot)
         yield from _daemon(snapshot)
         yield from _models(snapshot)
         yield from (_gauge(*family) for family in label_gauges(snapshot.models))
@@ -150,6 +151,33 @@ def _counter(
     for values, value in samples:
         family.add_metric(values, value)
     return family
+
+
+def _progress(snapshot: Snapshot) -> Iterator[Metric]:
+    """How far judging is behind what has been read, and what became of failures and reloads."""
+    progress, process = snapshot.progress, snapshot.process
+    yield _gauge(
+        "leeway_judging_behind_seconds", "Event time that has been read and is not judged yet.", (),
+        [((), progress.behind_ms / 1000)],
+    )  # fmt: skip
+    yield _gauge("leeway_waiting_messages", "Messages that are not counted yet.", (), [((), progress.waiting)])
+    if progress.seconds is not None:
+        yield _gauge(
+            "leeway_catch_up_seconds", "Time until no message waits, at the rate of the last minute.", (),
+            [((), progress.seconds)],
+        )  # fmt: skip
+    yield _counter(
+        "leeway_turn_failures", "Turns that failed and were repeated from the last checkpoint.", (),
+        [((), process.failures)],
+    )  # fmt: skip
+    yield _gauge(
+        "leeway_reload_successful", "1 if the configuration was usable when it was last loaded.", (),
+        [((), float(not process.reload_failed))],
+    )  # fmt: skip
+    yield _gauge(
+        "leeway_configuration_timestamp_seconds", "When the configuration in force was loaded.", (),
+        [((), process.reloaded_at)],
+    )  # fmt: skip
 
 
 def _daemon(snapshot: Snapshot) -> Iterator[Metric]:
