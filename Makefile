@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV ?= uv
 PYTEST_ARGS ?=
 
-.PHONY: demo test test-all lint bench simulate servers lock clean
+.PHONY: demo test test-all lint bench soak simulate servers lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/leewayd demo $(DEMO_ARGS)
@@ -23,6 +23,10 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev servers
 	$(BIN)/python -m benchmarks.run
+
+# An hour (SOAK_MINUTES=60) of mixed traffic through Apache Kafka: nothing may grow, no row be lost.
+soak: $(VENV)/installed-dev servers
+	$(BIN)/python -m benchmarks.soak
 
 # The numbers in docs/statistics.md.
 simulate: $(VENV)/installed-dev

@@ -116,11 +116,12 @@ def daemon() -> list[PanelBuilder]:
             width=8,
         ),
         lines(
-            "Time since the last checkpoint",
-            "How much would be read once more after a crash; nothing is ever counted twice. Growing: the "
-            "state cannot be saved; see LeewaydCheckpointOld in the runbook.",
+            "Time since the last turn and the last checkpoint",
+            "Turns: growing means that the loop hangs; see LeewaydHangs in the runbook. Checkpoints: how much would be "
+            "read once more after a crash; growing means that the state cannot be saved; see LeewaydCheckpointOld.",
             [
-                Query(f"max(time() - leeway_checkpoint_timestamp_seconds {ITS_DAEMON})", "age"),
+                Query(f"max(time() - leeway_progress_timestamp_seconds {ITS_DAEMON})", "last turn"),
+                Query(f"max(time() - leeway_checkpoint_timestamp_seconds {ITS_DAEMON})", "last checkpoint"),
                 Query(f"max(leeway_checkpoint_duration_seconds {ITS_DAEMON})", "time to save"),
             ],
             unit="s",

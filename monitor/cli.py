@@ -29,7 +29,7 @@ from monitor.errors import ConfigError, LeewayError, ReferenceDataError, Retryab
 from monitor.event_time import rfc3339
 from monitor.guess import guess
 from monitor.init import starting_config
-from monitor.logs import make_log
+from monitor.logs import guard_standard_error, make_log
 from monitor.profile import load_profile, save_profile
 from monitor.reference_build import load_reference
 from monitor.replay_summary import shown, summary_lines, useless_sentence
@@ -63,6 +63,7 @@ def main() -> None:
 
     Exit codes: 0 success, 1 findings that were asked for, 2 usage or configuration, 75 a failure that may pass.
     """
+    guard_standard_error()
     try:
         app()
     except ConfigError as error:

@@ -51,6 +51,7 @@ class HttpSection(Section):
     listen: str = "127.0.0.1:9464"
     max_connections: int = Field(64, ge=4, le=4096)
     header_timeout: Duration = 5_000
+    hang_after: Annotated[Duration, Field(ge=10_000)] = 60_000
     max_metric_series: int = Field(20_000, ge=100)
 
     @model_validator(mode="after")

@@ -1,22 +1,27 @@
 """A small HTTP server for /metrics, /healthz and /readyz that a slow or hostile client cannot tie up.
 
-One request a connection. Request heads have a deadline as a whole, not byte by byte, and when the cap on connections is
-reached the oldest one that has not sent its request yet makes room, so a scrape always gets through.
+One request a connection. Request heads and answers have a deadline as a whole, not byte by byte. When the cap on
+connections is reached, one makes room: the oldest that has not sent its request yet, else the oldest that does not take
+its answer. So a scrape gets through, and /healthz, whose answer is short and always at hand, never waits for /metrics.
 """
 
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _MAX_HEAD = 16_384
+# Threads, in multiples of the cap on connections: those that wait for a page outlive a connection that made room.
+_THREADS = 4
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 500: "Internal Server Error",
             503: "Service Unavailable"}  # fmt: skip
 
@@ -28,6 +33,15 @@ class Response:
     status: int
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
+    encoding: str = ""
+
+
+class _State(IntEnum):
+    """How far a connection is, in the order in which connections make room."""
+
+    HEAD = 0
+    ANSWER = 1
+    HANDLER = 2
 
 
 class HttpServer:
@@ -52,8 +66,9 @@ class HttpServer:
         self._routes, self._cap, self._head_seconds = routes, max_connections, head_seconds
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host.strip("[]"), port), family=family, backlog=128)
-        self._waiting: dict[socket.socket, None] = {}
-        self._open = 0
+        # The oldest first. One that made room is gone from here, while its thread may still wait for a handler.
+        self._connections: dict[socket.socket, _State] = {}
+        self._threads = 0
         self._guard = threading.Lock()
         self._closed = False
         threading.Thread(target=self._accept, name="http", daemon=True).start()
@@ -80,32 +95,53 @@ class HttpServer:
                 time.sleep(0.05)  # out of file descriptors: some will be given back
                 continue
             with self._guard:
-                if self._open >= self._cap and self._waiting:
-                    oldest = next(iter(self._waiting))
-                    del self._waiting[oldest]
-                    _hang_up(oldest)
-                elif self._open >= self._cap + 8:
-                    connection.close()
+                if self._threads >= _THREADS * self._cap:
+                    _drop(connection)
                     continue
-                self._open += 1
-                self._waiting[connection] = None
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                if len(self._connections) >= self._cap:
+                    leaving = min(self._connections, key=lambda found: self._connections[found])
+                    del self._connections[leaving]
+                    _hang_up(leaving)
+                self._connections[connection] = _State.HEAD
+                self._threads += 1
+            try:
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            except RuntimeError:
+                # Out of threads: some will end.
+                self._leave(connection)
+                _drop(connection)
 
     def _serve(self, connection: socket.socket) -> None:
         try:
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                # A client that stops reading must not leave its answer in the kernel's memory either.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._head_seconds * 1000))
             head = self._read_head(connection)
-            with self._guard:
-                self._waiting.pop(connection, None)
-            if head:
-                connection.settimeout(self._head_seconds)
-                connection.sendall(self._answer(head))
-        except OSError:
-            pass  # the client went away, or took too long
-        finally:
-            with self._guard:
-                self._waiting.pop(connection, None)
-                self._open -= 1
+            if head and self._enter(connection, _State.HANDLER):
+                response, is_get = self._answer(head)
+                if self._enter(connection, _State.ANSWER):
+                    connection.settimeout(self._head_seconds)
+                    connection.sendall(_head(response))
+                    if is_get:
+                        connection.sendall(response.body)
             connection.close()
+        except OSError:
+            _drop(connection)  # the client went away, took too long or made room
+        finally:
+            self._leave(connection)
+
+    def _leave(self, connection: socket.socket) -> None:
+        with self._guard:
+            self._connections.pop(connection, None)
+            self._threads -= 1
+
+    def _enter(self, connection: socket.socket, state: _State) -> bool:
+        """Notes how far a connection is; False if it made room for another one."""
+        with self._guard:
+            if connection not in self._connections:
+                return False
+            self._connections[connection] = state
+            return True
 
     def _read_head(self, connection: socket.socket) -> bytes:
         deadline = time.monotonic() + self._head_seconds
@@ -121,36 +157,46 @@ class HttpServer:
             head += part
         return head
 
-    def _answer(self, head: bytes) -> bytes:
+    def _answer(self, head: bytes) -> tuple[Response, bool]:
+        """The response, and whether its body is wanted too."""
         lines = head.split(b"\r\n\r\n", 1)[0].decode("latin-1").split("\r\n")
         words = lines[0].split(" ")
         if len(words) != 3:
-            return _render(Response(400, b"bad request\n"))
+            return Response(400, b"bad request\n"), True
         if words[0] not in ("GET", "HEAD"):
-            return _render(Response(405, b"only GET\n"))
+            return Response(405, b"only GET\n"), True
         handler = self._routes.get(words[1].split("?", 1)[0])
         if handler is None:
-            return _render(Response(404, b"not found; try /metrics, /healthz, /readyz\n"))
+            return Response(404, b"not found; try /metrics, /healthz, /readyz\n"), True
         pairs = (line.partition(":") for line in lines[1:])
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         try:
             response = handler(headers)
         except Exception:  # noqa: BLE001 - a page that fails must not take the server with it
             response = Response(500, b"internal error\n")
-        return _render(response, body=words[0] == "GET")
+        return response, words[0] == "GET"
 
 
 def _hang_up(connection: socket.socket) -> None:
+    """Wakes the thread that reads from the connection or writes to it."""
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _render(response: Response, body: bool = True) -> bytes:
-    head = (
+def _drop(connection: socket.socket) -> None:
+    """Closes a connection; what the client has not taken yet is thrown away."""
+    with suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def _head(response: Response) -> bytes:
+    coding = f"Content-Encoding: {response.encoding}\r\nVary: Accept-Encoding\r\n" if response.encoding else ""
+    return (
         f"HTTP/1.1 {response.status} {_REASONS[response.status]}\r\n"
         f"Content-Type: {response.content_type}\r\n"
         f"Content-Length: {len(response.body)}\r\n"
+        f"{coding}"
         "X-Content-Type-Options: nosniff\r\n"
         "Connection: close\r\n\r\n"
-    )
-    return head.encode("latin-1") + (response.body if body else b"")
+    ).encode("latin-1")

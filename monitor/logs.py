@@ -2,16 +2,111 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
+import select
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
     from structlog.typing import FilteringBoundLogger
 
     from monitor.config import LogSection
+
+# A reader that does not read is waited for this long before a line is dropped; after that not at all, until it reads.
+_WAIT_SECONDS = 1.0
+# A pipe that is ready to be written takes this much without waiting.
+_PIECE = select.PIPE_BUF
+
+
+class GuardedOutput(io.RawIOBase):
+    """Writes to a stream's file and never fails, never blocks for long: the log's reader must not stop the daemon.
+
+    What cannot be written (a closed pipe, a full disk) is counted and dropped; the next write tries again.
+
+    Attributes:
+        dropped: lines that could not be written whole.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream  # its file stays open as long as this does
+        self._descriptor = stream.fileno()
+        self._wait = _WAIT_SECONDS
+        self._torn = False
+        self.dropped = 0
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def fileno(self) -> int:
+        """Where it writes."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Whether a person reads along."""
+        return os.isatty(self._descriptor)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Writes all of it, or drops what is left; says that it wrote all of it either way."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            if self._torn:
+                self._write_piece(memoryview(b"\n"))
+                self._torn = False
+            while rest:
+                written = self._write_piece(rest[:_PIECE])
+                self._torn = rest[written - 1] != ord("\n")
+                rest = rest[written:]
+            self._torn, self._wait = False, _WAIT_SECONDS
+        except TimeoutError:
+            self._drop(rest)
+            self._wait = 0.0
+        except OSError:
+            self._drop(rest)
+        return size
+
+    def _drop(self, rest: memoryview) -> None:
+        self.dropped += bytes(rest).count(b"\n") or 1
+
+    def _write_piece(self, piece: memoryview) -> int:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        if not poll.poll(self._wait * 1000):
+            raise TimeoutError
+        return os.write(self._descriptor, piece)
+
+
+def guard_standard_error() -> None:
+    """From now on nothing that is written to standard error fails: log, warnings, tracebacks."""
+    sys.stderr = guarded(sys.stderr)
+
+
+def guarded(stream: TextIO | None) -> TextIO:
+    """The same stream, guarded; as it is if it has no file descriptor. One that is closed becomes the null device."""
+    if stream is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
+    try:
+        output = GuardedOutput(stream)
+    except (OSError, ValueError):
+        return stream
+    # Each write goes through at once: nothing may wait in a buffer that cannot be emptied when the process ends.
+    return io.TextIOWrapper(
+        output, encoding="utf-8", errors="backslashreplace", line_buffering=True, write_through=True
+    )  # type: ignore[type-var]  # a raw stream that writes everything is buffer enough
+
+
+def lines_dropped() -> int:
+    """How many lines of the log could not be written since the process began."""
+    output = getattr(sys.stderr, "buffer", None)
+    return output.dropped if isinstance(output, GuardedOutput) else 0
 
 
 def make_log(config: LogSection) -> FilteringBoundLogger:
@@ -27,7 +122,7 @@ def make_log(config: LogSection) -> FilteringBoundLogger:
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
+        structlog.WriteLogger(sys.stderr),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import traceback
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING
 from monitor.config_difference import changed_options
 from monitor.errors import LeewayError, RetryableError
 from monitor.http_server import HttpServer
+from monitor.liveness import Liveness
+from monitor.logs import lines_dropped
 from monitor.recovery import Recovery
 from monitor.run import Prepared, Running, prepare, start
+from monitor.sd_notify import READY, STOPPING, notify, reloading
 from monitor.snapshot import ProcessStatus, Snapshot
 from monitor.telemetry import Telemetry
 
@@ -84,7 +88,15 @@ class Service:
         return Snapshot() if self._running is None else self._running.daemon.snapshot
 
     def _serve(self, section: HttpSection) -> HttpServer:
-        telemetry = Telemetry(version("leewayd"), self._snapshot, section.max_metric_series)
+        self._liveness = Liveness(self._clock, section.hang_after / 1000, self._environment, os.getpid())
+        telemetry = Telemetry(
+            version("leewayd"),
+            self._snapshot,
+            section.max_metric_series,
+            monotonic=self._clock.monotonic,
+            liveness=self._liveness,
+            log_lines_dropped=lines_dropped,
+        )
         host, _, port = section.listen.rpartition(":")
         routes = {"/metrics": telemetry.page, "/healthz": telemetry.healthy, "/readyz": telemetry.ready}
         try:
@@ -126,6 +138,7 @@ class Service:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, what is in memory cannot be trusted any more
             self._recover(error, self._running)
+        self._liveness.progress()
 
     def _recover(self, error: Exception, running: Running) -> None:
         attempt = running.daemon.attempt
@@ -179,6 +192,7 @@ class Service:
         """
         if self._loading is None:
             self._log.info("configuration is loaded again")
+            notify(self._environment, *reloading(self._clock.monotonic()))
             self._loading = self._loader.submit(self._load, read)
 
     def _load(self, read: Callable[[], Config]) -> Prepared:
@@ -196,11 +210,11 @@ class Service:
             prepared = loading.result()
         except LeewayError as error:
             self._refuse(str(error).splitlines())
-            return
         except Exception as error:  # noqa: BLE001 - a fault in loading must not end a daemon that works
             self._refuse([f"{type(error).__name__} at {_place(error)}"])
-            return
-        self._take_over(prepared)
+        else:
+            self._take_over(prepared)
+        notify(self._environment, READY)
 
     def _refuse(self, problems: list[str]) -> None:
         self._status = replace(self._status, reload_failed=True)
@@ -320,6 +334,7 @@ def run(
     signal.signal(signal.SIGHUP, lambda *_: hang_up.set())
     config = read()
     service = set_up(config, clock=clock, environment=environment, log=make_log(config.log), make_log=make_log)
+    notify(environment, READY)
     try:
         while not stop.is_set():
             service.turn()
@@ -332,8 +347,13 @@ def run(
                 stop.wait(_IDLE_SECONDS)
     except BaseException:
         # Whatever it was, what is in memory may be half a step: the last checkpoint stands.
+        notify(environment, STOPPING)
         service.abandon()
         raise
+<<<<<<< HEAD
     snapshot = service.daemon.snapshot
+=======
+    notify(environment, STOPPING)
+>>>>>>> w-http
     service.close()
     return snapshot

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-import math
+import threading
+import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import Collector
 
 from monitor.http_server import Response
-from monitor.telemetry_performance import SERIES, findings_families, is_drift, label_counters, label_gauges
+from monitor.page_cache import PageCache
+from monitor.telemetry_labels import label_counters, label_gauges
+from monitor.telemetry_series import feature_label
+from monitor.telemetry_statistics import StatisticsPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+<<<<<<< HEAD
     from alerts.evaluation import Evaluation, Finding
     from monitor.snapshot import EvaluationKey, ModelStatus, Snapshot
+=======
+    from monitor.liveness import Liveness
+    from monitor.snapshot import Snapshot
+>>>>>>> w-http
 
-_STATISTIC = (*SERIES, "feature", "statistic")
+_OPEN_METRICS = "application/openmetrics-text"
+
+
+class OwnProcessCollector(ProcessCollector):
+    """The library's, also where /proc holds processes only (ProcSubset=pid of systemd).
+
+    The library reads the boot time from /proc/stat and shows nothing at all of the process without it.
+    """
+
+    def _boot_time(self) -> float:
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Telemetry(Collector):
@@ -29,78 +49,91 @@ class Telemetry(Collector):
         version: leewayd's own.
         snapshot: gives the current snapshot.
         max_series: the most series of model statistics on the page; what is over is counted, not shown.
+        monotonic: seconds.
+        liveness: whether the loop makes progress.
+        log_lines_dropped: gives how many lines of the log could not be written.
     """
 
-    def __init__(self, version: str, snapshot: Callable[[], Snapshot], max_series: int) -> None:
-        self._version, self._snapshot, self._max_series = version, snapshot, max_series
+    def __init__(
+        self,
+        version: str,
+        snapshot: Callable[[], Snapshot],
+        max_series: int,
+        *,
+        monotonic: Callable[[], float],
+        liveness: Liveness,
+        log_lines_dropped: Callable[[], int],
+    ) -> None:
+        self._version, self._snapshot, self._statistics = version, snapshot, StatisticsPage(max_series)
+        self._liveness, self._log_lines_dropped = liveness, log_lines_dropped
         self.registry = CollectorRegistry()
         self.registry.register(self)
-        ProcessCollector(registry=self.registry)
+        OwnProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
+        # Two formats, whatever a client asks for: each other one would be another page to render.
+        rendering = threading.Lock()
+        self._pages = {
+            accept: (PageCache(partial(encode, self.registry), snapshot, monotonic, rendering), content_type)
+            for accept in (_OPEN_METRICS, "")
+            for encode, content_type in [choose_encoder(accept)]
+        }
 
     def page(self, headers: Mapping[str, str]) -> Response:
         """The /metrics page in the format that the scraper asked for."""
-        encoder, content_type = choose_encoder(headers.get("accept", ""))
-        return Response(200, encoder(self.registry), content_type)
+        pages, content_type = self._pages[_OPEN_METRICS if _OPEN_METRICS in headers.get("accept", "") else ""]
+        page = pages.get()
+        if gzip_accepted(headers.get("accept-encoding", "")):
+            return Response(200, page.packed, content_type, encoding="gzip")
+        return Response(200, page.body, content_type)
 
     def healthy(self, headers: Mapping[str, str]) -> Response:
-        """Whether the process answers at all."""
-        return Response(200, b"ok\n")
+        """Whether the loop makes progress; else since when it does not."""
+        fault = self._liveness.fault()
+        return Response(503, f"{fault}\n".encode()) if fault else Response(200, b"ok\n")
 
     def ready(self, headers: Mapping[str, str]) -> Response:
         """Whether the daemon does its work; else why not."""
-        reason = self._snapshot().not_ready
+        reason = self._liveness.fault() or self._snapshot().not_ready
         return Response(503, f"{reason}\n".encode()) if reason else Response(200, b"ready\n")
 
     def collect(self) -> Iterator[Metric]:
         """Every family, from one snapshot."""
         snapshot = self._snapshot()
         yield _gauge("leeway_build_info", "The version of leewayd.", ("version",), [((self._version,), 1)])
+        yield from self._process(snapshot)
+        yield from _progress(snapshot)
         yield from _daemon(snapshot)
         yield from _models(snapshot)
         yield from (_gauge(*family) for family in label_gauges(snapshot.models))
         yield from (_counter(*family) for family in label_counters(snapshot.models))
         yield from _source(snapshot)
-        yield from self._statistics(snapshot)
+        statistics = self._statistics.collect(snapshot.evaluations, snapshot.realised)
+        yield from (_gauge(*family) for family in statistics.families)
+        yield _gauge(
+            "leeway_metric_series", "Series of model statistics on this page.", ("model",), _by_model(statistics.shown)
+        )
+        yield _gauge(
+            "leeway_metric_series_dropped",
+            "Series of model statistics left out because of http.max_metric_series.",
+            ("model",),
+            _by_model(statistics.dropped),
+        )
 
     def describe(self) -> list[Metric]:
         """Nothing ahead of time: registration must not collect."""
         return []
 
-    def _statistics(self, snapshot: Snapshot) -> Iterator[Metric]:
-        families = _StatisticFamilies()
-        shown: dict[str, int] = {}
-        dropped: dict[str, int] = {}
-        left = self._max_series
-        # The whole before its segments: if something must be left out, it is the finest slices.
-        everything = [
-            (key, realised)
-            for realised, evaluations in enumerate((snapshot.evaluations, snapshot.realised))
-            for key in evaluations
-        ]
-        kept: tuple[dict[EvaluationKey, Evaluation], dict[EvaluationKey, Evaluation]] = ({}, {})
-        for key, realised in sorted(everything, key=lambda pair: (pair[0].segment != "all", pair[0], pair[1])):
-            shown.setdefault(key.model, 0)
-            dropped.setdefault(key.model, 0)
-            evaluation = (snapshot.realised if realised else snapshot.evaluations)[key]
-            size = families.size(evaluation)
-            if size > left:
-                dropped[key.model] += size
-                continue
-            left -= size
-            shown[key.model] += size
-            kept[realised][key] = evaluation
-            families.add(key, evaluation)
-        yield from families.all()
-        for realised, evaluations in enumerate(kept):
-            yield from (_gauge(*family) for family in findings_families(evaluations, bool(realised)))
-        yield _gauge("leeway_metric_series", "Series of model statistics on this page.", ("model",), _by_model(shown))
-        yield _gauge(
-            "leeway_metric_series_dropped",
-            "Series of model statistics left out because of http.max_metric_series.",
-            ("model",),
-            _by_model(dropped),
-        )
+    def _process(self, snapshot: Snapshot) -> Iterator[Metric]:
+        ready = not snapshot.not_ready and not self._liveness.fault()
+        yield _gauge("leeway_ready", "1 if the daemon does its work (/readyz).", (), [((), float(ready))])
+        if (progress := self._liveness.progress_timestamp) is not None:
+            yield _gauge(
+                "leeway_progress_timestamp_seconds", "When the loop last finished a turn.", (), [((), progress)]
+            )
+        yield _counter(
+            "leeway_log_lines_dropped", "Lines of the log that could not be written.", (),
+            [((), self._log_lines_dropped())],
+        )  # fmt: skip
 
 
 def _by_model(counts: Mapping[str, int]) -> list[tuple[tuple[str, ...], float]]:
@@ -125,91 +158,34 @@ def _counter(
     return family
 
 
-def feature_label(subject: str) -> str:
-    """The ``feature`` label of a subject: a feature's own name, ``prediction``, ``score`` or ``score:class``."""
-    name = subject.removeprefix("feature:")
-    # A feature may be called like an output; the prefix then tells them apart.
-    reserved = name in ("prediction", "score") or name.startswith("score:")
-    return subject if reserved and name != subject else name
-
-
-class _StatisticFamilies:
-    def __init__(self) -> None:
-        self.value = GaugeMetricFamily(
-            "leeway_drift_statistic", "A statistic of a window against the reference.", labels=_STATISTIC
-        )
-        self.lower = GaugeMetricFamily(
-            "leeway_drift_lower_bound",
-            "Lower confidence bound of the statistic: the change is at least this large.",
-            labels=_STATISTIC,
-        )
-        self.upper = GaugeMetricFamily(
-            "leeway_drift_upper_bound",
-            "Upper confidence bound of the statistic: the change is at most this large.",
-            labels=_STATISTIC,
-        )
-        self.threshold = GaugeMetricFamily(
-            "leeway_drift_threshold",
-            "What the lower bound of a judged statistic is held against.",
-            labels=("model", "statistic"),
-        )
-        self.drifted = GaugeMetricFamily(
-            "leeway_drifted", "1 if the feature is judged drifted in the window.", labels=(*SERIES, "feature")
-        )
-        self.insufficient = GaugeMetricFamily(
-            "leeway_insufficient_data", "1 if the window holds too little data to be judged.", labels=SERIES
-        )
-        self.count = GaugeMetricFamily(
-            "leeway_drifted_features", "How many subjects are judged drifted in the window.", labels=SERIES
-        )
-        self.rows = GaugeMetricFamily("leeway_window_rows", "Rows in the window.", labels=SERIES)
-        self.end = GaugeMetricFamily(
-            "leeway_window_end_timestamp_seconds", "Event time at which the judged window ends.", labels=SERIES
-        )
-        self._thresholds: dict[tuple[str, str], float] = {}
-
-    @staticmethod
-    def size(evaluation: Evaluation) -> int:
-        """How many series an evaluation takes, at most."""
-        return 6 * len(evaluation.findings) + len({finding.subject for finding in evaluation.findings}) + 4
-
-    def add(self, key: EvaluationKey, evaluation: Evaluation) -> None:
-        """Adds the samples of one evaluation."""
-        drifted: dict[str, bool] = {}
-        judged: list[Finding] = []
-        for finding in filter(is_drift, evaluation.findings):
-            labels = (*key, feature_label(finding.subject), finding.statistic)
-            for family, number in (
-                (self.value, finding.value), (self.lower, finding.lower), (self.upper, finding.upper),
-            ):  # fmt: skip
-                if not math.isnan(number):
-                    family.add_metric(labels, number)
-            if not math.isnan(finding.threshold):
-                judged.append(finding)
-                self._thresholds[key.model, finding.statistic] = finding.threshold
-                drifted[finding.subject] = drifted.get(finding.subject, False) or finding.status == "drifted"
-        for subject, verdict in drifted.items():
-            self.drifted.add_metric((*key, feature_label(subject)), float(verdict))
-        if evaluation.realised:
-            return
-        lacking = bool(judged) and all(finding.status == "insufficient" for finding in judged)
-        self.insufficient.add_metric(key, float(lacking))
-        self.count.add_metric(key, sum(drifted.values()))
-        self.rows.add_metric(key, evaluation.rows)
-        self.end.add_metric(key, evaluation.end / 1000)
-
-    def all(self) -> Iterator[Metric]:
-        """Every family."""
-        for labels, value in self._thresholds.items():
-            self.threshold.add_metric(labels, value)
-        yield from (
-            self.value, self.lower, self.upper, self.threshold, self.drifted, self.insufficient, self.count, self.rows,
-            self.end,
+def _progress(snapshot: Snapshot) -> Iterator[Metric]:
+    """How far judging is behind what has been read, and what became of failures and reloads."""
+    progress, process = snapshot.progress, snapshot.process
+    yield _gauge(
+        "leeway_judging_behind_seconds", "Event time that has been read and is not judged yet.", (),
+        [((), progress.behind_ms / 1000)],
+    )  # fmt: skip
+    yield _gauge("leeway_waiting_messages", "Messages that are not counted yet.", (), [((), progress.waiting)])
+    if progress.seconds is not None:
+        yield _gauge(
+            "leeway_catch_up_seconds", "Time until no message waits, at the rate of the last minute.", (),
+            [((), progress.seconds)],
         )  # fmt: skip
+    yield _counter(
+        "leeway_turn_failures", "Turns that failed and were repeated from the last checkpoint.", (),
+        [((), process.failures)],
+    )  # fmt: skip
+    yield _gauge(
+        "leeway_reload_successful", "1 if the configuration was usable when it was last loaded.", (),
+        [((), float(not process.reload_failed))],
+    )  # fmt: skip
+    yield _gauge(
+        "leeway_configuration_timestamp_seconds", "When the configuration in force was loaded.", (),
+        [((), process.reloaded_at)],
+    )  # fmt: skip
 
 
 def _daemon(snapshot: Snapshot) -> Iterator[Metric]:
-    yield _gauge("leeway_ready", "1 if the daemon does its work (/readyz).", (), [((), float(not snapshot.not_ready))])
     if snapshot.checkpoint_at is not None:
         yield _gauge(
             "leeway_checkpoint_timestamp_seconds", "When the state was last saved.", (), [((), snapshot.checkpoint_at)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.census import REFERENCE
 from tests.servers.process import ServerProcess
 
 if TYPE_CHECKING:
@@ -24,6 +25,33 @@ def wait_until(done: Callable[[], object], seconds: float, what: str) -> None:
     while not done():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(0.1)
+
+
+def following(folder: Path) -> Path:
+    """A configuration that follows an empty log file, for tests that need a whole daemon and no rows."""
+    (folder / "predictions.jsonl").touch()
+    path = folder / "config.toml"
+    path.write_text(f"""
+[state]
+dir = "{folder / "state"}"
+checkpoint = "1s"
+[http]
+listen = "127.0.0.1:0"
+[file]
+predictions = ["{folder / "predictions.jsonl"}"]
+follow = true
+[[models]]
+name = "income"
+task = "binary"
+reference = "{REFERENCE}"
+pane = "1d"
+windows = ["7d"]
+[models.columns]
+timestamp = "timestamp"
+prediction = "prediction"
+label = "employed"
+""")
+    return path
 
 
 class DaemonProcess:
@@ -64,6 +92,11 @@ class DaemonProcess:
         assert self._process is not None
         what = f"{name} {labels} >= {at_least:g}"
         self._process.wait_until(lambda: self.metric(name, **labels) >= at_least, what, seconds)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         assert self._process is not None

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+import gzip
 import re
-from dataclasses import replace
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.clock import Clock
+from monitor.liveness import Liveness
 from monitor.snapshot import Snapshot
-from monitor.telemetry import Telemetry, feature_label
+from monitor.telemetry import OwnProcessCollector, Telemetry
+from monitor.telemetry_series import feature_label
 from tests.monitor.samples import evaluation, snapshot
 
 METRICS_MD = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
 
+@dataclass
+class Hands:
+    """A clock that the test moves."""
+
+    seconds: float = 1000.0
+
+    def clock(self) -> Clock:
+        return Clock(lambda: 1.8e9 + self.seconds, lambda: self.seconds, lambda _: None)
+
+
+def telemetry(
+    current: Callable[[], Snapshot], max_series: int = 10_000, hands: Hands | None = None, turned: bool = True
+) -> Telemetry:
+    clock = (hands or Hands()).clock()
+    liveness = Liveness(clock, 60.0, {}, 7)
+    if turned:
+        liveness.progress()
+    return Telemetry(
+        "1.2.3", current, max_series, monotonic=clock.monotonic, liveness=liveness, log_lines_dropped=lambda: 3
+    )
+
+
 def page(current: Snapshot, max_series: int = 10_000) -> dict[str, Metric]:
-    response = Telemetry("1.2.3", lambda: current, max_series).page({})
+    response = telemetry(lambda: current, max_series).page({})
     assert response.status == 200
     return {family.name: family for family in text_string_to_metric_families(response.body.decode())}
 
@@ -114,7 +143,7 @@ def test_the_cap_leaves_out_segments_before_the_whole_and_counts_what_it_leaves_
     families = page(snapshot(*many), max_series=100)
     shown = {sample.labels["segment"] for sample in families["leeway_window_rows"].samples}
     assert "all" in shown
-    assert 1 < len(shown) < 10
+    assert 1 < len(shown) < 30
     kept, dropped = value(families, "leeway_metric_series"), value(families, "leeway_metric_series_dropped")
     assert kept is not None
     assert kept <= 100
@@ -136,19 +165,65 @@ def test_features_named_like_outputs_keep_apart_from_them() -> None:
 
 
 def test_readiness_tells_why_not() -> None:
-    telemetry = Telemetry("1", lambda: replace(snapshot(), not_ready="the source cannot be reached"), 100)
-    assert (telemetry.ready({}).status, telemetry.ready({}).body) == (503, b"the source cannot be reached\n")
-    assert telemetry.healthy({}).status == 200
-    assert Telemetry("1", snapshot, 100).ready({}).body == b"ready\n"
+    away = telemetry(lambda: replace(snapshot(), not_ready="the source cannot be reached"))
+    assert (away.ready({}).status, away.ready({}).body) == (503, b"the source cannot be reached\n")
+    assert away.healthy({}).status == 200
+    assert telemetry(snapshot).ready({}).body == b"ready\n"
+
+
+def test_a_loop_that_hangs_is_neither_healthy_nor_ready_and_the_page_says_so() -> None:
+    hands = Hands()
+    hanging, current = telemetry(lambda: current, hands=hands), snapshot()
+    assert hanging.healthy({}).body == b"ok\n"
+    assert b"\nleeway_ready 1.0\n" in hanging.page({}).body
+    hands.seconds += 75
+    fault = (503, b"the loop has made no progress for 75 s\n")
+    assert (hanging.healthy({}).status, hanging.healthy({}).body) == fault
+    assert (hanging.ready({}).status, hanging.ready({}).body) == fault
+    assert b"\nleeway_ready 0.0\n" in hanging.page({}).body
+    assert b"\nleeway_progress_timestamp_seconds 1.800001e+09\n" in hanging.page({}).body
 
 
 def test_a_page_before_the_first_turn_is_a_page() -> None:
     families = page(Snapshot())
     assert value(families, "leeway_ready") == 0
     assert value(families, "leeway_build_info", version="1.2.3") == 1
+    starting = telemetry(Snapshot, turned=False)
+    assert b"leeway_progress_timestamp_seconds" not in starting.page({}).body
+    assert starting.healthy({}).status == 200
 
 
 def test_open_metrics_is_spoken_to_who_asks_for_it() -> None:
-    response = Telemetry("1", snapshot, 100).page({"accept": "application/openmetrics-text; version=1.0.0"})
+    response = telemetry(snapshot).page({"accept": "application/openmetrics-text; version=1.0.0"})
     assert response.content_type.startswith("application/openmetrics-text")
     assert response.body.endswith(b"# EOF\n")
+
+
+def test_the_page_is_rendered_once_for_a_snapshot_and_compressed_for_who_takes_it() -> None:
+    asked = [0]
+    current = snapshot()
+
+    def counted() -> Snapshot:
+        asked[0] += 1
+        return current
+
+    found = telemetry(counted)
+    first = found.page({})
+    collected = asked[0]
+    packed = found.page({"accept-encoding": "gzip, deflate"})
+    assert (packed.encoding, first.encoding) == ("gzip", "")
+    assert gzip.decompress(packed.body) == first.body
+    for accept in ("*/*", "text/plain;version=1.0.0;escaping=allow-utf-8", "text/plain;version=0.0.4"):
+        assert found.page({"accept": accept}).body is first.body
+    assert asked[0] - collected <= 4  # it looks whether the snapshot is still the same, and renders nothing
+
+
+def test_the_process_is_shown_also_where_proc_holds_processes_only(tmp_path: Path) -> None:
+    (tmp_path / "self").symlink_to("/proc/self")
+    registry = CollectorRegistry()
+    OwnProcessCollector(registry=registry, proc=str(tmp_path))
+    started = registry.get_sample_value("process_start_time_seconds")
+    assert started is not None
+    assert time.time() - 86_400 < started < time.time() + 1
+    assert registry.get_sample_value("process_resident_memory_bytes")
+    assert registry.get_sample_value("process_open_fds")
