@@ -21,7 +21,7 @@ from detectors.layout import HIGH, LOW, without_value
 from monitor.backtest import replayed, run_backtest
 from monitor.clock import system_clock
 from monitor.config import Config, LogSection, ModelSection
-from monitor.config_file import read_config
+from monitor.config_file import problems_located, read_config
 from monitor.demo import run_demo
 from monitor.durations import format_duration
 from monitor.errors import ConfigError, LeewayError, ReferenceDataError, RetryableError
@@ -29,11 +29,11 @@ from monitor.event_time import rfc3339
 from monitor.guess import guess
 from monitor.init import starting_config
 from monitor.logs import make_log
+from monitor.preflight import check as check_file
 from monitor.profile import load_profile, save_profile
 from monitor.reference_build import load_reference
 from monitor.report import render_report
-from monitor.routing import make_routing
-from monitor.run import load_all_references, run
+from monitor.run import run
 from monitor.tables import read_table
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def main() -> None:
     try:
         app()
     except ConfigError as error:
-        _fail("configuration", error.problems)
+        _fail("", error.problems)
     except ReferenceDataError as error:
         _fail("reference", str(error).splitlines())
     except RetryableError as error:
@@ -75,7 +75,8 @@ def main() -> None:
 def _fail(kind: str, problems: list[str], code: int = _USAGE) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for problem in problems:
-        console.print(f"{kind}: {problem}", markup=False)
+        # A line of a configuration begins with the file's name, so that editors find it.
+        console.print(f"{kind}: {problem}" if kind else problem, markup=False)
     if len(problems) > 1:
         console.print(f"{len(problems)} problems", markup=False)
     sys.exit(code)
@@ -105,27 +106,17 @@ def run_command(
 ) -> None:
     """Runs the daemon."""
     settings = read_config(config)
-    run(settings, clock=system_clock(), environment=os.environ, log=make_log(settings.log), once=once)
+    with problems_located(config):
+        run(settings, clock=system_clock(), environment=os.environ, log=make_log(settings.log), once=once)
 
 
 @app.command()
 def check(config: ConfigPath) -> None:
     """Checks a configuration: every fault at once, references and secrets included."""
-    settings = read_config(config)
-    problems: list[str] = []
-    try:
-        make_routing(settings, os.environ, make_log(LogSection()))
-    except ConfigError as error:
-        problems += error.problems
-    references: dict[str, References] = {}
-    try:
-        references = load_all_references(settings)
-    except ReferenceDataError as error:
-        problems += str(error).splitlines()
-    if problems:
-        raise ConfigError(problems)
+    checked = check_file(config, os.environ, make_log(LogSection()))
+    settings = checked.config
     for model in settings.models:
-        _tell_model(model, references.get(model.name))
+        _tell_model(model, checked.references.get(model.name))
     typer.echo(f"{config}: ok ({len(settings.rules)} rules, {len(settings.receivers)} receivers)")
 
 
@@ -224,7 +215,7 @@ def backtest(
         SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[rows]:>12,} rows"),
         TimeElapsedColumn(), console=console,
     )  # fmt: skip
-    with progress, lines.open("wb") if lines else nullcontext() as out:
+    with problems_located(config), progress, lines.open("wb") if lines else nullcontext() as out:
         task = progress.add_task("reading", total=None, rows=0)
 
         def show(snapshot: Snapshot) -> None:
@@ -287,7 +278,8 @@ def reference_build(
     source = sources.get(version or "") or next(iter(section.references.values()), None)
     if source is None or (version is not None and version not in sources):
         raise ConfigError([f"model {section.name!r} has no such reference to build"])
-    profile = load_reference(section, source)
+    with problems_located(config):
+        profile = load_reference(section, source)
     target = output or source.with_suffix(".profile.json")
     save_profile(profile, target)
     typer.echo(f"{target}: {profile.rows:,} rows as counts of {len(profile.layout.subjects)} subjects")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,13 @@ from detectors.dispersion import Expected, by_value, measure_dispersion
 from detectors.layout import BINS, COLUMNS, MISSING, Counts
 from detectors.seasons import SLOTS, slots_of
 from monitor.categories import label
+from monitor.config_errors import place_text
 from monitor.config_file import columns_used
 from monitor.counting import count_groups, moments_as_float
 from monitor.durations import HOUR, parse_duration
 from monitor.encoder import NumericSubject, category_coder
 from monitor.errors import ReferenceDataError
+from monitor.nearest import hint, nearest, quoted
 from monitor.performance_build import build_performance
 from monitor.profile import Profile, is_profile, load_profile, make_layout
 from monitor.reference_joint import joints_of, streams_in
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 MAX_KNOWN_CATEGORIES = 5_000
 MAX_SEGMENTS_PER_COLUMN = 50
 MAX_BLOCKS = 2_000
+_MISSPELT = 0.85
+"""Names as similar as this are taken for one name and a slip of it."""
 MIN_OCCURRENCES = 2
 """How often a reference must have seen each hour of a season."""
 
@@ -55,16 +58,23 @@ def load_references(model: ModelSection) -> References:
         ReferenceDataError: with the faults of all of them.
     """
     paths = dict(model.references)
-    profiles, problems = {}, []
+    profiles: dict[str, Profile] = {}
+    problems: list[str] = []
+    absent: list[set[str]] = []
     for version, path in [("", model.reference), *paths.items()]:
         if path is None:
             continue
         try:
-            profiles[version] = load_reference(model, path)
+            profiles[version], lacking = _load(model, path)
+            absent.append(lacking)
         except ReferenceDataError as error:
-            place = f"references.{version}: " if version else ""
-            problems += [place + line for line in str(error).splitlines()]
-    _refuse(problems)
+            place = f"{place_text(['references', version])}: " if version else ""
+            problems += [
+                (place or "reference: ") + line if line.startswith(str(path)) else place + line
+                for line in str(error).splitlines()
+            ]
+    # What is only kept out of the features may be in the reference of one version alone.
+    _refuse(problems + sorted(set.intersection(*absent) if absent else ()))
     # The newest named version stands in for unknown ones, unless there is a general reference.
     first = "" if "" in profiles else list(paths)[-1]
     order = [first, *(version for version in paths if version != first)]
@@ -87,24 +97,49 @@ def load_reference(model: ModelSection, path: Path | None = None) -> Profile:
     """
     path = model.reference if path is None else path
     assert path is not None
+    profile, absent = _load(model, path)
+    _refuse(sorted(absent))
+    return profile
+
+
+def _load(model: ModelSection, path: Path) -> tuple[Profile, set[str]]:
+    """A profile, and the problems of columns that are only kept out of the features."""
     if not path.exists():
         raise ReferenceDataError(f"{path}: no such file")
     if not is_profile(path):
-        return build_profile(read_table(path), model)
+        table = read_table(path)
+        return build_profile(table, model), set(absent_columns(table, model))
     profile = load_profile(path)
     if profile.season != model.drift.season:
-        _refuse([f"the profile was built with season = {profile.season!r}, not {model.drift.season!r}: build it anew"])
+        _refuse(
+            [
+                (
+                    f"drift.season: the profile was built with {_season(profile.season)}, "
+                    f"not {_season(model.drift.season)}; build it again"
+                )
+            ]
+        )
     _refuse(
         [
-            f"the profile holds no segment column {name!r}"
-            for name in model.segments
+            f"segments[{number}]: the profile was built without segments of {quoted(name)}; build it again"
+            for number, name in enumerate(model.segments)
             if not any(key.startswith(f"{name}=") for key in profile.segments)
         ]
     )
     expected = {*model.columns.scores(), *(f"feature:{name}" for name in model.columns.features or [])}
     expected |= {"prediction"} if model.task != "ranking" else set()
-    _refuse([f"the profile holds no {subject!r}" for subject in sorted(expected - set(profile.layout.subjects))])
-    return profile
+    subjects = profile.layout.subjects
+    _refuse(
+        [
+            f"columns: the profile holds no {quoted(subject)}; {hint(subject, subjects, 'it holds')}"
+            for subject in sorted(expected - set(subjects))
+        ]
+    )
+    return profile, set()
+
+
+def _season(name: str | None) -> str:
+    return "no season" if name is None else f"season {quoted(name)}"
 
 
 def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
@@ -114,27 +149,21 @@ def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
         ReferenceDataError: naming every column that the reference lacks, with the nearest one that it has.
     """
     columns = model.columns
-    found = {place: in_reference(name, table.names) for place, name in columns_used(model).items()}
-    missing = []
-    for place, name in columns_used(model).items():
-        if found[place] is None:
-            near = difflib.get_close_matches(name, table.names, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(table.names)}"
-            missing.append(f"{place}: the reference has no column {name!r}; {hint}")
-    _refuse(missing)
-    named = {
-        in_reference(name, table.names)
-        for name in (
-            columns.timestamp, columns.prediction, columns.id, columns.version, columns.model, columns.label,
-            *columns.scores().values(), *columns.embeddings, *columns.exclude, columns.lower, columns.upper,
-        )
-        if name is not None
-    }  # fmt: skip
+    _refuse(
+        [
+            f"{place}: {_no_column(name, table)}"
+            for place, name in columns_used(model).items()
+            if in_reference(name, table.names) is None
+        ]
+    )
+    named = _named(table, model)
     features = columns.features or [name for name in table.names if name not in named and table.is_plain(name)]
-    subjects = {f"feature:{name}": name for name in features}
+    subjects = {f"feature:{name}": str(in_reference(name, table.names)) for name in features}
     if model.task != "ranking":  # there it is a list
         subjects["prediction"] = str(in_reference(columns.prediction, table.names))
     subjects |= {key: str(in_reference(name, table.names)) for key, name in columns.scores().items()}
+    if not subjects:
+        _refuse(["columns: there is nothing to compare: the reference has no features, and the model has no score"])
 
     def numeric(subject: str, column: str) -> bool:
         if subject == "prediction":
@@ -143,6 +172,53 @@ def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
         return table.is_numeric(column) if chosen is None else chosen == "numeric"
 
     return Plan(tuple(subjects), tuple(subjects.values()), tuple(numeric(*pair) for pair in subjects.items()))
+
+
+def _no_column(name: str, table: DataTable) -> str:
+    return f"the reference has no column {quoted(name)}; {hint(name, table.names, 'it has')}"
+
+
+def _named(table: DataTable, model: ModelSection) -> set[str]:
+    """Columns of a reference that are no features, because the configuration names them as something else."""
+    columns = model.columns
+    names = (
+        columns.timestamp, columns.prediction, columns.id, columns.version, columns.model, columns.label,
+        *columns.scores().values(), *columns.embeddings, *columns.exclude, columns.lower, columns.upper,
+    )  # fmt: skip
+    return {found for name in names if name is not None and (found := in_reference(name, table.names)) is not None}
+
+
+def absent_columns(table: DataTable, model: ModelSection) -> list[str]:
+    """Columns that the configuration keeps out of the features, and that the reference has by another name, if at all.
+
+    A reference need not hold times, ids and versions. But one that is misspelt would be watched as a feature.
+    """
+    columns = model.columns
+    absent = [
+        f"{place}: {_no_column(name, table)}"
+        for place, name in [
+            *((f"columns.exclude[{number}]", name) for number, name in enumerate(columns.exclude)),
+            *((place_text(["columns", "types", name]), name) for name in columns.types),
+        ]
+        if in_reference(name, table.names) is None
+    ]
+    listed = set(columns.features or table.names)
+    features = [name for name in table.names if name in listed and name not in _named(table, model)]
+    for key in ("timestamp", "id", "version", "model", "label"):
+        name = getattr(columns, key)
+        if name is None or in_reference(name, table.names) is not None:
+            continue
+        near = nearest(name, features, _MISSPELT)
+        if near is not None:
+            absent.append(
+                f"columns.{key}: the reference has no column {quoted(name)}; did you mean {quoted(near)}? "
+                "(If not, name it in columns.exclude or list the features in columns.features.)"
+            )
+        elif key == "label" and model.labels.label is None:
+            absent.append(
+                f"columns.label: {_no_column(name, table)} (If only label records hold it, give labels.label instead.)"
+            )
+    return absent
 
 
 def _refuse(problems: list[str]) -> None:
@@ -187,7 +263,7 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
     slots = None
     if season is not None:
         if times is None:
-            _refuse([f"season = {season!r} needs event times: the reference has no column {model.columns.timestamp!r}"])
+            _refuse([f"drift.season: a season needs event times; {_no_column(model.columns.timestamp, table)}"])
         assert times is not None
         slots = _slot_counts(codes, z, slots_of(times, season), SLOTS[season])
     counts = _counts(codes, z, np.ones(rows, dtype=bool))
@@ -297,8 +373,8 @@ def _dispersions(
             _refuse(
                 [
                     (
-                        f"season = {season!r}: the reference covers each hour {occurrences:.1f} times on average;"
-                        f" at least {MIN_OCCURRENCES} are needed to tell the season from chance"
+                        f"drift.season: the reference covers each hour {occurrences:.1f} times on average; "
+                        f"at least {MIN_OCCURRENCES} are needed to tell the season from chance"
                     )
                 ]
             )

@@ -60,7 +60,7 @@ def test_durations_survive_being_written(milliseconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "m", "1 m", "1m ", "-1m", "1.5h", "1y", "1h-30m"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration"):
+    with pytest.raises(ValueError, match=r"^got "):
         parse_duration(text)
 
 
