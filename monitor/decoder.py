@@ -7,6 +7,7 @@ an array), a tolerant one that looks at each record by itself.
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,7 +62,10 @@ class JsonDecoder:
         self._paths, self._within = _flat_keys([tuple(path.split(".")) for path in paths])
         self._names = list(paths)
         self._max_bytes, self._max_rows = max_bytes, max_rows
-        record, flatten = _record_type("Record", list(zip(self._paths, paths.values(), strict=True)))
+        record: Any = dict[str, Any]
+        flatten: Callable[[Any], tuple[object, ...]] = self._plain
+        if not any(_UNNAMEABLE.search(key) for path in self._paths for key in path):
+            record, flatten = _record_type("Record", list(zip(self._paths, paths.values(), strict=True)))
         self._flatten = _looking_within(flatten, self._within) if self._within else flatten
         self._decode = msgspec.json.Decoder(record | list[record]).decode  # type: ignore[valid-type]  # made at run time
 
@@ -132,13 +136,16 @@ class JsonDecoder:
         if len(records) > self._max_rows:
             return ["too_large"]
         return [
-            _completed(tuple(_at(record, path) for path in self._paths), self._within)
-            if isinstance(record, dict)
-            else "malformed"
+            _completed(self._plain(record), self._within) if isinstance(record, dict) else "malformed"
             for record in records
         ]
 
+    def _plain(self, record: Mapping[str, Any]) -> tuple[object, ...]:
+        return tuple(_at(record, path) for path in self._paths)
 
+
+_UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
+"""Keys that msgspec gives to no field of a type; records with such keys are read as plain objects."""
 Within = Sequence[tuple[int, int, tuple[str, ...]]]
 
 

@@ -23,6 +23,7 @@ from monitor.categories import canonical
 from monitor.decoder import RawColumns
 from monitor.durations import DAY, parse_duration
 from monitor.errors import ReferenceDataError
+from monitor.nearest import hint, quoted
 from monitor.outputs import OutputReader, class_numbers
 from monitor.pyramid import window_step
 from monitor.scoring import Scorer
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from monitor.tables import DataTable
 
 MAX_CLASSES = 50
+SMALLEST_SCALE, GREATEST_SCALE = 1e-100, 1e100
 _POSITIVE = ("1", "true", "True", "yes", "positive")
 
 
@@ -112,10 +114,18 @@ def build_performance(
     if model.task == "regression":
         of = outputs.predicted if values is None else values
         finite = of[np.isfinite(of)]
-        scale = float(finite.std()) if finite.size else 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            scale, centre = (float(finite.std()), float(finite.mean())) if finite.size else (1.0, 0.0)
+        scale = 1.0 if scale == 0 else scale
+        if not (SMALLEST_SCALE <= scale <= GREATEST_SCALE and np.isfinite(centre)):
+            key = "prediction" if values is None else "label"
+            raise ReferenceDataError(
+                f"columns.{key}: the values have a standard deviation of {scale:.3g}; errors can be measured between "
+                f"{SMALLEST_SCALE:g} and {GREATEST_SCALE:g}: give the column in another unit"
+            )
         task: Binary | Multiclass | Regression = Regression(
-            scale if scale > 0 else 1.0,
-            float(finite.mean()) if finite.size else 0.0,
+            scale,
+            centre,
             tuple(settings.quantiles),
             model.columns.lower is not None and model.columns.upper is not None,
         )
@@ -201,14 +211,16 @@ def _classes(table: DataTable, model: ModelSection, prediction: str, label: str 
         found |= set(model.columns.score)
     if model.task == "multiclass":
         if not 2 <= len(found) <= MAX_CLASSES:
-            raise ReferenceDataError(f"the reference has {len(found)} classes; 2 to {MAX_CLASSES} can be measured")
+            raise ReferenceDataError(
+                f"columns.prediction: the reference has {len(found)} classes; 2 to {MAX_CLASSES} can be measured"
+            )
         return tuple(sorted(found))
     wanted = model.performance.positive
     if wanted is not None:
         positive = str(canonical(wanted))
         if positive not in found:
-            known = ", ".join(sorted(found)[:10])
-            raise ReferenceDataError(f"performance.positive: the reference has no class {positive!r}; it has: {known}")
+            told = hint(positive, sorted(found), "it has")
+            raise ReferenceDataError(f"performance.positive: the reference has no class {quoted(positive)}; {told}")
     else:
         positive = next((name for name in _POSITIVE if name in found), max(found, default="1"))
     return ("other", positive)
