@@ -101,7 +101,7 @@ def _root(
 def run_command(
     config: ConfigPath,
     once: Annotated[
-        bool, typer.Option("--exit", help="With [file]: stop when the replay has ended and all is delivered.")
+        bool, typer.Option("--exit", help="With \\[file]: stop when the replay has ended and all is delivered.")
     ] = False,
 ) -> None:
     """Runs the daemon."""
@@ -248,7 +248,7 @@ def _tell_backtest(history: History) -> None:
         fired = [change for change in history.transitions if change.key.rule == name and change.state == "firing"]
         sent = sum(notice.rule.name == name for notice in history.notices)
         table.add_row(name, str(len(fired)), utc(fired[0].at) if fired else "never", str(sent))
-    Console(highlight=False, width=120 if not sys.stdout.isatty() else None).print(table)
+    Console(highlight=False, markup=False, width=120 if not sys.stdout.isatty() else None).print(table)
 
 
 @reference_app.command("build")
@@ -314,4 +314,4 @@ def reference_show(profile: Annotated[Path, typer.Argument(metavar="PROFILE")]) 
             f"{layout.scale[place]:.4g}" if numeric else "",
             frequent,
         )
-    Console(highlight=False, width=120 if not sys.stdout.isatty() else None).print(table)
+    Console(highlight=False, markup=False, width=120 if not sys.stdout.isatty() else None).print(table)

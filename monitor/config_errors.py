@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from monitor.config import Config
-from monitor.nearest import hint, listed, quoted, shown
+from monitor.durations import format_duration
+from monitor.nearest import hint, listed, nearest, quoted, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic_core import ErrorDetails
 
 # Keys that people try first, and why they are refused.
@@ -29,6 +32,7 @@ _LIST_OF_TABLES = ("models", "rules", "receivers")
 _KINDS = {
     "string": "text in quotes",
     "int": "a whole number",
+    "int_from_float": "a whole number",
     "float": "a number",
     "bool": "true or false",
     "list": "a list in [brackets]",
@@ -38,13 +42,39 @@ _KINDS = {
 }
 
 
-def describe(item: ErrorDetails, raw: dict[str, Any]) -> list[str]:
-    """One fault as lines, each beginning with its place.
+def describe(items: Sequence[ErrorDetails], raw: dict[str, Any]) -> list[str]:
+    """Faults as lines, each beginning with its place.
 
     Args:
-        item: of pydantic's `ValidationError`.
+        items: of pydantic's `ValidationError`.
         raw: the document that was validated.
     """
+    lines: list[str] = []
+    kinds: dict[str, list[str]] = {}
+    for item in items:
+        place = place_text(_without_tags(item["loc"], raw))
+        if (kind := _kind(item["type"])) is None:
+            lines += _described(item, raw)
+        elif place in kinds:  # a value that may be of several types fails for each of them
+            kinds[place].append(kind)
+        else:
+            kinds[place] = [kind]
+            lines += _described(item, raw)
+    several = {place: found for place, found in kinds.items() if len(found) > 1}
+    for place, found in several.items():
+        either = f"must be {', '.join(found[:-1])} or {found[-1]}"
+        lines = [
+            line.replace(f"must be {found[0]}", either) if line.startswith(f"{place}: ") else line for line in lines
+        ]
+    return lines
+
+
+def _kind(error: str) -> str | None:
+    """The type of value that an error asks for; None for other errors."""
+    return _KINDS.get(error.removesuffix("_type").removesuffix("_parsing"))
+
+
+def _described(item: ErrorDetails, raw: dict[str, Any]) -> list[str]:
     location = _without_tags(item["loc"], raw)
     place = place_text(location)
     if item["type"] == "value_error":
@@ -76,6 +106,10 @@ def _sentence(item: ErrorDetails, location: list[int | str], raw: dict[str, Any]
         return got + (hint(found, valid) if isinstance(found, str) else f"valid: {listed(valid)}")
     if location and location[-1] in _LIST_OF_TABLES and kind == "list_type":
         return f"must be a list of tables: write [[{location[-1]}]] with two brackets"
+    if isinstance(found, str):  # a limit of a duration
+        context = {
+            key: f'"{format_duration(part)}"' if isinstance(part, int) else part for key, part in context.items()
+        }
     return got + _must(kind, context, item["msg"])
 
 
@@ -85,8 +119,8 @@ def _must(kind: str, context: dict[str, Any], message: str) -> str:
         "greater_than_equal": "must be at least {ge}",
         "less_than": "must be less than {lt}",
         "less_than_equal": "must be at most {le}",
-        "too_short": "needs at least {min_length} of them",
-        "too_long": "holds {actual_length} of them; at most {max_length} are allowed",
+        "too_short": "must hold at least {min_length}",
+        "too_long": "holds {actual_length}; at most {max_length} are allowed",
         "string_too_short": "must not be empty",
         "string_too_long": "must be at most {max_length} characters long",
         "finite_number": "must be a finite number",
@@ -94,7 +128,7 @@ def _must(kind: str, context: dict[str, Any], message: str) -> str:
     }
     if kind in limits:
         return limits[kind].format(**context)
-    known = _KINDS.get(kind.removesuffix("_type").removesuffix("_parsing"))
+    known = _kind(kind)
     return f"must be {known}" if known else message[:1].lower() + message[1:]
 
 
@@ -119,7 +153,21 @@ def _unknown_key(whole: tuple[int | str, ...], location: list[int | str], raw: d
                 home = f"[{home}]" if len(parents) == 1 and parents[0] in _LIST_OF_TABLES else home
                 below = ".".join(str(part) for part in location[:-1] if isinstance(part, str))
                 return f"unknown key; it belongs to {home}: move it above the line [{below}]"
+        if nearest(key, known) is None and (beside := _section_beside(key, whole, raw)) is not None:
+            return f"unknown key; it belongs to [{beside}]"
     return f"unknown key; {hint(key, sorted(known), 'valid here')}"
+
+
+def _section_beside(key: str, whole: tuple[int | str, ...], raw: dict[str, Any]) -> str | None:
+    """The section beside or below that has a key, such as ``models.drift``."""
+    for above in range(len(whole) - 1, 0, -1):
+        outer = _section_at(list(whole[:above])) if isinstance(whole[above], str) else None
+        for name, field in outer.model_fields.items() if outer else ():
+            if any(key in _keys(inner) for inner in _sections(field.annotation)):
+                return ".".join(
+                    [*(str(part) for part in _without_tags(whole[:above], raw) if isinstance(part, str)), name]
+                )
+    return None
 
 
 def _without_tags(location: tuple[int | str, ...], raw: Any) -> list[int | str]:

@@ -96,7 +96,7 @@ def parse_config(raw: dict[str, Any], folder: Path) -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError([line for item in error.errors() for line in describe(item, raw)]) from error
+        raise ConfigError(describe(error.errors(), raw)) from error
     problems = cross_check(config)
     if problems:
         raise ConfigError(problems)
@@ -142,7 +142,9 @@ def _not_utf8(path: Path, content: bytes, at: int) -> str:
 
 
 # tomllib's short sentences, and what they mean to a person.
+_ESCAPE = "a backslash in \"double quotes\" begins an escape; write it twice, or use 'single quotes'"
 _TOML_WORDS = {
+    "Invalid hex value": _ESCAPE,
     "Invalid value": "expected a value: text in quotes, a number, true, false, a [list] or a {table}",
     "Invalid statement": "expected a key, a [table] or a comment",
     "Cannot overwrite a value": "this key is given twice",
@@ -150,16 +152,14 @@ _TOML_WORDS = {
     "Invalid initial character for a key part": (
         "expected a key; one with other characters than A-Z a-z 0-9 _ - needs quotes"
     ),
-    "Unescaped '\\' in a string": (
-        "a backslash in \"double quotes\" begins an escape; write it twice, or use 'single quotes'"
-    ),
+    "Unescaped '\\' in a string": _ESCAPE,
 }
 
 
 def _not_toml(path: Path, text: str, message: str) -> str:
     match = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
     if match is None:
-        return f"{path}: not valid TOML: {message.splitlines()[0]}"
+        return f"{path}: not valid TOML: {'a number has too many digits' if 'digits' in message else message}"
     sentence, line, column = match.groups()
     twice = re.fullmatch(r"Cannot declare \((.*?),?\) twice", sentence)
     if twice is not None:

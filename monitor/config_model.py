@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monitor.durations import DAY, format_duration, parse_duration
+from monitor.durations import DAY, SECOND, format_duration, parse_duration
 from monitor.nearest import hint, quoted
 from monitor.pyramid import window_step
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from monitor.config import ModelSection
+
+
+MOST_STEPS = 3_000_000
+"""So many windows may wait for their labels at a time: a month of them at one a second."""
 
 
 def model_problems(model: ModelSection) -> Iterator[str]:
@@ -40,6 +44,9 @@ def _window_problems(model: ModelSection) -> Iterator[str]:
     if model.pane <= 0 or (DAY % model.pane and model.pane % DAY):
         yield f'pane: got "{pane}"; it must divide a day, or be whole days'
         return
+    if model.pane < SECOND:
+        yield f'pane: got "{pane}"; it must be at least "1s"'
+        return
     for place, names in (("windows", model.windows), ("performance.windows", model.performance.windows)):
         lengths = [parse_duration(name) for name in names]
         for number, (name, length) in enumerate(zip(names, lengths, strict=True)):
@@ -56,6 +63,14 @@ def _window_problems(model: ModelSection) -> Iterator[str]:
         yield (
             f'drift.sequential_pane: got "{format_duration(model.drift.sequential_pane)}"; it must be a whole '
             f"number of steps of the shortest window, {format_duration(step)}"
+        )
+
+    step = min(window_step(parse_duration(name), model.pane) for name in model.performance_windows)
+    if model.labels.max_delay > MOST_STEPS * step:
+        yield (
+            f'labels.max_delay: got "{format_duration(model.labels.max_delay)}"; performance is looked at every '
+            f"{format_duration(step)}, so labels are waited for {format_duration(MOST_STEPS * step)} at most: "
+            "make it shorter, or the pane longer"
         )
 
 

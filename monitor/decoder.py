@@ -67,7 +67,7 @@ class JsonDecoder:
         if not any(_UNNAMEABLE.search(key) for path in self._paths for key in path):
             record, flatten = _record_type("Record", list(zip(self._paths, paths.values(), strict=True)))
         self._flatten = _looking_within(flatten, self._within) if self._within else flatten
-        self._decode = msgspec.json.Decoder(record | list[record]).decode  # type: ignore[valid-type]  # made at run time
+        self._decode = msgspec.json.Decoder(record | list[record]).decode  # made at run time
 
     def decode(self, messages: Messages) -> RawColumns:
         """Every record of ``messages``, in order; what cannot be read is a reject with its reason, never an error."""

@@ -69,7 +69,7 @@ class DataTable:
         try:
             return self._frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
         except (ValueError, TypeError) as error:
-            raise ReferenceDataError(f"column {name!r} is set to be numeric, but holds other values") from error
+            raise ReferenceDataError(f"column {quoted(name)} is set to be numeric, but holds other values") from error
 
     def values(self, name: str) -> list[object]:
         """The column as a record would bring it; None where missing."""
@@ -83,7 +83,9 @@ class DataTable:
             codes, values = pd.factorize(self._frame[name], use_na_sentinel=True)
             texts = [canonical(value.item() if isinstance(value, np.generic) else value) for value in values]
         except TypeError as error:
-            raise ReferenceDataError(f"column {name!r} holds values that are no categories: {error}") from error
+            raise ReferenceDataError(
+                f"column {quoted(name)} holds lists or objects, which are no categories; name it in columns.exclude"
+            ) from error
         labels = sorted({text for text in texts if text is not None})
         place = {text: index for index, text in enumerate(labels)}
         remap = np.array([place.get(text, -1) if text is not None else -1 for text in texts] + [-1], dtype=np.int64)
@@ -98,14 +100,14 @@ class DataTable:
         column = self._frame[name]
         if self.is_time(name):
             if column.isna().any():
-                raise ReferenceDataError(f"column {name!r} lacks a time in some rows")
+                raise ReferenceDataError(f"column {quoted(name)} lacks a time in some rows")
             if getattr(column.dtype, "tz", None) is not None:
                 column = column.dt.tz_convert("UTC").dt.tz_localize(None)
             return column.to_numpy(dtype="datetime64[ms]").astype(np.int64)
         try:
             return np.array([to_milliseconds(value) for value in column.tolist()], dtype=np.int64)
         except ValueError as error:
-            raise ReferenceDataError(f"column {name!r} holds values that are no times") from error
+            raise ReferenceDataError(f"column {quoted(name)} holds values that are no times") from error
 
 
 def in_reference(name: str, known: tuple[str, ...]) -> str | None:

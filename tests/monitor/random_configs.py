@@ -23,8 +23,28 @@ NAMES = [
     "a", "a.b", "b.c.d", "addr", "addr.zip", "x y", "ü", "1", "01", 'q"u', "=", "feature:x", "all", "A", "a[0]", "é" * 90,
     "null", "score", "prediction", "None", "-", "\\",
 ]  # fmt: skip
-CLASSES = [[0, 1], ["no", "yes"], [True, False], ["a"], [1], ["", "b"], [0.5, 1.5], ["x", "y", "z"], list(range(8)), [None]]
-SHOWN = ["hellinger", "total_variation", "l_infinity", "kullback_leibler", "energy", "cramers_v", "mean_shift", "median_shift"]
+CLASSES = [
+    [0, 1],
+    ["no", "yes"],
+    [True, False],
+    ["a"],
+    [1],
+    ["", "b"],
+    [0.5, 1.5],
+    ["x", "y", "z"],
+    list(range(8)),
+    [None],
+]
+SHOWN = [
+    "hellinger",
+    "total_variation",
+    "l_infinity",
+    "kullback_leibler",
+    "energy",
+    "cramers_v",
+    "mean_shift",
+    "median_shift",
+]
 
 
 @dataclass
@@ -47,7 +67,11 @@ def toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(toml, value)) + "]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)} = {toml(inner)}" for key, inner in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key, ensure_ascii=False)} = {toml(inner)}" for key, inner in value.items())
+            + "}"
+        )
     return str(value)
 
 
@@ -145,28 +169,37 @@ class Draw:
             self.maybe(columns, "features", [features, features[:1], features[::-1]], 0.3, bad=[features * 2])
             self.maybe(columns, "exclude", [features[:1]], 0.2, bad=[["zz"], [""]])
             kinds = {name: rng.choice(["numeric", "categorical"]) for name in features}
-            self.maybe(columns, "types", [{name: "categorical" for name in features}], 0.3, bad=[kinds, {"zz": "numeric"}])
+            self.maybe(
+                columns, "types", [{name: "categorical" for name in features}], 0.3, bad=[kinds, {"zz": "numeric"}]
+            )
         self.maybe(columns, "embeddings", [["emb"]], 0.2, bad=[features[:1], ["s"]])
         scores: list[Any] = ["s", {"1": "s"}, {"yes": "s", "no": "s0"}]
         if task == "multiclass":
-            scores = [{name: f"s{name}" for name in names} for names in (["a", "b"], ["0", "1"], ["x", "y", "z"], ["a"])]
+            scores = [
+                {name: f"s{name}" for name in names} for names in (["a", "b"], ["0", "1"], ["x", "y", "z"], ["a"])
+            ]
         self.maybe(columns, "score", scores, 0.5, bad=["zz"])
         if rng.random() < 0.2:
             columns["lower"], columns["upper"] = "lo", "hi"
         shapes = [
             ("1m", ["5m"]), ("1m", ["5m", "1h"]), ("5m", ["1h"]), ("1h", ["6h", "24h"]), ("1d", ["1d", "7d"]),
             ("1d", ["364d"]), ("7d", ["364d", "7d"]), ("1h", ["1h"]), ("1s", ["10s"]), ("30d", ["30d"]), ("1m", ["364d"]),
-            ("12h", ["36h", "12h"]), ("8m", ["24m"]), ("36525d", ["36525d"]), ("1ms", ["7ms"]),
+            ("12h", ["36h", "12h"]), ("8m", ["24m"]), ("36525d", ["36525d"]), ("1s", ["7s"]),
         ]  # fmt: skip
-        pane, windows = rng.choice([*shapes, ("7m", ["7m"]), ("1h", ["90m"])] if self.wild else shapes)
+        pane, windows = rng.choice(
+            [*shapes, ("7m", ["7m"]), ("1h", ["90m"]), ("1ms", ["7ms"])] if self.wild else shapes
+        )
         model |= {"pane": pane, "windows": windows}
         self.maybe(model, "lateness", ["0s", "2m", "1h"], 0.6, bad=["1d", "36525d", 120])
         self.maybe(model, "segments", [features[:1], features[:2], ["s"], ["p"]], 0.3, bad=[["zz"], ["id"]])
         self.maybe(model, "max_series", [1, 2, 5], 0.9, bad=[0])
         drift, performance, labels = self.drift(), self.performance(model), self.label_section(columns)
-        model |= {key: part for key, part in (("drift", drift), ("performance", performance), ("labels", labels)) if part}
+        model |= {
+            key: part for key, part in (("drift", drift), ("performance", performance), ("labels", labels)) if part
+        }
         self.references(model, features)
-        rows, label_rows = self.log(task, features, columns, pane, windows)
+        size = rng.choice([0, 1, 5, 40, 80]) if "learn_rows" not in model else 1_200
+        rows, label_rows = self.log(size, task, features, columns, pane, windows)
         raw: dict[str, Any] = {"file": {"predictions": ["log.jsonl"]}, "models": [model]}
         if label_rows and "id" in columns and ("label" in columns or "label" in labels):
             raw["file"]["labels"] = ["labels.jsonl"]
@@ -208,7 +241,9 @@ class Draw:
         self.maybe(section, "threshold", [0.5, -1, 1e300, 0], 0.2, bad=[float("nan")])
         self.maybe(section, "beta", [0.01, 100], 0.2, bad=[1e200, 0])
         self.maybe(section, "lift_share", [1, 1e-12, 0.001], 0.2)
-        self.maybe(section, "costs", [{}, {"true_positive": 1e9, "false_positive": -1e9}, {"true_negative": 1e-300}], 0.2)
+        self.maybe(
+            section, "costs", [{}, {"true_positive": 1e9, "false_positive": -1e9}, {"true_negative": 1e-300}], 0.2
+        )
         self.maybe(section, "quantiles", [[], [0.5], [1e-9, 0.999999999], [1e-320]], 0.2, bad=[[0.5, 0.5], [0, 1]])
         self.maybe(section, "k", [1, 50], 0.2, bad=[51])
         self.maybe(section, "protected", [model.get("segments", [])], 0.2, bad=[["zz"]])
@@ -219,7 +254,7 @@ class Draw:
         labels: dict[str, Any] = {}
         if "label" not in columns:
             self.maybe(labels, "label", ["y"], 0.5)
-        self.maybe(labels, "max_delay", ["1m", "1d", "1ms", "36525d"], 0.4)
+        self.maybe(labels, "max_delay", ["1m", "1d", "1ms", "30d"], 0.4, bad=["36525d"])
         self.maybe(labels, "retention", ["36525d"], 0.2, bad=["1h"])
         self.maybe(labels, "maturity", [1, 1e-9, 0.5], 0.2)
         self.maybe(labels, "sample", [1, 0.5, 1e-12], 0.2)
@@ -228,11 +263,12 @@ class Draw:
 
     def references(self, model: dict[str, Any], features: list[str]) -> None:
         rng = self.rng
-        if rng.random() < 0.05:
+        if model["columns"].get("features") and "season" not in model.get("drift", {}) and rng.random() < 0.1:
             model["learn_rows"] = 1_000
             return
         for place in range(rng.choice([1, 1, 1, 2])):
-            rows = rng.choice([1, 2, 3, 10, 60, 300])
+            season = "season" in model.get("drift", {})
+            rows = 400 if season else rng.choice([1, 2, 3, 10, 60, 300])
             predicted, truth = self.outcomes(model["task"], rows)
             table: dict[str, list[Any]] = {name: self.feature(rows) for name in features} | {"p": predicted}
             for name in ("s", "s0", "sa", "sb", "s0", "s1", "sx", "sy", "sz", "lo", "hi"):
@@ -240,8 +276,8 @@ class Draw:
                     table.setdefault(name, self.scores(rows))
             if "label" in model["columns"] or rng.random() < 0.5:
                 table["y"] = truth
-            if rng.random() < 0.5:
-                step = rng.choice([0, 1, MINUTE, HOUR, 3 * DAY])
+            if season or rng.random() < 0.5:
+                step = HOUR if season else rng.choice([0, 1, MINUTE, HOUR, 3 * DAY])
                 table["t"] = [START - 400 * DAY + row * step for row in range(rows)]
             if rng.random() < 0.3:
                 table["ver"] = [str(rng.randrange(2)) for _ in range(rows)]
@@ -271,10 +307,9 @@ class Draw:
         return path.name
 
     def log(
-        self, task: str, features: list[str], columns: dict[str, Any], pane: str, windows: list[str]
+        self, rows: int, task: str, features: list[str], columns: dict[str, Any], pane: str, windows: list[str]
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         rng = self.rng
-        rows = rng.choice([0, 1, 5, 40, 80])
         length = max(map(parse_duration, windows))
         # About twenty panes, so that a case takes a fraction of a second.
         span = min(max(parse_duration(pane) * 20, length), 20 * length, 400 * DAY)
@@ -303,7 +338,11 @@ class Draw:
         rng = self.rng
         metric = {"binary": "accuracy", "multiclass": "f1:a", "regression": "mae", "ranking": "ndcg"}[task]
         every = [
-            [{"name": "d", "when": "drifted"}, {"name": "b", "when": "breached"}, {"name": "i", "when": "insufficient"}],
+            [
+                {"name": "d", "when": "drifted"},
+                {"name": "b", "when": "breached"},
+                {"name": "i", "when": "insufficient"},
+            ],
             [{"name": "n", "metric": "psi", "above": 0.1, "recover": 0.05, "for": "5m", "windows": windows[:1]}],
             [{"name": "a", "metric": metric, "change_from_reference": -0.1, "sure": True}],
             [{"name": "m", "metric": metric, "above": 1e300}, {"name": "r", "metric": metric, "below": -0.7}],
