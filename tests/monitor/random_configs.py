@@ -1,4 +1,4 @@
-"""Configurations drawn at random, with a small reference, a short log and labels: what people might write, and worse."""
+"""Configurations drawn at random, each with small references, a short log and labels."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 START = 1_700_006_400_000  # midnight, UTC
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NAMES = [
-    "a", "a.b", "b.c.d", "addr", "addr.zip", "x y", "ü", "1", "01", 'q"u', "=", "feature:x", "all", "A", "a[0]", "é" * 90,
-    "null", "score", "prediction", "None", "-", "\\",
+    "a", "a.b", "b.c.d", "addr", "addr.zip", "x y", "ü", "1", "01", 'q"u', "=", "feature:x", "all", "A", "a[0]",
+    "é" * 90, "null", "score", "prediction", "None", "-", "\\",
 ]  # fmt: skip
 CLASSES = [
     [0, 1],
@@ -89,7 +89,8 @@ class Draw:
     """
 
     def __init__(self, seed: int, folder: Path) -> None:
-        self.rng, self.numpy, self.folder = Random(seed), np.random.default_rng(seed), folder
+        self.rng, self.numpy, self.folder = (Random(seed),)  # noqa: S311 - not for secrets
+        np.random.default_rng(seed), folder
         # One case in four holds what must be refused.
         self.wild = self.rng.random() < 0.25
 
@@ -140,7 +141,9 @@ class Draw:
         if task == "regression":
             scale = rng.choice([1.0, 0.0, 1e-12, 1e12, 1e150])
             values = [float(value) * scale for value in self.numpy.normal(size=rows)]
-            return values, [value + float(error) * scale for value, error in zip(values, self.numpy.normal(size=rows))]
+            return values, [
+                value + float(error) * scale for value, error in zip(values, self.numpy.normal(size=rows), strict=True)
+            ]
         classes = rng.choice(CLASSES)
         predicted = [rng.choice(classes) for _ in range(rows)]
         return predicted, [value if rng.random() < 0.8 else rng.choice(classes) for value in predicted]
@@ -169,9 +172,7 @@ class Draw:
             self.maybe(columns, "features", [features, features[:1], features[::-1]], 0.3, bad=[features * 2])
             self.maybe(columns, "exclude", [features[:1]], 0.2, bad=[["zz"], [""]])
             kinds = {name: rng.choice(["numeric", "categorical"]) for name in features}
-            self.maybe(
-                columns, "types", [{name: "categorical" for name in features}], 0.3, bad=[kinds, {"zz": "numeric"}]
-            )
+            self.maybe(columns, "types", [dict.fromkeys(features, "categorical")], 0.3, bad=[kinds, {"zz": "numeric"}])
         self.maybe(columns, "embeddings", [["emb"]], 0.2, bad=[features[:1], ["s"]])
         scores: list[Any] = ["s", {"1": "s"}, {"yes": "s", "no": "s0"}]
         if task == "multiclass":
@@ -183,8 +184,8 @@ class Draw:
             columns["lower"], columns["upper"] = "lo", "hi"
         shapes = [
             ("1m", ["5m"]), ("1m", ["5m", "1h"]), ("5m", ["1h"]), ("1h", ["6h", "24h"]), ("1d", ["1d", "7d"]),
-            ("1d", ["364d"]), ("7d", ["364d", "7d"]), ("1h", ["1h"]), ("1s", ["10s"]), ("30d", ["30d"]), ("1m", ["364d"]),
-            ("12h", ["36h", "12h"]), ("8m", ["24m"]), ("36525d", ["36525d"]), ("1s", ["7s"]),
+            ("1d", ["364d"]), ("7d", ["364d", "7d"]), ("1h", ["1h"]), ("1s", ["10s"]), ("30d", ["30d"]),
+            ("1m", ["364d"]), ("12h", ["36h", "12h"]), ("8m", ["24m"]), ("36525d", ["36525d"]), ("1s", ["7s"]),
         ]  # fmt: skip
         pane, windows = rng.choice(
             [*shapes, ("7m", ["7m"]), ("1h", ["90m"]), ("1ms", ["7ms"])] if self.wild else shapes
@@ -293,7 +294,7 @@ class Draw:
         kind = self.rng.choice(["jsonl", "jsonl", "csv", "parquet"])
         path = self.folder / f"{name}.{kind}"
         if kind == "jsonl":
-            lines = [dict(zip(table, row)) for row in zip(*table.values())]
+            lines = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
             path.write_text("\n".join(map(json.dumps, lines)))
             return path.name
         frame = pd.DataFrame({column: pd.Series(values, dtype=object) for column, values in table.items()})
