@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from monitor.durations import DAY, SECOND, format_duration, parse_duration
 from monitor.nearest import hint, quoted
@@ -14,12 +15,16 @@ if TYPE_CHECKING:
     from monitor.config import ModelSection
 
 
+LONGEST_FILE_NAME = 200
+"""Bytes; file systems allow 255, endings included."""
 MOST_STEPS = 3_000_000
 """So many windows may wait for their labels at a time: a month of them at one a second."""
 
 
 def model_problems(model: ModelSection) -> Iterator[str]:
     """Faults as lines, each beginning with the key that it is about."""
+    if len(quote(model.name, safe="")) > LONGEST_FILE_NAME:
+        yield f"name: got {quoted(model.name)}; files are named after the model, and this is too long for one"
     yield from _reference_problems(model)
     yield from _window_problems(model)
     yield from _column_problems(model)

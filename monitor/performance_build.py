@@ -117,6 +117,11 @@ def build_performance(
         with np.errstate(over="ignore", invalid="ignore"):
             scale, centre = (float(finite.std()), float(finite.mean())) if finite.size else (1.0, 0.0)
         scale = 1.0 if scale == 0 else scale
+        if model.learn_rows is not None:  # traffic cannot be refused
+            scale, centre = (
+                float(np.nan_to_num(np.clip(scale, SMALLEST_SCALE, GREATEST_SCALE), nan=1.0)),
+                float(np.nan_to_num(centre)),
+            )
         if not (SMALLEST_SCALE <= scale <= GREATEST_SCALE and np.isfinite(centre)):
             key = "prediction" if values is None else "label"
             raise ReferenceDataError(
@@ -130,7 +135,8 @@ def build_performance(
             model.columns.lower is not None and model.columns.upper is not None,
         )
         # Only what is a number has an error.
-        model_of_errors = None if values is None else fit_error_model(codes, outputs.predicted - values)
+        wrong = np.full(0, np.nan) if values is None else outputs.predicted - values
+        model_of_errors = fit_error_model(codes, wrong) if np.isfinite(wrong).any() else None
         scorer = Scorer(task, error_model=model_of_errors)
     elif model.task == "binary":
         costs = settings.costs
@@ -209,7 +215,10 @@ def _classes(table: DataTable, model: ModelSection, prediction: str, label: str 
     found = {text for name in (prediction, label) if name is not None for text in table.factor(name).labels}
     if isinstance(model.columns.score, dict):
         found |= set(model.columns.score)
+    learned = model.learn_rows is not None
     if model.task == "multiclass":
+        if learned:  # traffic cannot be refused
+            found = set(sorted(found | ({"0", "1"} if len(found) < 2 else set()))[:MAX_CLASSES])
         if not 2 <= len(found) <= MAX_CLASSES:
             raise ReferenceDataError(
                 f"columns.prediction: the reference has {len(found)} classes; 2 to {MAX_CLASSES} can be measured"
@@ -218,7 +227,7 @@ def _classes(table: DataTable, model: ModelSection, prediction: str, label: str 
     wanted = model.performance.positive
     if wanted is not None:
         positive = str(canonical(wanted))
-        if positive not in found:
+        if positive not in found and not learned:
             told = hint(positive, sorted(found), "it has")
             raise ReferenceDataError(f"performance.positive: the reference has no class {quoted(positive)}; {told}")
     else:

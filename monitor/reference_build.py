@@ -60,7 +60,7 @@ def load_references(model: ModelSection) -> References:
     paths = dict(model.references)
     profiles: dict[str, Profile] = {}
     problems: list[str] = []
-    absent: list[set[str]] = []
+    absent: list[dict[str, str]] = []
     for version, path in [("", model.reference), *paths.items()]:
         if path is None:
             continue
@@ -74,7 +74,8 @@ def load_references(model: ModelSection) -> References:
                 for line in str(error).splitlines()
             ]
     # What is only kept out of the features may be in the reference of one version alone.
-    _refuse(problems + sorted(set.intersection(*absent) if absent else ()))
+    everywhere = set.intersection(*(set(lacking) for lacking in absent)) if absent else set()
+    _refuse(problems + [f"{place}: {absent[0][place]}" for place in sorted(everywhere)])
     # The newest named version stands in for unknown ones, unless there is a general reference.
     first = "" if "" in profiles else list(paths)[-1]
     order = [first, *(version for version in paths if version != first)]
@@ -98,17 +99,17 @@ def load_reference(model: ModelSection, path: Path | None = None) -> Profile:
     path = model.reference if path is None else path
     assert path is not None
     profile, absent = _load(model, path)
-    _refuse(sorted(absent))
+    _refuse([f"{place}: {problem}" for place, problem in absent.items()])
     return profile
 
 
-def _load(model: ModelSection, path: Path) -> tuple[Profile, set[str]]:
-    """A profile, and the problems of columns that are only kept out of the features."""
+def _load(model: ModelSection, path: Path) -> tuple[Profile, dict[str, str]]:
+    """A profile, and the problems of columns that are only kept out of the features, by their place."""
     if not path.exists():
         raise ReferenceDataError(f"{path}: no such file")
     if not is_profile(path):
         table = read_table(path)
-        return build_profile(table, model), set(absent_columns(table, model))
+        return build_profile(table, model), absent_columns(table, model)
     profile = load_profile(path)
     if profile.season != model.drift.season:
         _refuse(
@@ -135,7 +136,7 @@ def _load(model: ModelSection, path: Path) -> tuple[Profile, set[str]]:
             for subject in sorted(expected - set(subjects))
         ]
     )
-    return profile, set()
+    return profile, {}
 
 
 def _season(name: str | None) -> str:
@@ -188,20 +189,20 @@ def _named(table: DataTable, model: ModelSection) -> set[str]:
     return {found for name in names if name is not None and (found := in_reference(name, table.names)) is not None}
 
 
-def absent_columns(table: DataTable, model: ModelSection) -> list[str]:
+def absent_columns(table: DataTable, model: ModelSection) -> dict[str, str]:
     """Columns that the configuration keeps out of the features, and that the reference has by another name, if at all.
 
     A reference need not hold times, ids and versions. But one that is misspelt would be watched as a feature.
+
+    Returns:
+        Place in the model's section → what is wrong.
     """
     columns = model.columns
-    absent = [
-        f"{place}: {_no_column(name, table)}"
-        for place, name in [
-            *((f"columns.exclude[{number}]", name) for number, name in enumerate(columns.exclude)),
-            *((place_text(["columns", "types", name]), name) for name in columns.types),
-        ]
-        if in_reference(name, table.names) is None
-    ]
+    excluded = {f"columns.exclude[{number}]": name for number, name in enumerate(columns.exclude)}
+    excluded |= {place_text(["columns", "types", name]): name for name in columns.types}
+    absent = {
+        place: _no_column(name, table) for place, name in excluded.items() if in_reference(name, table.names) is None
+    }
     listed = set(columns.features or table.names)
     features = [name for name in table.names if name in listed and name not in _named(table, model)]
     for key in ("timestamp", "id", "version", "model", "label"):
@@ -210,13 +211,13 @@ def absent_columns(table: DataTable, model: ModelSection) -> list[str]:
             continue
         near = nearest(name, features, _MISSPELT)
         if near is not None:
-            absent.append(
-                f"columns.{key}: the reference has no column {quoted(name)}; did you mean {quoted(near)}? "
+            absent[f"columns.{key}"] = (
+                f"the reference has no column {quoted(name)}; did you mean {quoted(near)}? "
                 "(If not, name it in columns.exclude or list the features in columns.features.)"
             )
         elif key == "label" and model.labels.label is None:
-            absent.append(
-                f"columns.label: {_no_column(name, table)} (If only label records hold it, give labels.label instead.)"
+            absent["columns.label"] = (
+                f"{_no_column(name, table)} (If only label records hold it, give labels.label instead.)"
             )
     return absent
 

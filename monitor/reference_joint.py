@@ -45,11 +45,15 @@ def joints_of(
         place = f"columns.embeddings[{number}]"
         column = in_reference(name, table.names)
         values = table.values(str(column))
+        if model.learn_rows is not None and not any(isinstance(value, list) and len(value) > 1 for value in values):
+            continue  # traffic cannot be refused: the embedding is not watched
         width = max((len(value) for value in values if isinstance(value, list)), default=0)
         if width < 2:
             raise ReferenceDataError(f"{place}: column {quoted(name)} holds no lists of two numbers or more")
         points = read_embedding(values, width)
         if usable_rows(points) < 2:
+            if model.learn_rows is not None:
+                continue
             raise ReferenceDataError(f"{place}: column {quoted(name)} holds fewer than two lists of {width} numbers")
         found.append(joint_of_embedding(name, points, blocks))
     return tuple(found)

@@ -89,8 +89,8 @@ class Draw:
     """
 
     def __init__(self, seed: int, folder: Path) -> None:
-        self.rng, self.numpy, self.folder = (Random(seed),)  # noqa: S311 - not for secrets
-        np.random.default_rng(seed), folder
+        self.rng = Random(seed)  # noqa: S311 - not for secrets
+        self.numpy, self.folder = np.random.default_rng(seed), folder
         # One case in four holds what must be refused.
         self.wild = self.rng.random() < 0.25
 
@@ -163,7 +163,11 @@ class Draw:
         task = rng.choice(["binary", "binary", "multiclass", "regression", "ranking"])
         features = rng.sample(NAMES, rng.choice([0, 1, 2, 3, 5]))
         columns: dict[str, Any] = {"timestamp": "t", "prediction": "p"}
-        model: dict[str, Any] = {"name": rng.choice(["m", "ü/..", "a b", "x" * 120]), "task": task, "columns": columns}
+        model: dict[str, Any] = {
+            "name": rng.choice(["m", "ü/..", "a b", "x" * 120, "ü" * (120 if self.wild else 30)]),
+            "task": task,
+            "columns": columns,
+        }
         self.maybe(columns, "id", ["id"], 0.7)
         self.maybe(columns, "version", ["ver"], 0.3)
         self.maybe(columns, "label", ["y"], 0.7)

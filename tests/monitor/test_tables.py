@@ -50,7 +50,7 @@ def test_levels_dates_and_no_name_become_text() -> None:
 
 @pytest.mark.parametrize("names", [[1, "1"], [("a", "b"), "a.b"], ["x", "x"]])
 def test_names_that_are_equal_as_text_are_refused_by_name(names: list[object]) -> None:
-    with pytest.raises(ReferenceDataError, match='two columns are named "(1|a.b|x)"; rename one of them'):
+    with pytest.raises(ReferenceDataError, match=r'two columns are named "(1|a\.b|x)"; rename one of them'):
         DataTable(pd.DataFrame([[1, 2]], columns=pd.Index(names, dtype=object, tupleize_cols=False)))
 
 

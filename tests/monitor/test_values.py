@@ -71,7 +71,8 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         (3600, '"3600s" or "1h"'), (86_400.0, '"86400s" or "1d"'), (5, '"5s" or "5m"'), (1.5, '"1500ms" or "1m30s"'),
         ("3600", '"3600s" or "1h"'), ("15 minutes", 'did you mean "15m"?'), ("1 hour 30 min", 'did you mean "1h30m"?'),
         ("5M", 'did you mean "5m"?'), ("-5m", "must not be negative"), (-1, "must not be negative"),
-        (0, "needs a unit"), (True, "in quotes"), ([], "in quotes"), (math.inf, "needs a unit"), (math.nan, "needs a unit"),
+        (0, "needs a unit"), (True, "in quotes"), ([], "in quotes"), (math.inf, "needs a unit"),
+        (math.nan, "needs a unit"),
         ("9" * 400 + " min", "write a number and a unit"), ("99999999999w", "a hundred years"),
     ],
 )  # fmt: skip
