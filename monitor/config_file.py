@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from monitor.config import Config, FileSection, LogReceiver, ModelSection, Receiver, RuleSection
-from monitor.config_errors import describe, place_text
+from monitor.config import Config, FileSection, LogReceiver, Receiver, RuleSection
+from monitor.config_errors import describe
 from monitor.config_labels import label_problems
 from monitor.config_lines import Place, key_lines, located
 from monitor.config_rules import metric_problems, rule_name_problems, rule_problems, unknown
@@ -286,19 +286,3 @@ def with_defaults(config: Config) -> Config:
     pages = [receiver.name for receiver in receivers if getattr(receiver, "purpose", "notify") == "notify"]
     rules = [RuleSection.model_validate({**rule, "notify": pages}) for rule in _DEFAULT_RULES]
     return config.model_copy(update={"receivers": receivers, "rules": rules})
-
-
-def columns_used(model: ModelSection) -> dict[str, str]:
-    """What the configuration names in the reference: ``columns.score`` → ``predicted_probability``."""
-    columns = model.columns
-    named = {"columns.prediction": columns.prediction}
-    if isinstance(columns.score, dict):
-        named |= {place_text(["columns", "score", name]): column for name, column in columns.score.items()}
-    elif columns.score is not None:
-        named["columns.score"] = columns.score
-    named |= {f"columns.features[{i}]": name for i, name in enumerate(columns.features or [])}
-    named |= {f"segments[{i}]": name for i, name in enumerate(model.segments)}
-    further = (("lower", columns.lower), ("upper", columns.upper))
-    named |= {f"columns.{key}": name for key, name in further if name is not None}
-    named |= {f"columns.embeddings[{i}]": name for i, name in enumerate(columns.embeddings)}
-    return named

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,14 +12,14 @@ from detectors.layout import BINS, COLUMNS, MISSING, Counts
 from detectors.seasons import SLOTS, slots_of
 from monitor.categories import label
 from monitor.config_errors import place_text
-from monitor.config_file import columns_used
 from monitor.counting import count_groups, moments_as_float
 from monitor.durations import HOUR, parse_duration
 from monitor.encoder import NumericSubject, category_coder
 from monitor.errors import ReferenceDataError
-from monitor.nearest import hint, nearest, quoted
+from monitor.nearest import hint, quoted
 from monitor.performance_build import build_performance
 from monitor.profile import Profile, is_profile, load_profile, make_layout
+from monitor.reference_columns import absent_columns, no_column, plan_subjects, refuse
 from monitor.reference_joint import joints_of, streams_in
 from monitor.references import References
 from monitor.tables import DataTable, in_reference, read_table
@@ -36,19 +35,8 @@ if TYPE_CHECKING:
 MAX_KNOWN_CATEGORIES = 5_000
 MAX_SEGMENTS_PER_COLUMN = 50
 MAX_BLOCKS = 2_000
-_MISSPELT = 0.85
-"""Names as similar as this are taken for one name and a slip of it."""
 MIN_OCCURRENCES = 2
 """How often a reference must have seen each hour of a season."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which columns of a reference become which subjects."""
-
-    subjects: tuple[str, ...]
-    columns: tuple[str, ...]
-    numeric: tuple[bool, ...]
 
 
 def load_references(model: ModelSection) -> References:
@@ -75,7 +63,7 @@ def load_references(model: ModelSection) -> References:
             ]
     # What is only kept out of the features may be in the reference of one version alone.
     everywhere = set.intersection(*(set(lacking) for lacking in absent)) if absent else set()
-    _refuse(problems + [f"{place}: {absent[0][place]}" for place in sorted(everywhere)])
+    refuse(problems + [f"{place}: {absent[0][place]}" for place in sorted(everywhere)])
     # The newest named version stands in for unknown ones, unless there is a general reference.
     first = "" if "" in profiles else list(paths)[-1]
     order = [first, *(version for version in paths if version != first)]
@@ -99,7 +87,7 @@ def load_reference(model: ModelSection, path: Path | None = None) -> Profile:
     path = model.reference if path is None else path
     assert path is not None
     profile, absent = _load(model, path)
-    _refuse([f"{place}: {problem}" for place, problem in absent.items()])
+    refuse([f"{place}: {problem}" for place, problem in absent.items()])
     return profile
 
 
@@ -112,7 +100,7 @@ def _load(model: ModelSection, path: Path) -> tuple[Profile, dict[str, str]]:
         return build_profile(table, model), absent_columns(table, model)
     profile = load_profile(path)
     if profile.season != model.drift.season:
-        _refuse(
+        refuse(
             [
                 (
                     f"drift.season: the profile was built with {_season(profile.season)}, "
@@ -120,7 +108,7 @@ def _load(model: ModelSection, path: Path) -> tuple[Profile, dict[str, str]]:
                 )
             ]
         )
-    _refuse(
+    refuse(
         [
             f"segments[{number}]: the profile was built without segments of {quoted(name)}; build it again"
             for number, name in enumerate(model.segments)
@@ -130,7 +118,7 @@ def _load(model: ModelSection, path: Path) -> tuple[Profile, dict[str, str]]:
     expected = {*model.columns.scores(), *(f"feature:{name}" for name in model.columns.features or [])}
     expected |= {"prediction"} if model.task != "ranking" else set()
     subjects = profile.layout.subjects
-    _refuse(
+    refuse(
         [
             f"columns: the profile holds no {quoted(subject)}; {hint(subject, subjects, 'it holds')}"
             for subject in sorted(expected - set(subjects))
@@ -141,90 +129,6 @@ def _load(model: ModelSection, path: Path) -> tuple[Profile, dict[str, str]]:
 
 def _season(name: str | None) -> str:
     return "no season" if name is None else f"season {quoted(name)}"
-
-
-def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
-    """Which columns are compared, and as what.
-
-    Raises:
-        ReferenceDataError: naming every column that the reference lacks, with the nearest one that it has.
-    """
-    columns = model.columns
-    _refuse(
-        [
-            f"{place}: {_no_column(name, table)}"
-            for place, name in columns_used(model).items()
-            if in_reference(name, table.names) is None
-        ]
-    )
-    named = _named(table, model)
-    features = columns.features or [name for name in table.names if name not in named and table.is_plain(name)]
-    subjects = {f"feature:{name}": str(in_reference(name, table.names)) for name in features}
-    if model.task != "ranking":  # there it is a list
-        subjects["prediction"] = str(in_reference(columns.prediction, table.names))
-    subjects |= {key: str(in_reference(name, table.names)) for key, name in columns.scores().items()}
-    if not subjects:
-        _refuse(["columns: there is nothing to compare: the reference has no features, and the model has no score"])
-
-    def numeric(subject: str, column: str) -> bool:
-        if subject == "prediction":
-            return model.task == "regression"
-        chosen = columns.types.get(column)
-        return table.is_numeric(column) if chosen is None else chosen == "numeric"
-
-    return Plan(tuple(subjects), tuple(subjects.values()), tuple(numeric(*pair) for pair in subjects.items()))
-
-
-def _no_column(name: str, table: DataTable) -> str:
-    return f"the reference has no column {quoted(name)}; {hint(name, table.names, 'it has')}"
-
-
-def _named(table: DataTable, model: ModelSection) -> set[str]:
-    """Columns of a reference that are no features, because the configuration names them as something else."""
-    columns = model.columns
-    names = (
-        columns.timestamp, columns.prediction, columns.id, columns.version, columns.model, columns.label,
-        *columns.scores().values(), *columns.embeddings, *columns.exclude, columns.lower, columns.upper,
-    )  # fmt: skip
-    return {found for name in names if name is not None and (found := in_reference(name, table.names)) is not None}
-
-
-def absent_columns(table: DataTable, model: ModelSection) -> dict[str, str]:
-    """Columns that the configuration keeps out of the features, and that the reference has by another name, if at all.
-
-    A reference need not hold times, ids and versions. But one that is misspelt would be watched as a feature.
-
-    Returns:
-        Place in the model's section → what is wrong.
-    """
-    columns = model.columns
-    excluded = {f"columns.exclude[{number}]": name for number, name in enumerate(columns.exclude)}
-    excluded |= {place_text(["columns", "types", name]): name for name in columns.types}
-    absent = {
-        place: _no_column(name, table) for place, name in excluded.items() if in_reference(name, table.names) is None
-    }
-    listed = set(columns.features or table.names)
-    features = [name for name in table.names if name in listed and name not in _named(table, model)]
-    for key in ("timestamp", "id", "version", "model", "label"):
-        name = getattr(columns, key)
-        if name is None or in_reference(name, table.names) is not None:
-            continue
-        near = nearest(name, features, _MISSPELT)
-        if near is not None:
-            absent[f"columns.{key}"] = (
-                f"the reference has no column {quoted(name)}; did you mean {quoted(near)}? "
-                "(If not, name it in columns.exclude or list the features in columns.features.)"
-            )
-        elif key == "label" and model.labels.label is None:
-            absent["columns.label"] = (
-                f"{_no_column(name, table)} (If only label records hold it, give labels.label instead.)"
-            )
-    return absent
-
-
-def _refuse(problems: list[str]) -> None:
-    if problems:
-        raise ReferenceDataError("\n".join(problems))
 
 
 def build_profile(table: DataTable, model: ModelSection) -> Profile:
@@ -264,7 +168,7 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
     slots = None
     if season is not None:
         if times is None:
-            _refuse([f"drift.season: a season needs event times; {_no_column(model.columns.timestamp, table)}"])
+            refuse([f"drift.season: a season needs event times; {no_column(model.columns.timestamp, table)}"])
         assert times is not None
         slots = _slot_counts(codes, z, slots_of(times, season), SLOTS[season])
     counts = _counts(codes, z, np.ones(rows, dtype=bool))
@@ -371,7 +275,7 @@ def _dispersions(
         seen = np.unique(times // HOUR, return_index=True)[1]
         occurrences = seen.size / np.unique(place_of[seen]).size
         if occurrences < MIN_OCCURRENCES:
-            _refuse(
+            refuse(
                 [
                     (
                         f"drift.season: the reference covers each hour {occurrences:.1f} times on average; "
