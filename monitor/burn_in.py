@@ -82,7 +82,7 @@ class BurnIn:
     def dispersion(self, length: int) -> Dispersion:
         """What was learned of windows of a length, or of the nearest length that taught anything."""
         if self._learned is None:
-            measured = {known: self._measure(blocks) for known, blocks in self.blocks.items()}
+            measured = {known: self._measure(blocks) for known, blocks in self.blocks.items() if blocks}
             self._learned = {known: found for known, found in measured.items() if found.blocks >= MIN_BLOCKS}
         if not self._learned:
             return independent_rows(self.subjects)

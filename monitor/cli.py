@@ -22,7 +22,7 @@ from detectors.layout import HIGH, LOW, without_value
 from monitor.backtest import replayed, run_backtest
 from monitor.clock import system_clock
 from monitor.config import Config, LogSection, ModelSection
-from monitor.config_file import read_config
+from monitor.config_file import problems_located, read_config
 from monitor.demo import run_demo
 from monitor.durations import format_duration
 from monitor.errors import ConfigError, LeewayError, ReferenceDataError, RetryableError
@@ -30,12 +30,11 @@ from monitor.event_time import rfc3339
 from monitor.guess import guess
 from monitor.init import starting_config
 from monitor.logs import guard_standard_error, make_log
+from monitor.preflight import check as check_file
 from monitor.profile import load_profile, save_profile
 from monitor.reference_build import load_reference
 from monitor.replay_summary import shown, summary_lines, useless_sentence
 from monitor.report import render_report
-from monitor.routing import make_routing
-from monitor.run import load_all_references
 from monitor.service import run
 from monitor.tables import read_table
 
@@ -67,7 +66,7 @@ def main() -> None:
     try:
         app()
     except ConfigError as error:
-        _fail("configuration", error.problems)
+        _fail("", error.problems)
     except ReferenceDataError as error:
         _fail("reference", str(error).splitlines())
     except RetryableError as error:
@@ -79,7 +78,8 @@ def main() -> None:
 def _fail(kind: str, problems: list[str], code: int = _USAGE) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for problem in problems:
-        console.print(f"{kind}: {problem}", markup=False)
+        # A line of a configuration begins with the file's name, so that editors find it.
+        console.print(f"{kind}: {problem}" if kind else problem, markup=False)
     if len(problems) > 1:
         console.print(f"{len(problems)} problems", markup=False)
     sys.exit(code)
@@ -104,13 +104,14 @@ def _root(
 def run_command(
     config: ConfigPath,
     once: Annotated[
-        bool, typer.Option("--exit", help="With [file]: stop when the replay has ended and all is delivered.")
+        bool, typer.Option("--exit", help="With \\[file]: stop when the replay has ended and all is delivered.")
     ] = False,
 ) -> None:
     """Runs the daemon."""
-    snapshot = run(
-        lambda: read_config(config), clock=system_clock(), environment=os.environ, make_log=make_log, once=once
-    )
+    with problems_located(config):
+        snapshot = run(
+            lambda: read_config(config), clock=system_clock(), environment=os.environ, make_log=make_log, once=once
+        )
     if once and snapshot.ended:
         raise typer.Exit(1 if _tell_summary(snapshot) else 0)
 
@@ -118,21 +119,10 @@ def run_command(
 @app.command()
 def check(config: ConfigPath) -> None:
     """Checks a configuration: every fault at once, references and secrets included."""
-    settings = read_config(config)
-    problems: list[str] = []
-    try:
-        make_routing(settings, os.environ, make_log(LogSection()))
-    except ConfigError as error:
-        problems += error.problems
-    references: dict[str, References] = {}
-    try:
-        references = load_all_references(settings)
-    except ReferenceDataError as error:
-        problems += str(error).splitlines()
-    if problems:
-        raise ConfigError(problems)
+    checked = check_file(config, os.environ, make_log(LogSection()))
+    settings = checked.config
     for model in settings.models:
-        _tell_model(model, references.get(model.name))
+        _tell_model(model, checked.references.get(model.name))
     typer.echo(f"{config}: ok ({len(settings.rules)} rules, {len(settings.receivers)} receivers)")
 
 
@@ -242,7 +232,7 @@ def backtest(
         SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[rows]:>12,} rows"),
         TimeElapsedColumn(), console=console,
     )  # fmt: skip
-    with progress, lines.open("wb") if lines else nullcontext() as out:
+    with problems_located(config), progress, lines.open("wb") if lines else nullcontext() as out:
         task = progress.add_task("reading", total=None, rows=0)
 
         def show(snapshot: Snapshot) -> None:
@@ -276,7 +266,7 @@ def _tell_backtest(history: History) -> None:
         fired = [change for change in history.transitions if change.key.rule == name and change.state == "firing"]
         sent = sum(notice.rule.name == name for notice in history.notices)
         table.add_row(name, str(len(fired)), utc(fired[0].at) if fired else "never", str(sent))
-    Console(highlight=False, width=120 if not sys.stdout.isatty() else None).print(table)
+    Console(highlight=False, markup=False, width=120 if not sys.stdout.isatty() else None).print(table)
 
 
 def _tell_summary(snapshot: Snapshot | None) -> bool:
@@ -317,7 +307,8 @@ def reference_build(
     source = sources.get(version or "") or next(iter(section.references.values()), None)
     if source is None or (version is not None and version not in sources):
         raise ConfigError([f"model {section.name!r} has no such reference to build"])
-    profile = load_reference(section, source)
+    with problems_located(config):
+        profile = load_reference(section, source)
     target = output or source.with_suffix(".profile.json")
     save_profile(profile, target)
     span = None if profile.first is None or profile.last is None else (profile.first, profile.last)
@@ -358,4 +349,4 @@ def reference_show(profile: Annotated[Path, typer.Argument(metavar="PROFILE")]) 
             f"{layout.scale[place]:.4g}" if numeric else "",
             frequent,
         )
-    Console(highlight=False, width=120 if not sys.stdout.isatty() else None).print(table)
+    Console(highlight=False, markup=False, width=120 if not sys.stdout.isatty() else None).print(table)

@@ -6,28 +6,26 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from alerts.rules import BREACHABLE, ESTIMATED
-from monitor.durations import DAY, format_duration, parse_duration
+from monitor.config_model import model_problems
+from monitor.config_types import (
+    Budget,
+    Column,
+    Columns,
+    Cost,
+    Duration,
+    Effect,
+    Name,
+    Number,
+    PositiveDuration,
+    Rows,
+    Windows,
+)
+from monitor.durations import DAY, HOUR, format_duration
+from monitor.nearest import quoted
 
-
-def _milliseconds(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-def _window_name(value: str) -> str:
-    parse_duration(value)
-    return value
-
-
-Duration = Annotated[
-    int, BeforeValidator(_milliseconds, json_schema_input_type=str), Field(ge=0, description="such as 90s, 15m, 1h")
-]
-"""Milliseconds, written as ``15m``."""
-WindowName = Annotated[str, AfterValidator(_window_name)]
-Name = Annotated[str, Field(min_length=1, max_length=120)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
 Severity = Literal["info", "warning", "error", "critical"]
 
 
@@ -41,8 +39,8 @@ class StateSection(Section):
     """Where the state is kept and how often it is saved."""
 
     dir: Path = Path("./state")
-    checkpoint: Duration = 5_000
-    backup: Duration = 900_000
+    checkpoint: PositiveDuration = 5_000
+    backup: PositiveDuration = 900_000
 
 
 class HttpSection(Section):
@@ -50,26 +48,26 @@ class HttpSection(Section):
 
     listen: str = "127.0.0.1:9464"
     max_connections: int = Field(64, ge=4, le=4096)
-    header_timeout: Duration = 5_000
+    header_timeout: PositiveDuration = Field(5_000, le=HOUR)
     hang_after: Annotated[Duration, Field(ge=10_000)] = 60_000
-    max_metric_series: int = Field(20_000, ge=100)
+    max_metric_series: int = Field(20_000, ge=100, le=10_000_000)
 
     @model_validator(mode="after")
     def _address(self) -> HttpSection:
         host, _, port = self.listen.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"listen = {self.listen!r} is not host:port")
+            raise ValueError(f'listen: got {quoted(self.listen)}; write host:port, such as "127.0.0.1:9464"')
         return self
 
 
 class IngestSection(Section):
     """Limits on what is read."""
 
-    max_message_bytes: int = Field(1_048_576, ge=1024)
-    max_rows_per_message: int = Field(10_000, ge=1)
-    max_poll_messages: int = Field(5_000, ge=1)
+    max_message_bytes: int = Field(1_048_576, ge=1024, le=2**31 - 1)
+    max_rows_per_message: int = Field(10_000, ge=1, le=2**31 - 1)
+    max_poll_messages: int = Field(5_000, ge=1, le=2**31 - 1)
     max_future_skew: Duration = 300_000
-    idle_partition_timeout: Duration = 60_000
+    idle_partition_timeout: PositiveDuration = 60_000
 
 
 class KafkaSection(Section):
@@ -96,19 +94,19 @@ class FileSection(Section):
 class ColumnsSection(Section):
     """Names in the reference; dotted paths in a record."""
 
-    timestamp: str
-    prediction: str
-    id: str | None = None
-    version: str | None = None
-    model: str | None = None
-    score: str | dict[str, str] | None = None
-    label: str | None = None
-    lower: str | None = None
-    upper: str | None = None
-    features: list[str] | None = None
+    timestamp: Column
+    prediction: Column
+    id: Column | None = None
+    version: Column | None = None
+    model: Column | None = None
+    score: Column | dict[str, Column] | None = None
+    label: Column | None = None
+    lower: Column | None = None
+    upper: Column | None = None
+    features: Columns | None = None
     features_at: str = ""
-    embeddings: list[str] = []
-    exclude: list[str] = []
+    embeddings: Columns = []
+    exclude: Columns = []
     types: dict[str, Literal["numeric", "categorical"]] = {}
 
     def scores(self) -> dict[str, str]:
@@ -123,18 +121,18 @@ class ColumnsSection(Section):
 class DriftSection(Section):
     """When a change counts as drift."""
 
-    min_effect: float = Field(0.02, ge=0)
+    min_effect: Effect = 0.02
     min_missing: float = Field(0.01, ge=0, le=1)
-    min_rows: int = Field(100, ge=1)
-    false_alarms_per_30d: float = Field(1.0, gt=0)
+    min_rows: Rows = 100
+    false_alarms_per_30d: Budget = 1.0
     season: Literal["hour_of_day", "hour_of_week"] | None = None
     rolling: Duration | None = Field(None, ge=DAY)
     burn_in: Duration | None = None
     multivariate: bool = True
-    min_multivariate: float = Field(0.1, ge=0)
+    min_multivariate: Effect = 0.1
     sequential: bool = True
-    sequential_pane: Duration | None = Field(None, gt=0)
-    min_shift: float = Field(0.05, ge=0)
+    sequential_pane: PositiveDuration | None = None
+    min_shift: Effect = 0.05
     show: list[
         Literal[
             "hellinger", "total_variation", "l_infinity", "kullback_leibler", "energy", "cramers_v", "mean_shift",
@@ -150,7 +148,7 @@ class LabelsSection(Section):
     id: str | None = None
     label: str | None = None
     timestamp: str | None = None
-    max_delay: Duration = Field(7 * DAY, gt=0)
+    max_delay: PositiveDuration = 7 * DAY
     retention: Duration | None = None
     maturity: float = Field(0.95, gt=0, le=1)
     sample: float = Field(1.0, gt=0, le=1)
@@ -163,36 +161,47 @@ class LabelsSection(Section):
     @model_validator(mode="after")
     def _kept_long_enough(self) -> LabelsSection:
         if self.retention is not None and self.retention < self.max_delay:
-            raise ValueError("retention must not be shorter than max_delay")
+            raise ValueError(
+                f'retention: got "{format_duration(self.retention)}"; '
+                f'it must not be shorter than max_delay, "{format_duration(self.max_delay)}"'
+            )
         return self
 
 
 class Costs(Section):
     """What each outcome of a binary prediction is worth."""
 
-    true_positive: float = 0.0
-    false_positive: float = 0.0
-    false_negative: float = 0.0
-    true_negative: float = 0.0
+    true_positive: Cost = 0.0
+    false_positive: Cost = 0.0
+    false_negative: Cost = 0.0
+    true_negative: Cost = 0.0
 
 
 class PerformanceSection(Section):
     """How performance is measured, and when it is bad."""
 
-    windows: list[WindowName] = []
-    metrics: list[str] = []
-    max_loss: float = Field(0.05, gt=0)
-    min_labels: int = Field(100, ge=1)
-    false_alarms_per_30d: float = Field(1.0, gt=0)
+    windows: Windows = []
+    metrics: Columns = []
+    max_loss: float = Field(0.05, gt=0, le=1_000, allow_inf_nan=False)
+    min_labels: Rows = 100
+    false_alarms_per_30d: Budget = 1.0
     positive: str | int | bool | None = None
-    threshold: float | None = None
-    beta: float = Field(2.0, gt=0)
+    threshold: Number | None = None
+    beta: float = Field(2.0, ge=0.01, le=100, allow_inf_nan=False)
     lift_share: float = Field(0.1, gt=0, le=1)
     costs: Costs | None = None
-    quantiles: list[float] = [0.1, 0.5, 0.9]
+    quantiles: list[Annotated[float, Field(gt=0, lt=1)]] = Field([0.1, 0.5, 0.9], max_length=20)
     k: int = Field(10, ge=1, le=50)
-    protected: list[str] = []
+    protected: Columns = []
     champion: str | None = None
+
+    @model_validator(mode="after")
+    def _levels(self) -> PerformanceSection:
+        # Metrics are named by their level with six digits, such as pinball_0.5.
+        names = [f"{level:g}" for level in self.quantiles]
+        if len(set(names)) != len(names):
+            raise ValueError("quantiles: two levels are equal to six digits")
+        return self
 
 
 class ModelSection(Section):
@@ -205,10 +214,10 @@ class ModelSection(Section):
     learn_rows: int | None = Field(None, ge=1_000, le=200_000)
     topics: list[str] = []
     pane: Duration = 60_000
-    windows: list[WindowName] = Field(["15m", "1h", "24h"], min_length=1, max_length=8)
+    windows: Windows = Field(["15m", "1h", "24h"], min_length=1)
     lateness: Duration = 120_000
-    segments: list[str] = []
-    max_series: int = Field(200, ge=1)
+    segments: Columns = Field([], max_length=50)
+    max_series: int = Field(200, ge=1, le=1_000_000)
     columns: ColumnsSection
     drift: DriftSection = DriftSection()
     labels: LabelsSection = LabelsSection()
@@ -220,32 +229,9 @@ class ModelSection(Section):
         return self.performance.windows or self.windows
 
     @model_validator(mode="after")
-    def _some_reference(self) -> ModelSection:
-        if self.reference is None and not self.references and self.learn_rows is None:
-            raise ValueError("reference: required, but not given (or references, or learn_rows)")
-        if self.learn_rows is not None:
-            if self.reference is not None or self.references:
-                raise ValueError("learn_rows: a reference is given, so none is to be learned")
-            if not self.columns.features:
-                raise ValueError("learn_rows: name the features in columns.features, no reference tells them")
-            if self.drift.season is not None:
-                raise ValueError("learn_rows: a season needs a reference that covers it")
-        if self.drift.season is not None and self.drift.rolling is not None:
-            raise ValueError("drift: give season or rolling, not both")
-        return self
-
-    @model_validator(mode="after")
-    def _whole_panes(self) -> ModelSection:
-        if self.pane <= 0 or (DAY % self.pane and self.pane % DAY):
-            raise ValueError(f"pane = {format_duration(self.pane)!r} must divide a day, or be whole days")
-        for window in (*self.windows, *self.performance.windows):
-            if parse_duration(window) % self.pane or parse_duration(window) == 0:
-                raise ValueError(f"window {window!r} is not a whole number of panes of {format_duration(self.pane)}")
-        if len({parse_duration(window) for window in self.windows}) != len(self.windows):
-            raise ValueError("two windows have the same length")
-        for name in self.performance.protected:
-            if name not in self.segments:
-                raise ValueError(f"performance.protected: {name!r} must be one of the segments")
+    def _fits_together(self) -> ModelSection:
+        if problems := list(model_problems(self)):
+            raise ValueError("\n".join(problems))
         return self
 
 
@@ -264,7 +250,7 @@ class RuleSection(Section):
     subject: str = "*"
     statistic: str = "*"
     models: list[str] = []
-    windows: list[WindowName] = []
+    windows: Windows = []
     segment: str = "*"
     hold: Duration = Field(0, alias="for")
     resolve_after: Duration | None = None

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 import tomllib
-import types
-import typing
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from monitor.config import Config, FileSection, LogReceiver, ModelSection, RuleSection, StateSection
+from monitor.config import Config, FileSection, LogReceiver, Receiver, RuleSection
+from monitor.config_errors import describe
 from monitor.config_labels import label_problems
-from monitor.errors import ConfigError
+from monitor.config_lines import Place, key_lines, located
+from monitor.config_rules import metric_problems, rule_name_problems, rule_problems, unknown
+from monitor.durations import HOUR, format_duration
+from monitor.errors import ConfigError, ReferenceDataError
+from monitor.nearest import listed, quoted
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pydantic_core import ErrorDetails
-
-# Keys that people try first, and why they are refused.
-_SECRET_KEYS = {
-    "url": "the URL is a secret: put it in a file or the environment and name that with url_file or url_env",
-    "routing_key": "the routing key is a secret: use routing_key_file or routing_key_env",
-    "token": "the token is a secret: use token_file or token_env",
-}
 _DEFAULT_RULES = (
     {"name": "drift", "when": "drifted", "severity": "warning"},
     {"name": "performance", "when": "breached", "subject": "performance", "severity": "error"},
@@ -33,22 +29,62 @@ _DEFAULT_RULES = (
     {"name": "data quality", "when": "breached", "subject": "quality*", "severity": "warning"},
     {"name": "labels", "when": "breached", "subject": "labels", "severity": "warning"},
 )
-_LOCATION_TAGS = frozenset({"slack", "pagerduty", "webhook", "log"})
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigText:
+    """A configuration file that is valid TOML.
+
+    Attributes:
+        path: as it was given.
+        raw: its document.
+        lines: in which line each key stands.
+    """
+
+    path: Path
+    raw: dict[str, Any]
+    lines: Mapping[Place, int]
+
+    def located(self, problems: list[str]) -> ConfigError:
+        """The problems, each with file and line, as an error."""
+        names = {kind: [_name(table) for table in tables(self.raw, kind)] for kind in ("models", "rules", "receivers")}
+        return ConfigError(located(problems, self.path, self.lines, names))
+
+
+@contextmanager
+def problems_located(path: Path) -> Iterator[None]:
+    """Faults of references and secrets that come to light within, with file and line."""
+    try:
+        yield
+    except (ConfigError, ReferenceDataError) as error:
+        try:
+            text = read_text(path)
+        except ConfigError:  # it has changed or gone since
+            raise error from None
+        raise text.located(str(error).splitlines()) from error
+
+
+def tables(raw: Mapping[str, Any], kind: str) -> list[Any]:
+    """The tables of an array such as ``models``; none where it is something else."""
+    found = raw.get(kind)
+    return found if isinstance(found, list) else []
+
+
+def _name(table: Any) -> str:
+    return str(table.get("name", "")) if isinstance(table, dict) else ""
 
 
 def read_config(path: Path) -> Config:
     """The validated configuration; relative paths in it are taken from the file's own folder.
 
     Raises:
-        ConfigError: with every problem found.
+        ConfigError: with every problem found, in the order of lines.
     """
+    text = read_text(path)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror}"]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: not valid TOML: {error}"]) from error
-    return parse_config(raw, path.resolve().parent)
+        return parse_config(text.raw, path.resolve().parent)
+    except ConfigError as error:
+        raise text.located(error.problems) from error
 
 
 def parse_config(raw: dict[str, Any], folder: Path) -> Config:
@@ -60,83 +96,82 @@ def parse_config(raw: dict[str, Any], folder: Path) -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError([_describe(item, raw) for item in error.errors()]) from error
+        raise ConfigError(describe(error.errors(), raw)) from error
     problems = cross_check(config)
     if problems:
         raise ConfigError(problems)
-    return _with_defaults(_anchored(config, folder))
+    return with_defaults(anchored(config, folder))
 
 
-def _describe(item: ErrorDetails, raw: dict[str, Any]) -> str:
-    location = [part for part in item["loc"] if part not in _LOCATION_TAGS or part in raw]
-    place = _place(location, raw)
-    if item["type"] == "extra_forbidden":
-        key = str(location[-1])
-        # `url` is a plain setting of a webhook and an unknown key elsewhere, so only here is it a misplaced secret.
-        if key in _SECRET_KEYS:
-            return f"{place}: {_SECRET_KEYS[key]}"
-        known = sorted(_keys(_model_at(list(item["loc"][:-1]))))
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"valid here: {', '.join(known)}"
-        return f"{place}: unknown key; {hint}"
-    if item["type"] == "missing":
-        return f"{place}: required, but not given"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
+def read_text(path: Path) -> ConfigText:
+    """The document of a file.
+
+    Raises:
+        ConfigError: with one sentence, if it cannot be read or is no TOML.
+    """
+    try:
+        content = path.read_bytes()
+    except IsADirectoryError as error:
+        raise ConfigError([f"{path}: this is a folder; name the configuration file in it"]) from error
+    except FileNotFoundError as error:
+        raise ConfigError([f"{path}: no such file"]) from error
+    except PermissionError as error:
+        raise ConfigError([f"{path}: permission denied; the file must be readable for this user"]) from error
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror}"]) from error
+    try:
+        # Editors on Windows put a byte-order mark before the text.
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ConfigError([_not_utf8(path, content, error.start)]) from error
+    if not text.strip():
+        raise ConfigError([f"{path}: the file is empty; `leewayd init` writes a first configuration"])
+    try:
+        return ConfigText(path, raw := tomllib.loads(text), key_lines(text) if raw else {})
+    except RecursionError as error:
+        raise ConfigError([f"{path}: not valid TOML: lists are nested too deeply"]) from error
+    except ValueError as error:  # TOMLDecodeError, and numbers of thousands of digits
+        raise ConfigError([_not_toml(path, text, str(error))]) from error
 
 
-def _place(location: list[int | str], raw: Any) -> str:
-    """``models[0] "income".drift.min_effect``."""
-    text, node = "", raw
-    for part in location:
-        try:
-            node = node[part]
-        except (KeyError, IndexError, TypeError):
-            node = None
-        if isinstance(part, int):
-            text += f"[{part}]"
-            if isinstance(node, dict) and isinstance(node.get("name"), str):
-                text += f' "{node["name"]}"'
-        else:
-            text += f".{part}" if text else str(part)
-    return text
+def _not_utf8(path: Path, content: bytes, at: int) -> str:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return f"{path}:1: the file is in UTF-16; save it as UTF-8"
+    line = content.count(b"\n", 0, at) + 1
+    return f"{path}:{line}: the file is not in UTF-8: byte 0x{content[at]:02x} in this line; save it as UTF-8"
 
 
-def _keys(model: type[BaseModel] | None) -> set[str]:
-    return {field.alias or name for name, field in model.model_fields.items()} if model else set()
+# tomllib's short sentences, and what they mean to a person.
+_ESCAPE = "a backslash in \"double quotes\" begins an escape; write it twice, or use 'single quotes'"
+_TOML_WORDS = {
+    "Invalid hex value": _ESCAPE,
+    "Invalid value": "expected a value: text in quotes, a number, true, false, a [list] or a {table}",
+    "Invalid statement": "expected a key, a [table] or a comment",
+    "Cannot overwrite a value": "this key is given twice",
+    "Illegal character '\\n'": "expected the closing quote before the end of the line",
+    "Invalid initial character for a key part": (
+        "expected a key; one with other characters than A-Z a-z 0-9 _ - needs quotes"
+    ),
+    "Unescaped '\\' in a string": _ESCAPE,
+}
 
 
-def _model_at(location: list[int | str]) -> type[BaseModel] | None:
-    """The section that a location in a validation error lies in."""
-    candidates: list[type[BaseModel]] = [Config]
-    for part in location:
-        if isinstance(part, int):
-            continue
-        if part in _LOCATION_TAGS:
-            candidates = [model for model in candidates if _tag(model) == part] or candidates
-            continue
-        candidates = [
-            inner
-            for model in candidates
-            for name, field in model.model_fields.items()
-            if part in (name, field.alias)
-            for inner in _sections(field.annotation)
-        ]
-    return candidates[0] if candidates else None
-
-
-def _tag(model: type[BaseModel]) -> str | None:
-    field = model.model_fields.get("type")
-    return typing.get_args(field.annotation)[0] if field else None
-
-
-def _sections(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    origin = typing.get_origin(annotation)
-    if origin in (list, dict, types.UnionType, typing.Union, typing.Annotated):
-        return [section for inner in typing.get_args(annotation) for section in _sections(inner)]
-    return []
+def _not_toml(path: Path, text: str, message: str) -> str:
+    match = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
+    if match is None:
+        return f"{path}: not valid TOML: {'a number has too many digits' if 'digits' in message else message}"
+    sentence, line, column = match.groups()
+    twice = re.fullmatch(r"Cannot declare \((.*?),?\) twice", sentence)
+    if twice is not None:
+        name = ".".join(re.findall(r"'([^']*)'", twice.group(1)))
+        told = f"the table [{name}] is given twice"
+    else:
+        told = _TOML_WORDS.get(sentence, sentence[:1].lower() + sentence[1:])
+    if line is None:
+        line, place = str(text.rstrip("\n").count("\n") + 1), "at the end of the file"
+    else:
+        place = f"in column {column}"
+    return f"{path}:{line}: not valid TOML: {told} ({place})"
 
 
 def cross_check(config: Config) -> list[str]:
@@ -144,57 +179,58 @@ def cross_check(config: Config) -> list[str]:
     problems = []
     if (config.kafka is None) == (config.file is None):
         problems.append("give exactly one of [kafka] and [file]: where predictions come from")
-    for kind, names in (
-        ("models", [model.name for model in config.models]),
-        ("rules", [rule.name for rule in config.rules]),
-        ("receivers", [receiver.name for receiver in config.receivers]),
-    ):
+    models = [model.name for model in config.models]
+    receivers = [receiver.name for receiver in config.receivers]
+    for kind, names in (("models", models), ("rules", [rule.name for rule in config.rules]), ("receivers", receivers)):
         problems += [
-            f"{kind}: the name {name!r} is given twice" for name in sorted(set(names)) if names.count(name) > 1
+            f"{kind}[{number}].name: the name {quoted(name)} is given twice"
+            for number, name in enumerate(names)
+            if name in names[:number]
         ]
-    receivers = {receiver.name for receiver in config.receivers}
-    models = {model.name for model in config.models}
-    windows = {window for model in config.models for window in (*model.windows, *model.performance.windows)}
-    for rule in config.rules:
-        problems += _unknown(f'rule "{rule.name}": notify', rule.notify, receivers)
-        problems += _unknown(f'rule "{rule.name}": models', rule.models, models)
-        problems += _unknown(f'rule "{rule.name}": windows', rule.windows, windows)
+    for number, rule in enumerate(config.rules):
+        problems += rule_name_problems(number, rule, models, receivers)
+        problems += rule_problems(number, rule, config.models)
+    for number, model in enumerate(config.models):
+        problems += metric_problems(number, model)
     problems += _topics(config)
     problems += label_problems(config)
-    problems += _receiver_secrets(config)
-    return problems
-
-
-def _unknown(place: str, names: list[str], known: set[str]) -> list[str]:
-    problems = []
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known)) or 'none'}"
-            problems.append(f"{place}: {name!r} is not defined; {hint}")
+    problems += receiver_problems(config.receivers)
     return problems
 
 
 def _topics(config: Config) -> list[str]:
     if config.kafka is None:
-        return [f'model "{model.name}": topics need [kafka]' for model in config.models if model.topics]
+        return [
+            f"models[{number}].topics: topics need [kafka]"
+            for number, model in enumerate(config.models)
+            if model.topics
+        ]
     problems = []
-    for model in config.models:
-        problems += _unknown(f'model "{model.name}": topics', model.topics, set(config.kafka.predictions))
+    for number, model in enumerate(config.models):
+        problems += unknown(f"models[{number}].topics", model.topics, config.kafka.predictions, "kafka.predictions")
     for topic in config.kafka.predictions:
         takers = [model for model in config.models if topic in (model.topics or config.kafka.predictions)]
         greedy = [model.name for model in takers if model.columns.model is None]
         if len(takers) > 1 and greedy:
             problems.append(
-                f"topic {topic!r} feeds {len(takers)} models, so a record must name its model: give columns.model for "
-                + ", ".join(repr(name) for name in greedy)
+                f"kafka.predictions: topic {quoted(topic)} feeds {len(takers)} models, so a record must name its "
+                f"model: give columns.model for {listed(greedy)}"
             )
     return problems
 
 
-def _receiver_secrets(config: Config) -> list[str]:
+_LONGEST_TIMEOUT = HOUR
+
+
+def receiver_problems(receivers: Sequence[Receiver]) -> list[str]:
+    """Receivers without a place of their secret, or with two; time-outs that end at once or never."""
     problems = []
-    for receiver in config.receivers:
+    for receiver in receivers:
+        if not 0 < receiver.timeout <= _LONGEST_TIMEOUT:
+            problems.append(
+                f'receiver "{receiver.name}": timeout: got "{format_duration(receiver.timeout)}"; '
+                f'must be longer than "0s" and at most "{format_duration(_LONGEST_TIMEOUT)}"'
+            )
         if receiver.type == "slack":
             choices = {"url_file": receiver.url_file, "url_env": receiver.url_env}
         elif receiver.type == "pagerduty":
@@ -208,10 +244,11 @@ def _receiver_secrets(config: Config) -> list[str]:
     return problems
 
 
-def _anchored(config: Config, folder: Path) -> Config:
+def anchored(config: Config, folder: Path) -> Config:
+    """Relative paths taken from a folder."""
     return config.model_copy(
         update={
-            "state": StateSection.model_validate({**config.state.model_dump(), "dir": folder / config.state.dir}),
+            "state": config.state.model_copy(update={"dir": folder / config.state.dir}),
             "models": [
                 model.model_copy(
                     update={
@@ -241,7 +278,7 @@ def _anchored(config: Config, folder: Path) -> Config:
     )
 
 
-def _with_defaults(config: Config) -> Config:
+def with_defaults(config: Config) -> Config:
     """A model, a source and a reference are a complete configuration: alerts then go to the log."""
     if config.rules:
         return config
@@ -249,14 +286,3 @@ def _with_defaults(config: Config) -> Config:
     pages = [receiver.name for receiver in receivers if getattr(receiver, "purpose", "notify") == "notify"]
     rules = [RuleSection.model_validate({**rule, "notify": pages}) for rule in _DEFAULT_RULES]
     return config.model_copy(update={"receivers": receivers, "rules": rules})
-
-
-def columns_used(model: ModelSection) -> dict[str, str]:
-    """What the configuration names in the reference: ``columns.score`` → ``predicted_probability``."""
-    columns = model.columns
-    named = {"columns.prediction": columns.prediction}
-    named |= {f"columns.{subject}": column for subject, column in columns.scores().items()}
-    named |= {f"columns.features[{i}]": name for i, name in enumerate(columns.features or [])}
-    named |= {f"segments[{i}]": name for i, name in enumerate(model.segments)}
-    named |= {f"columns.types.{name}": name for name in columns.types}
-    return named

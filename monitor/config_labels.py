@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from monitor.nearest import hint, quoted
+
 if TYPE_CHECKING:
     from monitor.config import Config, ModelSection
 
@@ -27,10 +29,17 @@ def label_problems(config: Config) -> list[str]:
     sources = label_sources(config)
     for model in config.models:
         place = f'model "{model.name}"'
-        unknown = [topic for topic in model.labels.topics if topic not in sources]
-        problems += [f"{place}: labels.topics: {topic!r} is not among kafka.labels" for topic in unknown]
+        for number, topic in enumerate(model.labels.topics):
+            if topic not in sources:
+                told = hint(topic, sorted(sources), "labels come from")
+                problems.append(
+                    f"{place}: labels.topics[{number}]: {quoted(topic)} is not among the sources of labels; {told}"
+                )
         if sources and model.columns.id is None and (model.labels.label or model.columns.label) is not None:
-            problems.append(f"{place}: labels are joined to predictions by an id: give columns.id")
+            problems.append(f"{place}: columns: labels are joined to predictions by an id: give columns.id")
     if sources and not any(reads_labels(config, model) for model in config.models):
-        problems.append("labels are read, but no model says where they stand: give columns.id and columns.label")
+        problems.append(
+            f"{'kafka' if config.kafka else 'file'}.labels: labels are read, but no model says where they stand: "
+            "give columns.id and columns.label"
+        )
     return problems

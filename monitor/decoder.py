@@ -7,6 +7,7 @@ an array), a tolerant one that looks at each record by itself.
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,11 +61,15 @@ class JsonDecoder:
     """
 
     def __init__(self, paths: dict[str, Kind], max_bytes: int, max_rows: int) -> None:
-        self._paths = [tuple(path.split(".")) for path in paths]
+        self._paths, self._within = _flat_keys([tuple(path.split(".")) for path in paths])
         self._names = list(paths)
         self._max_bytes, self._max_rows = max_bytes, max_rows
-        record, self._flatten = _record_type("Record", list(zip(self._paths, paths.values(), strict=True)))
-        self._decode = msgspec.json.Decoder(record | list[record]).decode  # type: ignore[valid-type]  # made at run time
+        record: Any = dict[str, Any]
+        flatten: Callable[[Any], tuple[object, ...]] = self._plain
+        if not any(_UNNAMEABLE.search(key) for path in self._paths for key in path):
+            record, flatten = _record_type("Record", list(zip(self._paths, paths.values(), strict=True)))
+        self._flatten = _looking_within(flatten, self._within) if self._within else flatten
+        self._decode = msgspec.json.Decoder(record | list[record]).decode  # made at run time
 
     def decode(self, messages: Messages) -> RawColumns:
         """Every record of ``messages``, in order; what cannot be read is a reject with its reason, never an error."""
@@ -134,9 +139,53 @@ class JsonDecoder:
         if len(records) > self._max_rows:
             return ["too_large"]
         return [
-            tuple(_at(record, path) for path in self._paths) if isinstance(record, dict) else "malformed"
+            _completed(self._plain(record), self._within) if isinstance(record, dict) else "malformed"
             for record in records
         ]
+
+    def _plain(self, record: Mapping[str, Any]) -> tuple[object, ...]:
+        return tuple(_at(record, path) for path in self._paths)
+
+
+_UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
+"""Keys that msgspec gives to no field of a type; records with such keys are read as plain objects."""
+Within = Sequence[tuple[int, int, tuple[str, ...]]]
+
+
+def _flat_keys(paths: Sequence[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], Within]:
+    """Where values stand if one path is the beginning of another, such as ``addr`` and ``addr.zip``.
+
+    A record that has a plain value at ``addr`` cannot hold an object there, so ``addr.zip`` is then a key of its own.
+
+    Returns:
+        For each path its keys, ``("addr.zip",)`` for the longer one; and for each longer path its number, that of the
+        shorter one, and the keys below it, where the value is looked for if the shorter path holds an object after all.
+    """
+    known = {path: number for number, path in enumerate(paths)}
+    keys, within = list(paths), []
+    for number, path in enumerate(paths):
+        for size in range(1, len(path)):
+            if path[:size] in known:
+                keys[number] = (*path[: size - 1], ".".join(path[size - 1 :]))
+                within.append((number, known[path[:size]], path[size:]))
+                break
+    return keys, within
+
+
+def _completed(row: tuple[object, ...], within: Within) -> tuple[object, ...]:
+    if not within:
+        return row
+    values = list(row)
+    for place, shorter, below in within:
+        if values[place] is None:
+            values[place] = _at(row[shorter], below)
+    return tuple(values)
+
+
+def _looking_within(
+    flatten: Callable[[Any], tuple[object, ...]], within: Within
+) -> Callable[[Any], tuple[object, ...]]:
+    return lambda record: _completed(flatten(record), within)
 
 
 def _record(raw: bytes | None, place: int) -> dict[str, Any]:

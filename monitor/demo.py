@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from alerts.messages import utc
@@ -230,7 +231,7 @@ def _tell_received(console: Console, path: str, body: dict[str, object]) -> None
     assert isinstance(window, dict)
     what = "retraining called" if path == "/retrain" else "person paged"
     console.print(
-        f"[cyan]WEBHOOK [/] {body['at']}  {what}: {body['summary']} ({window['rows']} rows of evidence)",
+        f"[cyan]WEBHOOK [/] {body['at']}  {what}: {escape(str(body['summary']))} ({window['rows']} rows of evidence)",
         highlight=False,
     )
 

@@ -80,9 +80,12 @@ def to_numbers(values: Sequence[object]) -> tuple[NDArray[np.float64], NDArray[n
     """
     if not any(isinstance(value, str) for value in values):
         try:
-            return np.array(values, dtype=np.float64), None
+            numbers = np.array(values, dtype=np.float64)
         except (TypeError, ValueError, OverflowError):
             pass
+        else:
+            if numbers.ndim == 1:  # lists of one length make a table
+                return numbers, None
     numbers = np.full(len(values), np.nan)
     invalid = np.zeros(len(values), dtype=bool)
     for place, value in enumerate(values):

@@ -141,7 +141,7 @@ def joint_of_features(
     layout: Layout, bins: NDArray[np.int64], codes: NDArray[np.int64], category: Mapping[int, Sequence[str]],
     blocks: Mapping[int, NDArray[np.int64]],
 ) -> Joint | None:  # fmt: skip
-    """The features of a reference watched together; None where there are fewer than two coordinates.
+    """The features of a reference watched together; None where there are fewer than two coordinates or rows.
 
     Args:
         layout, bins: of the reference.
@@ -156,6 +156,8 @@ def joint_of_features(
     if len(vectoriser.sources) < 2:
         return None
     points = vectors(vectoriser, codes)
+    if usable_rows(points) < 2:
+        return None
 
     def name(place: int, column: int) -> str | None:
         known = category.get(place, ())
@@ -163,6 +165,11 @@ def joint_of_features(
 
     told = names(vectoriser, layout.subjects, name)
     return _fitted(MULTIVARIATE, vectoriser, None, points, blocks, vectoriser.sources, told)
+
+
+def usable_rows(points: NDArray[np.float64]) -> int:
+    """How many rows of float64[m, F] have any coordinate."""
+    return int((~np.isnan(points).all(axis=1)).sum())
 
 
 def joint_of_embedding(name: str, raw: NDArray[np.float64], blocks: Mapping[int, NDArray[np.int64]]) -> Joint:

@@ -42,6 +42,10 @@ class Later(NamedTuple):
     partition: Partition
 
 
+_NUMBERS = (int, float)
+_SCALARS = (str, int, float)
+
+
 @dataclass(slots=True)
 class Learner:
     """Stands in for a model's windows until enough rows have come.
@@ -120,6 +124,7 @@ class Learner:
     def profile(self) -> Profile:
         """The reference, once nothing more is needed."""
         named = dict(zip(self.columns, self.values, strict=True))
+        named = _usable(named, self.model)
         named[self.model.columns.timestamp] = list(self.times)
         return build_profile(table_of(named), self.model)
 
@@ -139,3 +144,20 @@ class Learner:
         columns, values, times = msgspec.msgpack.decode(document)
         if tuple(columns) == self.columns:
             self.values, self.times = values, times
+
+
+def _usable(named: dict[str, list[object]], model: ModelSection) -> dict[str, list[object]]:
+    """Live values as a training file would hold them: what is of no use in a column counts as missing.
+
+    A file with text in a numeric column is refused, but traffic cannot be: the daemon would stop at one bad record.
+    """
+    columns = model.columns
+    lists = {*columns.embeddings, *((columns.prediction, columns.label) if model.task == "ranking" else ())}
+    numeric = {name for name, kind in columns.types.items() if kind == "numeric"}
+    numeric |= {columns.prediction, str(columns.label)} if model.task == "regression" else set()
+    return {
+        name: values
+        if name in lists
+        else [value if isinstance(value, _NUMBERS if name in numeric else _SCALARS) else None for value in values]
+        for name, values in named.items()
+    }

@@ -25,6 +25,7 @@ from monitor.class_names import REST, ClassNames, one_spelling, same_truth
 from monitor.decoder import RawColumns
 from monitor.durations import DAY, parse_duration
 from monitor.errors import ReferenceDataError
+from monitor.nearest import hint, quoted
 from monitor.outputs import OutputReader
 from monitor.pyramid import window_step
 from monitor.scoring import Scorer
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from monitor.tables import DataTable
 
 MAX_CLASSES = 50
+SMALLEST_SCALE, GREATEST_SCALE = 1e-100, 1e100
 _POSITIVE = ("1", "true", "True", "yes", "positive")
 
 
@@ -124,15 +126,29 @@ def build_performance(
     if model.task == "regression":
         of = outputs.predicted if values is None else values
         finite = of[np.isfinite(of)]
-        scale = float(finite.std()) if finite.size else 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            scale, centre = (float(finite.std()), float(finite.mean())) if finite.size else (1.0, 0.0)
+        scale = 1.0 if scale == 0 else scale
+        if model.learn_rows is not None:  # traffic cannot be refused
+            scale, centre = (
+                float(np.nan_to_num(np.clip(scale, SMALLEST_SCALE, GREATEST_SCALE), nan=1.0)),
+                float(np.nan_to_num(centre)),
+            )
+        if not (SMALLEST_SCALE <= scale <= GREATEST_SCALE and np.isfinite(centre)):
+            key = "prediction" if values is None else "label"
+            raise ReferenceDataError(
+                f"columns.{key}: the values have a standard deviation of {scale:.3g}; errors can be measured between "
+                f"{SMALLEST_SCALE:g} and {GREATEST_SCALE:g}: give the column in another unit"
+            )
         task: Binary | Multiclass | Regression = Regression(
-            scale if scale > 0 else 1.0,
-            float(finite.mean()) if finite.size else 0.0,
+            scale,
+            centre,
             tuple(settings.quantiles),
             model.columns.lower is not None and model.columns.upper is not None,
         )
         # Only what is a number has an error.
-        model_of_errors = None if values is None else fit_error_model(codes, outputs.predicted - values)
+        wrong = np.full(0, np.nan) if values is None else outputs.predicted - values
+        model_of_errors = fit_error_model(codes, wrong) if np.isfinite(wrong).any() else None
         scorer = Scorer(task, error_model=model_of_errors)
     elif model.task == "binary":
         costs = settings.costs
@@ -215,16 +231,21 @@ def _classes(
     if isinstance(model.columns.score, dict):
         columns.append(set(model.columns.score))
     found = one_spelling(columns)
+    learned = model.learn_rows is not None
     if model.task == "multiclass":
+        if learned:  # traffic cannot be refused
+            found = set(sorted(found | ({"0", "1"} if len(found) < 2 else set()))[:MAX_CLASSES])
         if not 2 <= len(found) <= MAX_CLASSES:
-            raise ReferenceDataError(f"the reference has {len(found)} classes; 2 to {MAX_CLASSES} can be measured")
+            raise ReferenceDataError(
+                f"columns.prediction: the reference has {len(found)} classes; 2 to {MAX_CLASSES} can be measured"
+            )
         return tuple(sorted(found)), None
     wanted = model.performance.positive
     if wanted is not None:
         positive = str(canonical(wanted))
-        if positive not in found:
-            known = ", ".join(sorted(found)[:10])
-            raise ReferenceDataError(f"performance.positive: the reference has no class {positive!r}; it has: {known}")
+        if positive not in found and not learned:
+            told = hint(positive, sorted(found), "it has")
+            raise ReferenceDataError(f"performance.positive: the reference has no class {quoted(positive)}; {told}")
     else:
         positive = next((name for name in _POSITIVE if name in found), max(found, default="1"))
     # So many values are numbers, not names: then whatever is not the positive class is the negative one.

@@ -295,7 +295,7 @@ def load_profile(path: Path) -> Profile:
         found = msgspec.json.decode(raw, type=_Header)
         if found.version != VERSION:
             raise ReferenceDataError(
-                f"{path}: profile version {found.version}, this leewayd reads {VERSION}: build it anew"
+                f"{path}: profile version {found.version}, this leewayd reads {VERSION}; build it again"
             )
         stored = msgspec.json.decode(raw, type=_ProfileFile)
         size = len(stored.subjects)

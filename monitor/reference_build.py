@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,13 +11,15 @@ from detectors.dispersion import Expected, by_value, measure_dispersion
 from detectors.layout import BINS, COLUMNS, MISSING, Counts
 from detectors.seasons import SLOTS, slots_of
 from monitor.categories import label
-from monitor.config_file import columns_used
+from monitor.config_errors import place_text
 from monitor.counting import count_groups, moments_as_float
 from monitor.durations import HOUR, parse_duration
 from monitor.encoder import NumericSubject, category_coder
 from monitor.errors import ReferenceDataError
+from monitor.nearest import hint, quoted
 from monitor.performance_build import build_performance
 from monitor.profile import Profile, is_profile, load_profile, make_layout
+from monitor.reference_columns import absent_columns, no_column, plan_subjects, refuse
 from monitor.reference_joint import joints_of, streams_in
 from monitor.references import References
 from monitor.tables import DataTable, in_reference, read_table
@@ -39,15 +39,6 @@ MIN_OCCURRENCES = 2
 """How often a reference must have seen each hour of a season."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which columns of a reference become which subjects."""
-
-    subjects: tuple[str, ...]
-    columns: tuple[str, ...]
-    numeric: tuple[bool, ...]
-
-
 def load_references(model: ModelSection) -> References:
     """All references of a model that does not learn its own.
 
@@ -55,16 +46,24 @@ def load_references(model: ModelSection) -> References:
         ReferenceDataError: with the faults of all of them.
     """
     paths = dict(model.references)
-    profiles, problems = {}, []
+    profiles: dict[str, Profile] = {}
+    problems: list[str] = []
+    absent: list[dict[str, str]] = []
     for version, path in [("", model.reference), *paths.items()]:
         if path is None:
             continue
         try:
-            profiles[version] = load_reference(model, path)
+            profiles[version], lacking = _load(model, path)
+            absent.append(lacking)
         except ReferenceDataError as error:
-            place = f"references.{version}: " if version else ""
-            problems += [place + line for line in str(error).splitlines()]
-    _refuse(problems)
+            place = f"{place_text(['references', version])}: " if version else ""
+            problems += [
+                (place or "reference: ") + line if line.startswith(str(path)) else place + line
+                for line in str(error).splitlines()
+            ]
+    # What is only kept out of the features may be in the reference of one version alone.
+    everywhere = set.intersection(*(set(lacking) for lacking in absent)) if absent else set()
+    refuse(problems + [f"{place}: {absent[0][place]}" for place in sorted(everywhere)])
     # The newest named version stands in for unknown ones, unless there is a general reference.
     first = "" if "" in profiles else list(paths)[-1]
     order = [first, *(version for version in paths if version != first)]
@@ -87,67 +86,49 @@ def load_reference(model: ModelSection, path: Path | None = None) -> Profile:
     """
     path = model.reference if path is None else path
     assert path is not None
+    profile, absent = _load(model, path)
+    refuse([f"{place}: {problem}" for place, problem in absent.items()])
+    return profile
+
+
+def _load(model: ModelSection, path: Path) -> tuple[Profile, dict[str, str]]:
+    """A profile, and the problems of columns that are only kept out of the features, by their place."""
     if not path.exists():
         raise ReferenceDataError(f"{path}: no such file")
     if not is_profile(path):
-        return build_profile(read_table(path), model)
+        table = read_table(path)
+        return build_profile(table, model), absent_columns(table, model)
     profile = load_profile(path)
     if profile.season != model.drift.season:
-        _refuse([f"the profile was built with season = {profile.season!r}, not {model.drift.season!r}: build it anew"])
-    _refuse(
+        refuse(
+            [
+                (
+                    f"drift.season: the profile was built with {_season(profile.season)}, "
+                    f"not {_season(model.drift.season)}; build it again"
+                )
+            ]
+        )
+    refuse(
         [
-            f"the profile holds no segment column {name!r}"
-            for name in model.segments
+            f"segments[{number}]: the profile was built without segments of {quoted(name)}; build it again"
+            for number, name in enumerate(model.segments)
             if not any(key.startswith(f"{name}=") for key in profile.segments)
         ]
     )
     expected = {*model.columns.scores(), *(f"feature:{name}" for name in model.columns.features or [])}
     expected |= {"prediction"} if model.task != "ranking" else set()
-    _refuse([f"the profile holds no {subject!r}" for subject in sorted(expected - set(profile.layout.subjects))])
-    return profile
+    subjects = profile.layout.subjects
+    refuse(
+        [
+            f"columns: the profile holds no {quoted(subject)}; {hint(subject, subjects, 'it holds')}"
+            for subject in sorted(expected - set(subjects))
+        ]
+    )
+    return profile, {}
 
 
-def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
-    """Which columns are compared, and as what.
-
-    Raises:
-        ReferenceDataError: naming every column that the reference lacks, with the nearest one that it has.
-    """
-    columns = model.columns
-    found = {place: in_reference(name, table.names) for place, name in columns_used(model).items()}
-    missing = []
-    for place, name in columns_used(model).items():
-        if found[place] is None:
-            near = difflib.get_close_matches(name, table.names, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(table.names)}"
-            missing.append(f"{place}: the reference has no column {name!r}; {hint}")
-    _refuse(missing)
-    named = {
-        in_reference(name, table.names)
-        for name in (
-            columns.timestamp, columns.prediction, columns.id, columns.version, columns.model, columns.label,
-            *columns.scores().values(), *columns.embeddings, *columns.exclude, columns.lower, columns.upper,
-        )
-        if name is not None
-    }  # fmt: skip
-    features = columns.features or [name for name in table.names if name not in named and table.is_plain(name)]
-    subjects = {f"feature:{name}": name for name in features}
-    if model.task != "ranking":  # there it is a list
-        subjects["prediction"] = str(in_reference(columns.prediction, table.names))
-    subjects |= {key: str(in_reference(name, table.names)) for key, name in columns.scores().items()}
-
-    def numeric(subject: str, column: str) -> bool:
-        if subject == "prediction":
-            return model.task == "regression"
-        chosen = columns.types.get(column)
-        return table.is_numeric(column) if chosen is None else chosen == "numeric"
-
-    return Plan(tuple(subjects), tuple(subjects.values()), tuple(numeric(*pair) for pair in subjects.items()))
-
-
-def _refuse(problems: list[str]) -> None:
-    if problems:
-        raise ReferenceDataError("\n".join(problems))
+def _season(name: str | None) -> str:
+    return "no season" if name is None else f"season {quoted(name)}"
 
 
 def build_profile(table: DataTable, model: ModelSection) -> Profile:
@@ -187,7 +168,7 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
     slots = None
     if season is not None:
         if times is None:
-            _refuse([f"season = {season!r} needs event times: the reference has no column {model.columns.timestamp!r}"])
+            refuse([f"drift.season: a season needs event times; {no_column(model.columns.timestamp, table)}"])
         assert times is not None
         slots = _slot_counts(codes, z, slots_of(times, season), SLOTS[season])
     counts = _counts(codes, z, np.ones(rows, dtype=bool))
@@ -294,11 +275,11 @@ def _dispersions(
         seen = np.unique(times // HOUR, return_index=True)[1]
         occurrences = seen.size / np.unique(place_of[seen]).size
         if occurrences < MIN_OCCURRENCES:
-            _refuse(
+            refuse(
                 [
                     (
-                        f"season = {season!r}: the reference covers each hour {occurrences:.1f} times on average;"
-                        f" at least {MIN_OCCURRENCES} are needed to tell the season from chance"
+                        f"drift.season: the reference covers each hour {occurrences:.1f} times on average; "
+                        f"at least {MIN_OCCURRENCES} are needed to tell the season from chance"
                     )
                 ]
             )

@@ -10,7 +10,8 @@ from detectors.layout import Counts
 from monitor.counting import count_groups, moments_as_float
 from monitor.durations import DAY, parse_duration
 from monitor.errors import ReferenceDataError
-from monitor.joint import Joint, joint_of_embedding, joint_of_features, read_embedding
+from monitor.joint import Joint, joint_of_embedding, joint_of_features, read_embedding, usable_rows
+from monitor.nearest import quoted
 from monitor.pyramid import window_step
 from monitor.sequences import Streams, streams_of
 from monitor.tables import in_reference
@@ -40,15 +41,21 @@ def joints_of(
     names = {place: top[subject] for place, subject in enumerate(layout.subjects) if subject in top}
     features = joint_of_features(layout, counts.bins, codes, names, blocks)
     found = [] if features is None else [features]
-    for name in model.columns.embeddings:
+    for number, name in enumerate(model.columns.embeddings):
+        place = f"columns.embeddings[{number}]"
         column = in_reference(name, table.names)
-        if column is None:
-            raise ReferenceDataError(f"columns.embeddings: the reference has no column {name!r}")
         values = table.values(str(column))
+        if model.learn_rows is not None and not any(isinstance(value, list) and len(value) > 1 for value in values):
+            continue  # traffic cannot be refused: the embedding is not watched
         width = max((len(value) for value in values if isinstance(value, list)), default=0)
         if width < 2:
-            raise ReferenceDataError(f"columns.embeddings: column {name!r} holds no lists of two numbers or more")
-        found.append(joint_of_embedding(name, read_embedding(values, width), blocks))
+            raise ReferenceDataError(f"{place}: column {quoted(name)} holds no lists of two numbers or more")
+        points = read_embedding(values, width)
+        if usable_rows(points) < 2:
+            if model.learn_rows is not None:
+                continue
+            raise ReferenceDataError(f"{place}: column {quoted(name)} holds fewer than two lists of {width} numbers")
+        found.append(joint_of_embedding(name, points, blocks))
     return tuple(found)
 
 

@@ -24,6 +24,7 @@ from monitor.schedule import Schedule, Tick
 from monitor.source_file import FileSource
 from monitor.source_kafka import KafkaSource
 from monitor.store import Store
+from monitor.window_memory import memory_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,13 +47,16 @@ def load_all_references(config: Config) -> dict[str, References]:
     """
     references, problems = {}, []
     for model in config.models:
+        place = f'model "{model.name}": '
         try:
             if model.learn_rows is None:
                 references[model.name] = load_references(model)
             elif (path := learned_path(config.state.dir, model.name)).exists():
                 references[model.name] = single(load_reference(model, path))
         except LeewayError as error:
-            problems += [f'model "{model.name}": {line}' for line in str(error).splitlines()]
+            problems += [place + line for line in str(error).splitlines()]
+        else:
+            problems += [place + line for line in memory_problems(model, references.get(model.name))]
     if problems:
         raise ReferenceDataError("\n".join(problems))
     return references

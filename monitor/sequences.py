@@ -226,12 +226,21 @@ class Sequences:
     @property
     def cusum(self) -> Cusum:
         """Its parameters."""
-        return cusum_for(self.arl_panes)
+        return cusum_for(self._run_length)
 
     @property
     def adwin(self) -> Adaptive:
         """Its parameters."""
-        return adaptive_for(min(max(self.arl_panes, 50.0), 1e12), self.min_effect)
+        return adaptive_for(self._run_length, self.min_effect)
+
+    @property
+    def _run_length(self) -> float:
+        """Panes between false alarms, within what the detectors' formulas hold for.
+
+        A generous budget, or panes of months, ask for less than that: the detectors then raise fewer false alarms than
+        they might.
+        """
+        return min(max(self.arl_panes, 50.0), 1e12)
 
     def _fresh(self, pane: int) -> _Followed:
         size = len(self.streams.subjects)

@@ -350,10 +350,7 @@ def run(
         notify(environment, STOPPING)
         service.abandon()
         raise
-<<<<<<< HEAD
     snapshot = service.daemon.snapshot
-=======
     notify(environment, STOPPING)
->>>>>>> w-http
     service.close()
     return snapshot

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from monitor.errors import SourceError
 from monitor.file_kind import LONGEST, kind_of
+from monitor.input_files import PARQUET, fault_of
 from monitor.records import Messages, Partition, Poll, Position, Table
 
 if TYPE_CHECKING:
@@ -40,14 +41,12 @@ class FileSource:
     def start(self, positions: Mapping[Partition, Position]) -> None:
         """Opens the files and skips the rows that are counted already."""
         for partition, path in self._paths.items():
-            if not path.exists():
-                raise SourceError(f"{path}: no such file")
+            if (fault := fault_of(path, follow=self._follow)) is not None:
+                raise SourceError(fault)
             first = positions[partition].offset if partition in positions else 0
             if partition not in positions:
                 self._assigned[partition] = Position(0)
-            if path.suffix.lower() in (".parquet", ".pq"):
-                if self._follow:
-                    raise SourceError(f"{path}: a Parquet file cannot be followed; use JSON lines")
+            if path.suffix.lower() in PARQUET:
                 self._readers[partition] = _parquet(partition, path, first, self._batch)
             else:
                 _refuse_other_kinds(path)

@@ -21,13 +21,8 @@ from monitor.telemetry_statistics import StatisticsPage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-<<<<<<< HEAD
-    from alerts.evaluation import Evaluation, Finding
-    from monitor.snapshot import EvaluationKey, ModelStatus, Snapshot
-=======
     from monitor.liveness import Liveness
-    from monitor.snapshot import Snapshot
->>>>>>> w-http
+    from monitor.snapshot import ModelStatus, Snapshot
 
 _OPEN_METRICS = "application/openmetrics-text"
 

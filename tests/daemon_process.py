@@ -87,11 +87,11 @@ class DaemonProcess:
                     total += sample.value
         return total
 
-    def wait_for(self, name: str, at_least: float, seconds: float = 120, **labels: str) -> None:
-        """Waits until a metric has reached a value; fails with the daemon's own last words."""
+    def wait_for(self, name: str, at_least: float, seconds: float = 120, every: float = 0.02, **labels: str) -> None:
+        """Waits until a metric has reached a value; fails with the daemon's last lines if it ends first."""
         assert self._process is not None
         what = f"{name} {labels} >= {at_least:g}"
-        self._process.wait_until(lambda: self.metric(name, **labels) >= at_least, what, seconds)
+        self._process.wait_until(lambda: self.metric(name, **labels) >= at_least, what, seconds, every)
 
     @property
     def pid(self) -> int:

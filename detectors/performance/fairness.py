@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+MEASURES = (
+    "demographic_parity_difference", "disparate_impact_ratio", "equal_opportunity_difference",
+    "equalized_odds_difference",
+)  # fmt: skip
+"""Names of what `fairness` gives."""
 MIN_ROWS = 30.0
 """Effective rows below which a group is left out."""
 

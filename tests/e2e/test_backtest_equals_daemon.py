@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,9 @@ def test_backtest_and_daemon_find_the_same(kafka: KafkaBroker, topic: Callable[.
         changes.extend(outcome.transitions)
 
     running = set_up(config, clock=system_clock(), environment={}, log=log, observer=observe)
-    while sum(running.daemon.snapshot.models[0].rows.values()) < len(values):
+    give_up = time.monotonic() + 300
+    while (counted := sum(running.daemon.snapshot.models[0].rows.values())) < len(values):
+        assert time.monotonic() < give_up, f"{counted} of {len(values)} rows counted"
         running.turn()
     running.close()
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from monitor.cli import app
 from tests.census import PREDICTIONS, REFERENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.servers.kafka import KafkaBroker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +68,38 @@ def test_help_tells_every_command_and_version_is_told() -> None:
     assert leewayd("--version").stdout.startswith("leewayd ")
 
 
+def commands(command: typer.core.TyperCommand, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with the words that call it."""
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, (*path, name))
+
+
+@pytest.mark.parametrize(("path", "command"), list(commands(typer.main.get_command(app))))
+def test_help_swallows_no_bracket(path: tuple[str, ...], command: Any) -> None:
+    told = CliRunner().invoke(
+        app, [*path, "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}, prog_name="leewayd"
+    )
+    shown = "".join(re.sub(r"[│╭╮╰╯─]", "", told.stdout).split())
+    for text in (command.help, *(parameter.help for parameter in command.params if hasattr(parameter, "help"))):
+        words = (text or "").replace("\\[", "[").split()
+        # An option's help shares its lines with no other text, but is broken at any word.
+        assert all(word in shown for word in words), text
+    for wide in told.stdout.splitlines():
+        assert len(wide) <= 80
+
+
+def test_run_help_names_the_file_section() -> None:
+    assert "With [file]: stop" in leewayd("run", "--help").stdout
+
+
+def test_names_in_brackets_are_shown_in_tables(tmp_path: Path) -> None:
+    path = config(tmp_path, '[[rules]]\nname = "[prod] drift"\nwhen = "drifted"')
+    log = tmp_path / "log.jsonl"
+    log.write_text("")
+    assert "[prod] drift" in leewayd("backtest", path, "-i", log).stdout
+
+
 def test_wrong_usage_exits_with_2() -> None:
     for arguments in (("run",), ("no-such-command",), ("run", "--no-such-option", "x")):
         assert leewayd(*arguments).returncode == 2
@@ -94,7 +132,7 @@ routing_key_file = "no-such-file"
     assert done.returncode == 2
     assert "NO_SUCH_VARIABLE is not set" in done.stderr
     assert "no-such-file" in done.stderr
-    assert "the reference has no column 'AGE'; did you mean 'AGEP'?" in done.stderr
+    assert 'columns.features[0]: the reference has no column "AGE"; did you mean "AGEP"?' in done.stderr
     assert done.stderr.rstrip().endswith("3 problems")
     assert "Traceback" not in done.stderr
 
@@ -103,7 +141,7 @@ def test_run_refuses_a_bad_configuration_before_anything_starts(tmp_path: Path) 
     path = config(tmp_path, "[kafkaa]\nx = 1")
     done = leewayd("run", path)
     assert done.returncode == 2
-    assert "kafkaa: unknown key; did you mean 'kafka'?" in done.stderr
+    assert 'kafkaa: unknown key; did you mean "kafka"?' in done.stderr
     assert not (tmp_path / "state").exists()
 
 

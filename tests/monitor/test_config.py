@@ -30,19 +30,8 @@ def test_good_configurations_are_read(path: Path) -> None:
 def test_every_fault_of_a_bad_configuration_is_told_at_once(path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config(path)
-    assert caught.value.problems == path.with_suffix(".txt").read_text().splitlines()
-
-
-def test_what_is_no_toml_or_no_file_is_told(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.toml"
-    broken.write_text("[state\n")
-    with pytest.raises(ConfigError, match="not valid TOML"):
-        read_config(broken)
-    broken.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="not valid TOML"):
-        read_config(broken)
-    with pytest.raises(ConfigError, match="No such file"):
-        read_config(tmp_path / "none.toml")
+    problems = [problem.replace(str(path), path.name, 1) for problem in caught.value.problems]
+    assert problems == path.with_suffix(".txt").read_text().splitlines()
 
 
 def test_relative_paths_are_taken_from_the_folder_of_the_file(tmp_path: Path) -> None:

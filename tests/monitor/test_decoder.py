@@ -117,3 +117,34 @@ def same(found: Any, wanted: Any) -> bool:
 def test_no_bytes_whatever_raise(value: bytes) -> None:
     found = decode(value)
     assert len(found.offsets) >= 0
+
+
+SHORT_AND_LONG = {"addr": "any", "addr.zip": "number", "in.a": "any", "in.a.b.c": "any", "t": "time"}
+
+
+@pytest.mark.parametrize("tolerant", [b"", b', "t": NaN'])
+def test_a_path_that_begins_another_one_is_read_beside_it(tolerant: bytes) -> None:
+    records = [
+        b'{"addr": "x", "addr.zip": 1, "in": {"a": 2, "a.b.c": 3}%b}',
+        b'{"addr": {"zip": 1}, "in": {"a": {"b": {"c": 3}}}%b}',
+        b'{"addr": "x"%b}',
+        b'{"addr.zip": 1%b}',
+    ]
+    values = [record.replace(b"%b", tolerant) for record in records]
+    found = JsonDecoder(SHORT_AND_LONG, 10_000, 4).decode(Messages(Partition("t", 0), np.arange(4), values))
+    read = list(zip(*(found.columns[path] for path in list(SHORT_AND_LONG)[:4]), strict=True))
+    assert read == [
+        ("x", 1, 2, 3),
+        ({"zip": 1}, 1, {"b": {"c": 3}}, 3),
+        ("x", None, None, None),
+        (None, 1, None, None),
+    ]
+    assert found.rejects == {}
+
+
+def test_names_with_quotes_and_backslashes_are_read() -> None:
+    paths = {'q"u': "number", "b\\s.x": "any", "t": "time"}
+    values = [b'{"q\\"u": 1, "b\\\\s": {"x": "y"}, "t": 5}', b"[1, 2]", b"{}"]
+    found = JsonDecoder(paths, 10_000, 4).decode(Messages(Partition("t", 0), np.arange(3), values))
+    assert list(zip(*(found.columns[path] for path in paths), strict=True))[::3] == [(1, "y", 5), (None, None, None)]
+    assert found.rejects == {1: "malformed", 2: "malformed"}

@@ -116,7 +116,7 @@ def test_profiles_of_another_version_or_damaged_are_refused(tmp_path: Path) -> N
     save_profile(load_reference(section(written(tmp_path))), path)
     good = json.loads(path.read_text())
     path.write_text(json.dumps(good | {"version": 99}, separators=(",", ":")))
-    with pytest.raises(ReferenceDataError, match="build it anew"):
+    with pytest.raises(ReferenceDataError, match="build it again"):
         load_profile(path)
     for harm in ({"columns": 5}, {"counts": {}}, {"subjects": []}):
         path.write_text(json.dumps(good | harm, separators=(",", ":")))
@@ -132,10 +132,10 @@ def test_every_column_that_the_reference_lacks_is_told_with_the_nearest(tmp_path
     with pytest.raises(ReferenceDataError) as caught:
         load_reference(model)
     text = str(caught.value)
-    assert "columns.features[0]: the reference has no column 'incom'; did you mean 'income'?" in text
-    assert "columns.features[1]: the reference has no column 'zzz'; it has: at, id, income" in text
-    assert "segments[0]: the reference has no column 'mmber'; did you mean 'member'?" in text
-    assert "columns.score: the reference has no column 'pp'" in text
+    assert 'columns.features[0]: the reference has no column "incom"; did you mean "income"?' in text
+    assert 'columns.features[1]: the reference has no column "zzz"; it has: "at", "id", "income"' in text
+    assert 'segments[0]: the reference has no column "mmber"; did you mean "member"?' in text
+    assert 'columns.score: the reference has no column "pp"' in text
 
 
 def test_files_that_are_no_tables_are_told(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_types_can_be_set_and_wrong_ones_are_told(tmp_path: Path) -> None:
     path = written(tmp_path)
     layout = load_reference(section(path, columns={"types": {"age": "categorical"}})).layout
     assert not layout.numeric[layout.subjects.index("feature:age")]
-    with pytest.raises(ReferenceDataError, match="'city' is set to be numeric"):
+    with pytest.raises(ReferenceDataError, match='"city" is set to be numeric'):
         load_reference(section(path, columns={"types": {"city": "numeric"}}))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from detectors.layout import COLUMNS, HIGH, INVALID, LOW, MISSING, NONFINITE
 from monitor.categories import canonical, label
-from monitor.durations import format_duration, parse_duration
+from monitor.durations import duration_of, format_duration, parse_duration
 from monitor.encoder import NumericSubject, category_coder, to_numbers
 from monitor.event_time import rfc3339, to_milliseconds
 
@@ -60,8 +61,24 @@ def test_durations_survive_being_written(milliseconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "m", "1 m", "1m ", "-1m", "1.5h", "1y", "1h-30m"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration"):
+    with pytest.raises(ValueError, match=r"^got "):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (3600, '"3600s" or "1h"'), (86_400.0, '"86400s" or "1d"'), (5, '"5s" or "5m"'), (1.5, '"1500ms" or "1m30s"'),
+        ("3600", '"3600s" or "1h"'), ("15 minutes", 'did you mean "15m"?'), ("1 hour 30 min", 'did you mean "1h30m"?'),
+        ("5M", 'did you mean "5m"?'), ("-5m", "must not be negative"), (-1, "must not be negative"),
+        (0, "needs a unit"), (True, "in quotes"), ([], "in quotes"), (math.inf, "needs a unit"),
+        (math.nan, "needs a unit"),
+        ("9" * 400 + " min", "write a number and a unit"), ("99999999999w", "a hundred years"),
+    ],
+)  # fmt: skip
+def test_a_duration_without_a_unit_is_refused_with_its_likely_spellings(value: object, told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        duration_of(value)
 
 
 def test_one_category_however_it_is_typed() -> None:
@@ -93,6 +110,15 @@ def test_text_is_never_taken_for_a_number() -> None:
     assert np.isnan(numbers).all()
     assert invalid is not None
     assert invalid.all()
+
+
+def test_lists_of_one_length_are_no_numbers() -> None:
+    for values in ([[1, 2, 3]], [[1.0], [2.0]], [[], []]):
+        numbers, invalid = to_numbers(values)
+        assert numbers.shape == (len(values),)
+        assert np.isnan(numbers).all()
+        assert invalid is not None
+        assert invalid.all()
 
 
 def test_categories_have_their_bins_and_strangers_are_seen() -> None:

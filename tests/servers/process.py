@@ -54,8 +54,8 @@ class ServerProcess:
             log.seek(self._start)
             return log.read().decode(errors="replace")
 
-    def wait_until(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
-        """Waits for a condition.
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout: float, every: float = 0.02) -> None:
+        """Waits for a condition, and looks for it every ``every`` seconds.
 
         Raises:
             ServerFailedError: the process ended or ``timeout`` seconds passed first; the message ends with
@@ -67,7 +67,7 @@ class ServerProcess:
                 raise self._failed(f"ended with status {self._process.returncode} before {what}")
             if time.monotonic() > deadline:
                 raise self._failed(f"{what}: not within {timeout:g} s")
-            time.sleep(0.02)
+            time.sleep(every)
 
     def terminate(self, timeout: float = 20.0) -> None:
         """SIGTERM, then waits; SIGKILL when it has not ended in ``timeout`` seconds."""

@@ -6,10 +6,13 @@ import os
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from benchmarks import road
+from tests.daemon_process import DaemonProcess
 from tests.servers.found import HERE, free_port
 from tests.servers.kafka import Codec, KafkaBroker, Message
 from tests.servers.process import ServerFailedError, ServerProcess
@@ -150,6 +153,16 @@ def test_a_server_that_does_not_come_up_in_time_is_told(tmp_path: Path) -> None:
     finally:
         process.kill()
     assert not process.running
+
+
+def test_a_benchmark_ends_when_its_daemon_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(daemon: DaemonProcess) -> None:
+        daemon._process = ServerProcess(["sh", "-c", "echo no such option; exit 2"], tmp_path / "log", tmp_path)
+
+    monkeypatch.setattr(DaemonProcess, "start", start)
+    broker = SimpleNamespace(bootstrap="127.0.0.1:9")
+    with pytest.raises(ServerFailedError, match=r"(?s)status 2.*no such option"):
+        list(road._road(broker, tmp_path / "road", 1_000, '["364d"]'))  # type: ignore[arg-type]
 
 
 @pytest.fixture
