@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from alerts.delivery import Courier
 from alerts.http import Urllib3Transport
+from alerts.proxy import proxies_of
 from monitor.alerting import Alerting
 from monitor.daemon import Daemon
 from monitor.errors import LeewayError, ReferenceDataError, SourceError
@@ -112,7 +113,8 @@ def set_up(
     routing = make_routing(config, environment, log)
     references = load_all_references(config)
     store = Store(config.state.dir, log)
-    courier = Courier(routing.sinks, Urllib3Transport(), clock.wall)
+    transport = Urllib3Transport(allow_private=config.alerts.allow_private, proxies=proxies_of(environment))
+    courier = Courier(routing.sinks, transport, clock.wall)
     daemon = Daemon(
         config,
         references,

@@ -161,7 +161,7 @@ def test_a_retry_changes_how_an_entry_stands_and_never_what_it_says() -> None:
     before = entry(kind="resolve", dedup_key="leeway-1", payload='{"a": 1}', created=NOW - DAY)
     after = settle(Report(before, Retry("HTTP 429", 10.0)), NOW, 0.0)
     assert after is not None
-    assert replace(after, attempts=0, not_before=0, last_error="") == before
+    assert replace(after, attempts=0, attempted=0, not_before=0, last_error="", unsure=False) == before
 
 
 # Whole histories, in virtual time

@@ -19,7 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.http import HttpRequest, HttpResponse, TransportError, Urllib3Transport, is_metadata
+from alerts.addresses import is_metadata
+from alerts.http import HttpRequest, HttpResponse, TransportError, Urllib3Transport
 from tests.servers.found import free_port
 
 SECONDS = 0.3

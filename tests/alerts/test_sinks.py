@@ -18,7 +18,7 @@ from alerts.messages import Words, words
 from alerts.policy import Notice, ReceiverPolicy
 from alerts.sinks import RENDER, Sink
 from alerts.sinks.log import Log
-from alerts.sinks.outcome import Dead, Delivered, Retry, by_status, retry_after
+from alerts.sinks.outcome import Dead, Delivered, Refused, Retry, by_status, retry_after
 from alerts.sinks.pagerduty import PagerDuty
 from alerts.sinks.payload import to_json
 from alerts.sinks.slack import Slack, _cut_escaped, escape
@@ -139,8 +139,8 @@ def test_slack_cannot_be_made_to_call_everybody() -> None:
 
 def test_slack_tells_why_it_refuses() -> None:
     sink = Slack("r", "http://x/")
-    assert sink.read(HttpResponse(404, {}, b"no_service"), 0.0) == Dead("HTTP 404 no_service")
-    assert sink.read(HttpResponse(403, {}, b"<html>..."), 0.0) == Dead("HTTP 403")
+    assert sink.read(HttpResponse(404, {}, b"no_service"), 0.0) == Refused("HTTP 404 no_service")
+    assert sink.read(HttpResponse(403, {}, b"<html>..."), 0.0) == Refused("HTTP 403")
 
 
 def test_the_webhook_carries_the_evidence_and_its_keys() -> None:
@@ -318,7 +318,7 @@ def test_slack_that_is_busy_is_asked_again_when_it_said() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"no service", b"<script>", b"a\nb", b"_"])
 def test_what_is_no_word_of_slacks_is_not_shown(body: bytes) -> None:
-    assert Slack("r", "http://x/").read(HttpResponse(404, {}, body), 0.0) == Dead("HTTP 404")
+    assert Slack("r", "http://x/").read(HttpResponse(404, {}, body), 0.0) == Refused("HTTP 404")
 
 
 # PagerDuty
@@ -400,14 +400,19 @@ def test_unknown_numbers_are_null_and_known_ones_exact() -> None:
 # Outcomes that `test_transport` does not name
 
 
-@pytest.mark.parametrize("status", [0, 100, 199, 302, 307, 402, 418, 499])
-def test_no_strange_status_is_taken_for_delivered_or_tried_for_ever(status: int) -> None:
+@pytest.mark.parametrize("status", [0, 100, 199, 302, 307, 402, 405, 407])
+def test_a_strange_status_is_a_fault_of_the_receiver(status: int) -> None:
+    assert by_status(status, {"retry-after": "1"}, 0.0) == Refused(f"HTTP {status}")
+
+
+@pytest.mark.parametrize("status", [400, 406, 413, 415, 418, 422, 499])
+def test_a_refused_message_is_not_tried_again(status: int) -> None:
     assert by_status(status, {"retry-after": "1"}, 0.0) == Dead(f"HTTP {status}")
 
 
 @given(st.integers(-1_000, 10_000), st.dictionaries(st.just("retry-after"), st.text(max_size=30)))
 def test_no_answer_whatever_breaks_its_reading(status: int, headers: dict[str, str]) -> None:
-    assert isinstance(by_status(status, headers, 0.0), Delivered | Retry | Dead)
+    assert isinstance(by_status(status, headers, 0.0), Delivered | Retry | Refused | Dead)
 
 
 def test_a_retry_after_of_hundreds_of_digits_is_only_a_long_time() -> None:
