@@ -106,8 +106,8 @@ def due(
             continue
         circuit = (circuits or {}).get(receiver, CLOSED)
         choose = _probe if circuit.opened else _oldest
-        if (entry := choose(list(alerts.values()), circuit, now)) is not None:
-            chosen.append(entry)
+        if (head := choose(list(alerts.values()), circuit, now)) is not None:
+            chosen.append(head)
     return chosen
 
 

@@ -102,6 +102,27 @@ def url_fault(text: str, *, allow_private: bool = True) -> str:
     return ""
 
 
+def token_fault(text: str) -> str:
+    """Why a text cannot be sent in a header; empty if it can. The reason never repeats the text."""
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
+        return "it holds a line break or another control character"
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return "it holds a character that no HTTP header can carry"
+    return ""
+
+
+def header_fault(name: str, value: str) -> str:
+    """Why a header cannot be sent; empty if it can. The reason never repeats the value."""
+    if re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) is None:
+        return "this is not the name of a header"
+    if name.lower() in ("content-length", "transfer-encoding", "connection"):
+        return f"{name} is set by the client"
+    fault = token_fault(value)
+    return f"the value of {name}: {fault}" if fault else ""
+
+
 class Urllib3Transport:
     """The real network: TLS verified, nothing retried (the outbox does that, durably), no redirect followed.
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from monitor.config import Config, FileSection, LogReceiver, ModelSection, RuleSection, StateSection
 from monitor.config_labels import label_problems
+from monitor.config_receivers import receiver_problems
 from monitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def cross_check(config: Config) -> list[str]:
     problems += _topics(config)
     problems += label_problems(config)
     problems += _receiver_secrets(config)
+    problems += receiver_problems(config)
     return problems
 
 

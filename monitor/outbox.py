@@ -158,8 +158,11 @@ class Outbox:
         return "; ".join(
             f"notifications to {name} fail: {fault.reason}"
             for name, fault in self.faults.items()
-            if all(isinstance(self._routing.sinks.get(other), Log | None) for other in fault.told)
+            if not any(self._reaches_people(other) for other in fault.told)
         )
+
+    def _reaches_people(self, name: str) -> bool:
+        return name not in self.faults and not isinstance(self._routing.sinks.get(name), Log | None)
 
     def _settle(self, report: Report, wall_ms: int) -> OutboxEntry | None:
         entry, outcome = report.entry, report.outcome

@@ -50,6 +50,13 @@ class PagerDuty:
         return by_status(response.status, response.headers, now)
 
 
+def routing_key_fault(key: str) -> str:
+    """Why a text cannot be a routing key (an integration key of Events API v2); empty if it can."""
+    if len(key) != 32 or not (key.isascii() and key.isalnum()):
+        return "a routing key of PagerDuty is 32 letters and digits"
+    return ""
+
+
 def render(notice: Notice, words: Words) -> bytes:
     """The event, without the routing key."""
     if notice.kind == "resolve":
