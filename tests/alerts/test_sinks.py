@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -135,6 +136,33 @@ def test_slack_cannot_be_made_to_call_everybody() -> None:
     for text in (request.body["text"], *marked):
         assert "<!channel>" not in text
         assert "<https://evil" not in text
+
+
+def test_slack_reads_no_names_from_data_as_links_or_mentions() -> None:
+    text = "https://evil.example @here #general <!channel> &amp; <@U123>"
+    for notice in (hostile_notice(text), resolve()):
+        (request,) = requests_of(Slack, notice)
+        sections = [block["text"] for block in request.body["blocks"] if block["type"] == "section"]
+        assert sections
+        assert all(section["verbatim"] is True for section in sections)
+        for section in sections:
+            assert "<!" not in section["text"]
+            assert "<@" not in section["text"]
+            if not section["text"].startswith("<https://grafana"):
+                assert "&" not in re.sub("&(amp|lt|gt);", "", section["text"])
+        assert all(block["text"].get("emoji") is False for block in request.body["blocks"] if block["type"] == "header")
+
+
+def test_a_link_cannot_end_early() -> None:
+    (request,) = requests_of(Slack, trigger(runbook="https://wiki.example.org/a|b>c<!channel>"))
+    assert request.body["blocks"][-1]["text"]["text"] == "<https://wiki.example.org/a%7Cb%3Ec%3C!channel%3E|Runbook>"
+
+
+def test_a_routing_key_that_pagerduty_does_not_know_is_a_fault_of_the_receiver() -> None:
+    sink = PagerDuty("r", ROUTING_KEY)
+    body = b'{"status":"invalid event","errors":["Invalid routing key"]}'
+    assert sink.read(HttpResponse(400, {}, body), 0.0) == Refused("HTTP 400, the routing key is not known")
+    assert sink.read(HttpResponse(400, {}, b'{"errors":["summary is too long"]}'), 0.0) == Dead("HTTP 400")
 
 
 def test_slack_tells_why_it_refuses() -> None:
