@@ -1,31 +1,35 @@
-"""Brings saved notifications to their receivers: at least once, in order for each, however long it takes.
+"""Brings saved notifications to their receivers: at least once, in order for each alert, however long it takes.
 
 The outbox is durable and belongs to the daemon. A `Courier` makes one attempt with what it is handed and
 reports what came of it; when the next one is due is decided, and saved, by the daemon with the pure functions
-here.
+here and in `alerts.circuit`.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from alerts.http import TransportError
+from alerts.backoff import next_delay, waits
+from alerts.circuit import CLOSED, Circuit
+from alerts.http import AddressRefusedError, TransportError
 from alerts.sinks.log import Log
-from alerts.sinks.outcome import Dead, Delivered, Outcome, Retry
+from alerts.sinks.outcome import Dead, Delivered, Outcome, Refused, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from alerts.http import Transport
     from alerts.sinks import Sink
 
-_FIRST_DELAY, _GREATEST_DELAY = 1.0, 300.0
-_LONGEST_WISH = 3600.0
 MAX_AGE_MS = 7 * 86_400_000
-"""An alert that nobody could be told of for a week is no news: it is given up after a last attempt."""
+"""After a week a notification gets a last attempt, and is dropped if that fails."""
+
+PARKED_MS = 300_000
+"""How often a notification that the receiver refused is tried again."""
 
 SPACING_MS = 1_000
 """Least time between two notifications to one receiver: Slack takes one a second."""
@@ -37,11 +41,17 @@ class OutboxEntry:
 
     Attributes:
         id: the idempotency key.
-        kind: ``trigger`` or ``resolve``.
+        kind: ``trigger``, ``resolve`` or ``summary``.
         payload: JSON text without secrets, in the receiver's words.
         created, not_before: epoch ms of the wall clock.
         attempts: made so far.
         last_error: what came of the last one; empty before the first.
+        attempted: when the last one ended, epoch ms; 0 before the first.
+        parked: the last one met a fault of the receiver, such as a wrong token.
+        unsure: an attempt failed in a way that the receiver may have taken it all the same, such as a time-out.
+        suspect: it failed while others were delivered: the fault is its own.
+        about: its title; of a summary, those of the incidents that it stands for.
+        incidents: how many that are.
     """
 
     id: str
@@ -53,6 +63,12 @@ class OutboxEntry:
     attempts: int = 0
     not_before: int = 0
     last_error: str = ""
+    attempted: int = 0
+    parked: bool = False
+    unsure: bool = False
+    suspect: bool = False
+    about: tuple[str, ...] = ()
+    incidents: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,61 +79,101 @@ class Report:
     outcome: Outcome
 
 
-def next_delay(attempts: int, fraction: float, wish_seconds: float | None) -> float:
-    """Seconds until the next attempt: a random share of a ceiling that doubles from 1 s to 5 min.
-
-    Full jitter, so that daemons that lost a receiver together do not come back to it together; but never
-    under 1 s, and never sooner than the receiver asked.
-
-    Args:
-        attempts: made so far, from 1.
-        fraction: random, from 0 to 1.
-        wish_seconds: the receiver's ``Retry-After``; obeyed up to an hour.
-    """
-    ceiling = min(_GREATEST_DELAY, _FIRST_DELAY * 2.0 ** min(attempts - 1, 30))
-    return max(_FIRST_DELAY, ceiling * fraction, min(wish_seconds or 0.0, _LONGEST_WISH))
-
-
 def due(
-    outbox: Iterable[OutboxEntry], in_flight: Mapping[str, str], last_sent: Mapping[str, int], now: int
+    outbox: Iterable[OutboxEntry],
+    in_flight: Mapping[str, str],
+    last_sent: Mapping[str, int],
+    now: int,
+    circuits: Mapping[str, Circuit] | None = None,
 ) -> list[OutboxEntry]:
-    """What to attempt now: the oldest entry of each receiver that is not busy.
+    """The notifications to attempt now: one for each receiver that is not busy.
 
-    Only the oldest, so that a resolve never overtakes its trigger. A wall clock that was set back holds
-    nothing up: what is further ahead than any delay can reach is due.
+    Of each alert only the oldest, so that a resolve never overtakes its trigger; alerts do not wait for one another.
 
     Args:
         outbox: in order of planning.
         in_flight: receiver → id of the entry that is being attempted.
         last_sent: receiver → when something was last handed to it, epoch ms.
         now: epoch ms.
+        circuits: receiver → its circuit; closed where there is none.
     """
-    heads: dict[str, OutboxEntry] = {}
+    heads: dict[str, dict[str, OutboxEntry]] = {}
     for entry in outbox:
-        heads.setdefault(entry.receiver, entry)
+        heads.setdefault(entry.receiver, {}).setdefault(entry.dedup_key, entry)
+    chosen = []
+    for receiver, alerts in heads.items():
+        if receiver in in_flight or 0 <= now - last_sent.get(receiver, now - SPACING_MS) < SPACING_MS:
+            continue
+        circuit = (circuits or {}).get(receiver, CLOSED)
+        choose = _probe if circuit.opened else _oldest
+        if (head := choose(list(alerts.values()), circuit, now)) is not None:
+            chosen.append(head)
+    return chosen
+
+
+def _oldest(heads: Sequence[OutboxEntry], circuit: Circuit, now: int) -> OutboxEntry | None:
+    """The one that has waited longest: since it was planned, or since it failed if that may be its own fault."""
+
+    def waiting_since(entry: OutboxEntry) -> int:
+        failed = entry.suspect or entry.attempted > circuit.delivered_at
+        return min(entry.attempted if failed else entry.created, now)
+
+    return min((entry for entry in heads if not waits(entry.not_before, now)), key=waiting_since, default=None)
+
+
+def _probe(heads: Sequence[OutboxEntry], circuit: Circuit, now: int) -> OutboxEntry | None:
+    """The next one round after the latest probe."""
+    if waits(circuit.probe_at, now):
+        return None
+    keys = [entry.dedup_key for entry in heads]
+    first = keys.index(circuit.probed) + 1 if circuit.probed in keys else 0
+    return next((entry for entry in (*heads[first:], *heads[:first]) if not waits(entry.not_before, now)), None)
+
+
+def settle(report: Report, now: int, fraction: float, delivered_at: int = 0) -> OutboxEntry | None:
+    """The entry as it is to be kept after an attempt; None when it is done with.
+
+    Args:
+        report: of the attempt.
+        now: epoch ms.
+        fraction: random, from 0 to 1.
+        delivered_at: when the receiver last took a notification, epoch ms.
+    """
+    entry, outcome = report.entry, report.outcome
+    if isinstance(outcome, Delivered | Dead) or now - entry.created > MAX_AGE_MS:
+        return None
+    attempts = entry.attempts + 1
+    refused = isinstance(outcome, Refused)
+    wish = outcome.after_seconds if isinstance(outcome, Retry) else None
+    delay = PARKED_MS if refused else int(next_delay(attempts, fraction, wish) * 1000)
+    return replace(
+        entry,
+        attempts=attempts,
+        not_before=now + delay,
+        last_error=outcome.reason,
+        attempted=now,
+        parked=refused,
+        unsure=entry.unsure or not refused,
+        suspect=entry.suspect or 0 < entry.attempted < delivered_at,
+    )
+
+
+def released(entry: OutboxEntry) -> OutboxEntry:
+    """A parked entry that may go out at once: the receiver works again, or may have been mended."""
+    return replace(entry, parked=False, not_before=0) if entry.parked else entry
+
+
+def expired(outbox: Iterable[OutboxEntry], circuits: Mapping[str, Circuit]) -> list[OutboxEntry]:
+    """Entries that were more than a week old when their receiver last failed; they would wait for a probe for ever."""
     return [
         entry
-        for receiver, entry in heads.items()
-        if receiver not in in_flight
-        and not 0 < entry.not_before - now <= _LONGEST_WISH * 1000
-        and not 0 <= now - last_sent.get(receiver, now - SPACING_MS) < SPACING_MS
+        for entry in outbox
+        if (circuit := circuits.get(entry.receiver, CLOSED)).opened and circuit.failed_at - entry.created > MAX_AGE_MS
     ]
 
 
-def settle(report: Report, now: int, fraction: float) -> OutboxEntry | None:
-    """The entry as it is to be kept after an attempt; None when it is done with."""
-    entry, outcome = report.entry, report.outcome
-    if isinstance(outcome, Delivered | Dead):
-        return None
-    if now - entry.created > MAX_AGE_MS:
-        return None
-    attempts = entry.attempts + 1
-    delay = next_delay(attempts, fraction, outcome.after_seconds)
-    return replace(entry, attempts=attempts, not_before=now + int(delay * 1000), last_error=outcome.reason)
-
-
 class Delivery(Protocol):
-    """Takes saved entries for one attempt each, and tells later what came of it."""
+    """Takes saved entries for one attempt each, and reports later how it ended."""
 
     def submit(self, entry: OutboxEntry) -> None:
         """Hands over an entry for one attempt."""
@@ -140,9 +196,12 @@ class Courier:
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self._desks: dict[str, queue.SimpleQueue[OutboxEntry | None]] = {}
         self._threads: list[threading.Thread] = []
+        self._closed = False
 
     def submit(self, entry: OutboxEntry) -> None:
-        """Hands over an entry for one attempt."""
+        """Hands over an entry for one attempt; after `close` nothing is attempted any more."""
+        if self._closed:
+            return
         desk = self._desks.get(entry.receiver)
         if desk is None:
             desk = self._desks[entry.receiver] = queue.SimpleQueue()
@@ -162,11 +221,17 @@ class Courier:
                 return reports
 
     def close(self, timeout_seconds: float) -> None:
-        """Lets attempts under way finish for a while; what does not is sent again after the next start."""
+        """Lets attempts under way finish for a while; what does not is sent again after the next start.
+
+        Args:
+            timeout_seconds: for all receivers together, however many hang.
+        """
+        self._closed = True
+        deadline = time.monotonic() + timeout_seconds
         for desk in self._desks.values():
             desk.put(None)
         for thread in self._threads:
-            thread.join(timeout_seconds)
+            thread.join(max(deadline - time.monotonic(), 0.0))
 
     def _work(self, desk: queue.SimpleQueue[OutboxEntry | None]) -> None:
         while (entry := desk.get()) is not None:
@@ -181,7 +246,9 @@ class Courier:
                 sink.deliver(entry)
                 return Delivered()
             return sink.read(self._transport(sink.request(entry)), self._wall())
+        except AddressRefusedError as error:
+            return Refused(str(error))
         except TransportError as error:
-            return Retry(str(error))
+            return Retry(str(error), answered=False)
         except Exception as error:  # noqa: BLE001 - one broken receiver must not stop the others
             return Dead(type(error).__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -14,18 +14,26 @@ from typing import TYPE_CHECKING, Protocol
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
+from urllib3.util import make_headers, parse_url
+
+from alerts.addresses import is_metadata, is_private, literal_address
+from alerts.proxy import NO_PROXIES, Proxies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from urllib3.util import Url
+
 _MAX_ANSWER = 65_536
-# Where clouds hand out credentials beside the link-local 169.254.169.254: AWS over IPv6, Alibaba Cloud.
-_METADATA = frozenset(ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200"))
 _FAULTS = (HTTPError, HTTPException, OSError)
 
 
 class TransportError(Exception):
     """No answer came. The message names the kind of failure only: URLs may be secrets."""
+
+
+class AddressRefusedError(TransportError):
+    """Nothing was sent, because of the address that the connection reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +72,55 @@ class Transport(Protocol):
         """
 
 
-def is_metadata(address: str) -> bool:
-    """Whether an IP address is one that clouds give out credentials at: no receiver of alerts lives there."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    return found.is_link_local or found in _METADATA
+def url_fault(text: str, *, allow_private: bool = True) -> str:
+    """Why a text cannot be the URL of a receiver; empty if it can. The reason never repeats the text.
+
+    Args:
+        text: as configured.
+        allow_private: whether an address that is not of the public internet will do.
+    """
+    if re.search(r"[\x00-\x20\x7f]", text):
+        return "a URL holds no spaces, line breaks or control characters"
+    try:
+        url = parse_url(text)
+    except HTTPError:
+        return "this is not a URL (https://host/path)"
+    if url.scheme not in ("http", "https"):
+        return "a URL begins with https:// or http://"
+    host = (url.host or "").strip("[]")
+    if not host or any(not 0 < len(label) < 64 for label in host.removesuffix(".").split(".")):
+        return "the URL has no valid host name"
+    if url.port == 0:
+        return "0 is not a port"
+    if url.auth is not None:
+        return "a user name or password in a URL would not be sent; use a token or a header"
+    address = literal_address(host)
+    if address is not None and is_metadata(address):
+        return "clouds hand out credentials at this address; no alert is sent there"
+    if address is not None and not allow_private and is_private(address):
+        return "the address is private, and alerts.allow_private is false"
+    return ""
+
+
+def token_fault(text: str) -> str:
+    """Why a text cannot be sent in a header; empty if it can. The reason never repeats the text."""
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
+        return "it holds a line break or another control character"
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return "it holds a character that no HTTP header can carry"
+    return ""
+
+
+def header_fault(name: str, value: str) -> str:
+    """Why a header cannot be sent; empty if it can. The reason never repeats the value."""
+    if re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) is None:
+        return "this is not the name of a header"
+    if name.lower() in ("content-length", "transfer-encoding", "connection"):
+        return f"{name} is set by the client"
+    fault = token_fault(value)
+    return f"the value of {name}: {fault}" if fault else ""
 
 
 class Urllib3Transport:
@@ -78,29 +129,40 @@ class Urllib3Transport:
     A connection a request: notifications are rare, and a kept connection is one more thing that can be stale.
 
     Args:
-        refuses: told the IP address that a connection has reached, before anything is sent: no DNS server can
+        refuses: decides on the IP address that a connection has reached, before anything is sent: no DNS server can
             turn an alert into a request for credentials.
+        allow_private: whether addresses that are not of the public internet will do as well.
+        proxies: what requests go through. The proxy's address is judged in place of the receiver's, and so is an
+            address that stands in the receiver's URL; what a name leads to is up to the proxy.
     """
 
-    def __init__(self, refuses: Callable[[str], bool] = is_metadata) -> None:
-        self._refuses = refuses
+    def __init__(
+        self,
+        refuses: Callable[[str], bool] = is_metadata,
+        *,
+        allow_private: bool = True,
+        proxies: Proxies = NO_PROXIES,
+    ) -> None:
+        self._refuses, self._allow_private, self._proxies = refuses, allow_private, proxies
         self._tls = ssl.create_default_context()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The answer, whatever its status."""
         try:
-            connection, target = self._open(request)
+            connection, target, extra = self._open(request)
         except _FAULTS as error:
             raise TransportError(type(error).__name__) from None
         # A time-out for each read would never end with a receiver that sends a byte at a time.
         late = threading.Event()
+        opening = threading.Timer(2 * request.timeout_seconds, _hang_up, (connection, late))
         deadline = threading.Timer(request.timeout_seconds, _hang_up, (connection, late))
         try:
+            opening.start()
             connection.connect()
-            self._inspect(connection)
+            opening.cancel()
             deadline.start()
             headers = urllib3.HTTPHeaderDict({"Content-Type": "application/json", "User-Agent": "leewayd"})
-            for name, value in request.headers.items():
+            for name, value in (*request.headers.items(), *extra.items()):
                 headers[name] = value
             connection.request("POST", target, request.body, dict(headers), preload_content=False, decode_content=False)
             answer = connection.getresponse()
@@ -109,25 +171,86 @@ class Urllib3Transport:
             found = {name.lower(): value for name, value in answer.headers.items()}
             return HttpResponse(answer.status, found, _body(answer))
         except _FAULTS as error:
-            raise TransportError(type(error).__name__) from None
+            raise TransportError(_kind(error)) from None
         finally:
+            opening.cancel()
             deadline.cancel()
             connection.close()
 
-    def _open(self, request: HttpRequest) -> tuple[HTTPConnection, str]:
-        url = urllib3.util.parse_url(request.url)
+    def _open(self, request: HttpRequest) -> tuple[HTTPConnection, str, dict[str, str]]:
+        """The connection, not yet made; what to ask it for; and headers for a proxy that forwards."""
+        url = parse_url(request.url)
         if url.scheme not in ("http", "https") or not url.host:
             raise TransportError("the URL is none of http or https")
-        timeout = request.timeout_seconds
         host = url.host.strip("[]")  # the client puts brackets around an IPv6 address itself
+        port = url.port or (443 if url.scheme == "https" else 80)
+        if (through := self._proxies.of(url.scheme, host)) is not None:
+            return self._open_through(parse_url(through), url, host, port, request.timeout_seconds)
         if url.scheme == "http":
-            return HTTPConnection(host, url.port or 80, timeout=timeout), url.request_uri
-        secure = HTTPSConnection(host, url.port or 443, timeout=timeout, ssl_context=self._tls)
-        return secure, url.request_uri
+            return _Inspected(self._inspect, host, port, request.timeout_seconds), url.request_uri, {}
+        secure = _InspectedTls(self._inspect, host, port, request.timeout_seconds, self._tls)
+        return secure, url.request_uri, {}
 
-    def _inspect(self, connection: HTTPConnection) -> None:
-        if connection.sock is not None and self._refuses(connection.sock.getpeername()[0]):
-            raise TransportError("the host name leads to a metadata address")
+    def _open_through(
+        self, proxy: Url, url: Url, host: str, port: int, timeout: float
+    ) -> tuple[HTTPConnection, str, dict[str, str]]:
+        if proxy.scheme != "http" or not proxy.host:
+            raise TransportError("only http:// proxies are supported")
+        if (address := literal_address(host)) is not None:
+            self._inspect(address)
+        proxy_host, proxy_port = proxy.host.strip("[]"), proxy.port or 80
+        auth = make_headers(proxy_basic_auth=proxy.auth) if proxy.auth else {}
+        if url.scheme == "http":
+            forwarded = _Inspected(self._inspect, proxy_host, proxy_port, timeout)
+            return forwarded, f"http://{url.netloc}{url.request_uri}", {**auth, "Host": url.netloc or host}
+        tunnel = _InspectedTls(self._inspect, proxy_host, proxy_port, timeout, self._tls)
+        tunnel.set_tunnel(host, port, auth)
+        return tunnel, url.request_uri, {}
+
+    def _inspect(self, address: str) -> None:
+        if self._refuses(address):
+            raise AddressRefusedError("the host name leads to a metadata address")
+        if not self._allow_private and is_private(address):
+            raise AddressRefusedError("the host name leads to a private address")
+
+
+class _Inspected(HTTPConnection):
+    """A connection whose peer is judged before a byte is sent, be it to a proxy or of a TLS handshake."""
+
+    def __init__(self, inspect: Callable[[str], None], host: str, port: int, timeout: float) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self._inspect = inspect
+
+    def _new_conn(self) -> socket.socket:
+        return _judged(super()._new_conn(), self._inspect)
+
+
+class _InspectedTls(HTTPSConnection):
+    """The same with TLS."""
+
+    def __init__(
+        self, inspect: Callable[[str], None], host: str, port: int, timeout: float, tls: ssl.SSLContext
+    ) -> None:
+        super().__init__(host, port, timeout=timeout, ssl_context=tls)
+        self._inspect = inspect
+
+    def _new_conn(self) -> socket.socket:
+        return _judged(super()._new_conn(), self._inspect)
+
+
+def _judged(sock: socket.socket, inspect: Callable[[str], None]) -> socket.socket:
+    try:
+        inspect(sock.getpeername()[0])
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _kind(error: Exception) -> str:
+    if str(error).startswith("Tunnel connection failed"):
+        return "the proxy opened no tunnel"
+    return type(error).__name__
 
 
 def _body(answer: urllib3.BaseHTTPResponse) -> bytes:

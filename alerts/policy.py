@@ -12,7 +12,8 @@ from alerts.rules import AlertKey, Rule, Transition
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Kind = Literal["trigger", "resolve"]
+Kind = Literal["trigger", "resolve", "summary"]
+"""A summary reports incidents that began and ended before they could be delivered."""
 
 
 class IncidentKey(NamedTuple):
@@ -172,6 +173,12 @@ def dedup_key_of(key: IncidentKey, opened: int) -> str:
     return f"leeway-{digest}"
 
 
+def notice_id(dedup_key: str, kind: Kind, receiver: str) -> str:
+    """The idempotency key of a notice."""
+    digest = hashlib.sha256(f"{dedup_key}\x00{kind}\x00{receiver}".encode()).hexdigest()[:24]
+    return f"{kind}-{digest}"
+
+
 def _notice(
     receiver: ReceiverPolicy,
     kind: Kind,
@@ -181,9 +188,8 @@ def _notice(
     rule: Rule,
     firing: int,
 ) -> Notice:
-    digest = hashlib.sha256(f"{dedup_key}\x00{kind}\x00{receiver.name}".encode()).hexdigest()[:24]
     return Notice(
-        id=f"{kind}-{digest}",
+        id=notice_id(dedup_key, kind, receiver.name),
         receiver=receiver.name,
         kind=kind,
         dedup_key=dedup_key,

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from alerts.delivery import OutboxEntry, due, settle
 from alerts.messages import words
 from alerts.policy import Incident, IncidentKey, Notice, ReceiverPolicy, plan
 from alerts.rules import AlertKey, AlertState, Rule, Transition, drop_unknown, end_series, step
-from alerts.sinks import RENDER, Sink
-from alerts.sinks.outcome import Dead, Delivered
+from alerts.sinks import Sink
+from monitor.outbox import Outbox
 from monitor.snapshot import AlertGroup
 
 if TYPE_CHECKING:
@@ -22,11 +20,11 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from alerts.delivery import Delivery, Report
+    from alerts.delivery import Delivery, OutboxEntry
     from alerts.evaluation import Evaluation
     from alerts.rules import Step
+    from monitor.snapshot import ReceiverStatus
 
-_RESULTS = ("delivered", "retried", "dead", "suppressed")
 _ALERTS = msgspec.msgpack.Decoder(list[tuple[AlertKey, AlertState]])
 _INCIDENTS = msgspec.msgpack.Decoder(list[tuple[IncidentKey, Incident]])
 _COOLDOWNS = msgspec.msgpack.Decoder(dict[str, int])
@@ -70,20 +68,12 @@ class Alerting:
     def __init__(
         self, routing: Routing, courier: Delivery, log: FilteringBoundLogger, random: Callable[[], float]
     ) -> None:
-        self._routing, self._courier, self._log, self._random = routing, courier, log, random
+        self._routing, self._log = routing, log
         self._rules = tuple(routing.rules.values())
         self.states: Mapping[AlertKey, AlertState] = {}
         self.incidents: Mapping[IncidentKey, Incident] = {}
         self.cooldowns: Mapping[str, int] = {}
-        self.outbox: dict[str, OutboxEntry] = {}
-        # Counters stand at zero from the start, so that a rate sees the first failure.
-        self.results = Counter({(name, result): 0 for name in routing.receivers for result in _RESULTS})
-        self._changed: dict[str, OutboxEntry] = {}
-        self._finished: list[str] = []
-        self._unsaved: set[str] = set()
-        self._in_flight: dict[str, str] = {}
-        self._last_sent: dict[str, int] = {}
-        self.urgent = False
+        self._outgoing = Outbox(routing, courier, log, random)
 
     def restore(self, documents: Mapping[str, bytes], outbox: Sequence[OutboxEntry]) -> None:
         """Goes on from a checkpoint."""
@@ -91,7 +81,7 @@ class Alerting:
             self.states = dict(_ALERTS.decode(documents["alerts"]))
             self.incidents = dict(_INCIDENTS.decode(documents["incidents"]))
             self.cooldowns = _COOLDOWNS.decode(documents["cooldowns"])
-        self.outbox = {entry.id: entry for entry in outbox}
+        self._outgoing.restore(documents.get("receivers"), outbox, self._open_keys())
 
     def documents(self) -> dict[str, bytes]:
         """What a checkpoint saves, apart from the outbox. MessagePack, because JSON has no NaN."""
@@ -100,6 +90,7 @@ class Alerting:
             "alerts": encode(list(self.states.items())),
             "incidents": encode(list(self.incidents.items())),
             "cooldowns": encode(self.cooldowns),
+            "receivers": self._outgoing.document(),
         }
 
     def observe(self, evaluation: Evaluation, wall_ms: int) -> Outcome:
@@ -129,78 +120,68 @@ class Alerting:
                 segment=change.key.segment, window=change.key.window, subjects=change.evidence.matched,
             )  # fmt: skip
         for held in planned.suppressed:
-            self.results[held.receiver, "suppressed"] += 1
+            self._outgoing.results[held.receiver, "suppressed"] += 1
             self._log.info(
                 "notification suppressed", receiver=held.receiver, model=held.model, rule=held.rule, reason=held.reason
             )
         for notice in planned.notices:
-            self._put(notice, wall_ms)
+            self._outgoing.put(notice, words(notice, self._routing.dashboard_url), wall_ms)
         return Outcome(moved.transitions, planned.notices)
 
-    def _put(self, notice: Notice, wall_ms: int) -> None:
-        sink = self._routing.sinks[notice.receiver]
-        payload = RENDER[type(sink)](notice, words(notice, self._routing.dashboard_url)).decode()
-        entry = OutboxEntry(notice.id, notice.receiver, notice.kind, notice.dedup_key, payload, wall_ms)
-        self.outbox[entry.id] = self._changed[entry.id] = entry
-        self._unsaved.add(entry.id)
-        self.urgent = True
-
     def deliver(self, wall_ms: int) -> None:
-        """Takes in what became of attempts, and hands over what is due. Only what is saved is ever sent."""
-        for report in self._courier.reports():
-            self._settle(report, wall_ms)
-        saved = [entry for entry in self.outbox.values() if entry.id not in self._unsaved]
-        for entry in due(saved, self._in_flight, self._last_sent, wall_ms):
-            self._in_flight[entry.receiver] = entry.id
-            self._last_sent[entry.receiver] = wall_ms
-            self._courier.submit(entry)
+        """Takes in how attempts ended, and hands over what is due. Only what is saved is ever sent."""
+        for trigger in self._outgoing.deliver(wall_ms, self._open_keys()):
+            # The receiver has not heard of the beginning, so it needs no end.
+            self.incidents = {
+                key: replace(incident, told=tuple(name for name in incident.told if name != trigger.receiver))
+                if incident.dedup_key == trigger.dedup_key
+                else incident
+                for key, incident in self.incidents.items()
+            }
 
-    def _settle(self, report: Report, wall_ms: int) -> None:
-        entry, outcome = report.entry, report.outcome
-        self._in_flight.pop(entry.receiver, None)
-        kept = settle(report, wall_ms, self._random())
-        self.urgent = True
-        if kept is not None:
-            self.results[entry.receiver, "retried"] += 1
-            self.outbox[entry.id] = self._changed[entry.id] = kept
-            self._log.warning(
-                "notification not delivered yet", receiver=entry.receiver, attempts=kept.attempts, error=kept.last_error
-            )
-            return
-        self.outbox.pop(entry.id, None)
-        self._changed.pop(entry.id, None)
-        self._finished.append(entry.id)
-        if isinstance(outcome, Delivered):
-            self.results[entry.receiver, "delivered"] += 1
-            self._log.info("notification delivered", receiver=entry.receiver, kind=entry.kind)
-        else:
-            self.results[entry.receiver, "dead"] += 1
-            reason = outcome.reason if isinstance(outcome, Dead) else "too old"
-            self._log.error("notification given up", receiver=entry.receiver, kind=entry.kind, reason=reason)
+    def _open_keys(self) -> list[str]:
+        return [incident.dedup_key for incident in self.incidents.values()]
 
     def changes(self) -> tuple[tuple[OutboxEntry, ...], tuple[str, ...]]:
         """Entries to save and ids to delete."""
-        return tuple(self._changed.values()), tuple(self._finished)
+        return self._outgoing.changes()
 
     def mark_saved(self) -> None:
-        """What `changes` told has been saved: it may be sent."""
-        self._changed.clear()
-        self._finished.clear()
-        self._unsaved.clear()
-        self.urgent = False
+        """Marks the last `changes` as saved: they may be sent."""
+        self._outgoing.mark_saved()
+
+    @property
+    def outbox(self) -> Mapping[str, OutboxEntry]:
+        """Notifications that are not delivered yet, by id."""
+        return self._outgoing.entries
+
+    @property
+    def results(self) -> Mapping[tuple[str, str], int]:
+        """(receiver, result) → how many notifications ended so."""
+        return self._outgoing.results
+
+    @property
+    def urgent(self) -> bool:
+        """Whether something is to be saved soon, because it waits to be sent or must not be sent again."""
+        return self._outgoing.urgent
 
     @property
     def settled(self) -> bool:
         """Whether nothing waits to be delivered."""
-        return not self.outbox
+        return not self._outgoing.entries
+
+    @property
+    def unheard_fault(self) -> str:
+        """The failing receivers that no other receiver could be notified of, and why; empty if there are none."""
+        return self._outgoing.unheard_fault
 
     def waiting(self) -> dict[str, tuple[int, int | None]]:
         """Receiver → how many notifications wait, and since when the oldest has (epoch ms)."""
-        found: dict[str, tuple[int, int | None]] = dict.fromkeys(self._routing.receivers, (0, None))
-        for entry in self.outbox.values():
-            count, oldest = found.get(entry.receiver, (0, None))
-            found[entry.receiver] = (count + 1, entry.created if oldest is None else min(oldest, entry.created))
-        return found
+        return self._outgoing.waiting()
+
+    def receivers(self) -> dict[str, ReceiverStatus]:
+        """Receiver → whether it works, and how many notifications are parked for it."""
+        return self._outgoing.status()
 
     def counts(self, versions: Mapping[str, Sequence[str]]) -> dict[AlertGroup, int]:
         """Alerts by group; groups without any are there with 0, so that a query always finds them.

@@ -346,10 +346,14 @@ Receiver = Annotated[SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogRe
 
 
 class AlertsSection(Section):
-    """What alert texts link to. ``{model}``, ``{version}``, ``{segment}`` and ``{window}`` are filled in."""
+    """What alert texts link to, and where alerts may go.
+
+    ``{model}``, ``{version}``, ``{segment}`` and ``{window}`` are filled in.
+    """
 
     dashboard_url: str | None = None
     source_name: str = "leewayd"
+    allow_private: bool = True
 
 
 class LogSection(Section):

@@ -16,6 +16,7 @@ from monitor.config import Config, FileSection, LogReceiver, Receiver, RuleSecti
 from monitor.config_errors import describe
 from monitor.config_labels import label_problems
 from monitor.config_lines import Place, key_lines, located
+from monitor.config_receivers import link_problems
 from monitor.config_rules import metric_problems, rule_name_problems, rule_problems, unknown
 from monitor.durations import HOUR, format_duration
 from monitor.errors import ConfigError, ReferenceDataError
@@ -195,6 +196,7 @@ def cross_check(config: Config) -> list[str]:
     problems += _topics(config)
     problems += label_problems(config)
     problems += receiver_problems(config.receivers)
+    problems += link_problems(config)
     return problems
 
 

@@ -467,6 +467,7 @@ class Daemon:
             alerts=self._alerting.counts(versions),
             outbox=self._alerting.waiting(),
             notifications=dict(self._alerting.results),
+            receivers=self._alerting.receivers(),
             checkpoint_at=self.checkpoint_at,
             checkpoint_seconds=self._checkpoint_seconds,
             checkpoint_failures=self._checkpoint_failures,
@@ -512,4 +513,4 @@ class Daemon:
             return "the source cannot be reached"
         if not self._partitions:
             return "no partition of the configured topics was found"
-        return self._first_usable.why_not_ready(self._seen())
+        return self._first_usable.why_not_ready(self._seen()) or self._alerting.unheard_fault

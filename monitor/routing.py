@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alerts.http import token_fault, url_fault
 from alerts.policy import ReceiverPolicy
 from alerts.rules import Rule
 from alerts.sinks.log import Log
-from alerts.sinks.pagerduty import PagerDuty
+from alerts.sinks.pagerduty import PagerDuty, routing_key_fault
 from alerts.sinks.slack import Slack
 from alerts.sinks.webhook import Webhook
 from monitor.alerting import Routing
@@ -15,8 +16,7 @@ from monitor.errors import ConfigError
 from monitor.secret import read_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -33,7 +33,7 @@ def make_routing(config: Config, environment: Mapping[str, str] | None, log: Fil
         log: for receivers of type log.
 
     Raises:
-        ConfigError: naming every secret that cannot be read.
+        ConfigError: naming every secret that cannot be read or cannot be one.
     """
     sinks: dict[str, Sink] = {}
     problems: list[str] = []
@@ -89,17 +89,28 @@ def _sink(
 ) -> Sink:
     name, timeout = receiver.name, receiver.timeout / 1000
 
-    def secret(file: Path | None, variable: str | None) -> str | None:
-        return "" if environment is None else read_secret(f'receiver "{name}"', file, variable, environment)
+    def secret(option: str, fault: Callable[[str], str]) -> str | None:
+        file, variable = getattr(receiver, f"{option}_file"), getattr(receiver, f"{option}_env")
+        place = f'receiver "{name}"'
+        if environment is None:
+            return ""
+        value = read_secret(place, file, variable, environment, option)
+        if value is not None and (why := fault(value)):
+            source = f"{option}_env" if variable is not None else f"{option}_file"
+            raise ConfigError([f"{place}: the secret that {source} names cannot be used: {why}"])
+        return value
+
+    def url_of(value: str) -> str:
+        return url_fault(value, allow_private=config.alerts.allow_private)
 
     if receiver.type == "slack":
-        return Slack(name, _need(secret(receiver.url_file, receiver.url_env)), timeout)
+        return Slack(name, _need(secret("url", url_of)), timeout)
     if receiver.type == "pagerduty":
-        key = secret(receiver.routing_key_file, receiver.routing_key_env)
+        key = secret("routing_key", routing_key_fault)
         return PagerDuty(name, _need(key), receiver.url, config.alerts.source_name, timeout)
     if receiver.type == "webhook":
-        url = receiver.url or _need(secret(receiver.url_file, receiver.url_env))
-        token = secret(receiver.token_file, receiver.token_env)
+        url = receiver.url if receiver.url is not None else _need(secret("url", url_of))
+        token = secret("token", token_fault)
         return Webhook(name, url, token, dict(receiver.headers), timeout)
     return Log(name, lambda kind, text: log.warning("alert", receiver=name, kind=kind, text=text))
 

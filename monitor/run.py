@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from alerts.delivery import Courier
 from alerts.http import Urllib3Transport
+from alerts.proxy import proxies_of
 from monitor.alerting import Alerting, Routing
 from monitor.config import Config
 from monitor.daemon import Daemon
@@ -142,7 +143,8 @@ def start(
     config, log = prepared.config, prepared.log
     source = make_source(config, clock, log)
     store = Store(config.state.dir, log)
-    courier = Courier(prepared.routing.sinks, Urllib3Transport(), clock.wall)
+    transport = Urllib3Transport(allow_private=config.alerts.allow_private, proxies=proxies_of(environment))
+    courier = Courier(prepared.routing.sinks, transport, clock.wall)
     try:
         daemon = Daemon(
             config,

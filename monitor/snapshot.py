@@ -91,6 +91,14 @@ class ProcessStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiverStatus:
+    """Whether a receiver takes notifications, and how many are parked because of a fault of its own."""
+
+    works: bool
+    parked: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that /metrics and /readyz tell."""
 
@@ -109,6 +117,7 @@ class Snapshot:
     alerts: Mapping[AlertGroup, int] = field(default_factory=dict)
     outbox: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    receivers: Mapping[str, ReceiverStatus] = field(default_factory=dict)
     checkpoint_at: float | None = None
     checkpoint_seconds: float = 0.0
     checkpoint_failures: int = 0

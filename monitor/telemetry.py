@@ -211,6 +211,15 @@ def _daemon(snapshot: Snapshot) -> Iterator[Metric]:
         "leeway_notifications", "What became of attempts to deliver notifications.", ("receiver", "result"),
         snapshot.notifications.items(),
     )  # fmt: skip
+    yield _gauge(
+        "leeway_receiver_up", "1 if the receiver takes notifications, 0 while it fails.", ("receiver",),
+        [((receiver,), float(status.works)) for receiver, status in snapshot.receivers.items()],
+    )  # fmt: skip
+    yield _gauge(
+        "leeway_outbox_parked_notifications",
+        "Notifications that wait until the receiver is mended.", ("receiver",),
+        [((receiver,), status.parked) for receiver, status in snapshot.receivers.items()],
+    )  # fmt: skip
 
 
 def _known_repeats(model: ModelStatus) -> int:

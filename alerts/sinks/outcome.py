@@ -18,26 +18,45 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """It may work later; ``after_seconds`` is what the receiver asked for."""
+    """It may work later.
+
+    Attributes:
+        after_seconds: what the receiver asked for.
+        answered: False if no answer came, which is a fault of the connection.
+    """
 
     reason: str
     after_seconds: float | None = None
+    answered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A fault of the receiver, such as a wrong token: every notification would fare alike until a person mends it."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """It will never work."""
+    """A fault of this one message: it will never work."""
 
     reason: str
 
 
-Outcome = Delivered | Retry | Dead
+Outcome = Delivered | Retry | Refused | Dead
+
+_AGAIN = frozenset({408, 425, 429})
+# Who we are, where we knock: not what the message says.
+_RECEIVER = frozenset({401, 402, 403, 404, 405, 407, 410, 421, 426, 451})
 
 
 def by_status(status: int, headers: Mapping[str, str], now: float) -> Outcome:
-    """The usual reading of HTTP: 2xx is delivered; 408, 425, 429 and 5xx may work later; all else never will.
+    """The usual reading of HTTP.
 
-    Redirects are not followed: an alert that wanders to another host is an attack or a mistake.
+    2xx is delivered; 408, 425, 429 and 5xx may work later; redirects, 401, 403, 404, 410 and their like are faults of
+    the receiver; the other 4xx are faults of the message. Redirects are not followed: an alert that wanders to another
+    host is an attack or a mistake.
 
     Args:
         status: of the answer.
@@ -46,8 +65,10 @@ def by_status(status: int, headers: Mapping[str, str], now: float) -> Outcome:
     """
     if 200 <= status < 300:
         return Delivered()
-    if status in (408, 425, 429) or status >= 500:
+    if status in _AGAIN or status >= 500:
         return Retry(f"HTTP {status}", retry_after(headers.get("retry-after"), now))
+    if status < 400 or status in _RECEIVER:
+        return Refused(f"HTTP {status}")
     return Dead(f"HTTP {status}")
 
 

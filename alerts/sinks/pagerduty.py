@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from alerts.http import HttpRequest
 from alerts.messages import cut, rfc3339
-from alerts.sinks.outcome import by_status
+from alerts.sinks.outcome import Refused, by_status
 from alerts.sinks.payload import to_json
 
 if TYPE_CHECKING:
@@ -40,8 +40,21 @@ class PagerDuty:
         return HttpRequest(self.url, to_json(event), timeout_seconds=self.timeout_seconds)
 
     def read(self, response: HttpResponse, now: float) -> Outcome:
-        """202 is accepted, 400 is never to be sent again, 429 and 5xx are."""
+        """202 is accepted, 400 is never to be sent again, 429 and 5xx are.
+
+        A routing key that PagerDuty does not know is answered with 400 as well, but is a fault of the receiver.
+        """
+        text = response.body.lower()
+        if response.status == 400 and (b"routing_key" in text or b"routing key" in text):
+            return Refused("HTTP 400, the routing key is not known")
         return by_status(response.status, response.headers, now)
+
+
+def routing_key_fault(key: str) -> str:
+    """Why a text cannot be a routing key (an integration key of Events API v2); empty if it can."""
+    if len(key) != 32 or not (key.isascii() and key.isalnum()):
+        return "a routing key of PagerDuty is 32 letters and digits"
+    return ""
 
 
 def render(notice: Notice, words: Words) -> bytes:

@@ -6,12 +6,12 @@ Limits are those of Slack's Block Kit: 50 blocks a message, 150 characters in a 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from alerts.http import HttpRequest
 from alerts.messages import cut
-from alerts.sinks.outcome import Dead, by_status
+from alerts.sinks.outcome import Dead, Refused, by_status
 from alerts.sinks.payload import to_json
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ class Slack:
     def read(self, response: HttpResponse, now: float) -> Outcome:
         """Slack answers ``ok``, or an error word that tells a person what is wrong with the webhook."""
         outcome = by_status(response.status, response.headers, now)
-        if isinstance(outcome, Dead):
-            word = response.body[:60].decode("ascii", "replace")
-            return Dead(f"{outcome.reason} {word}" if word.replace("_", "").isalnum() else outcome.reason)
+        word = response.body[:60].decode("ascii", "replace")
+        if isinstance(outcome, Dead | Refused) and word.replace("_", "").isalnum():
+            return replace(outcome, reason=f"{outcome.reason} {word}")
         return outcome
 
 
@@ -68,7 +68,8 @@ def render(notice: Notice, words: Words) -> bytes:
         blocks.append(_section("\n".join(f"• {escape(finding)}" for finding in words.findings)))
     for label, url in words.links:
         # The URL comes from the configuration, not from data; `|` and `>` would end it early.
-        link = f"<{url.replace('>', '%3E').replace('|', '%7C')}|{escape(label)}>"
+        target = url.replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")
+        link = f"<{target}|{escape(label)}>"
         # Half a link is none, and would cost the whole message.
         if len(link) <= _SECTION:
             blocks.append(_section(link))
@@ -76,7 +77,8 @@ def render(notice: Notice, words: Words) -> bytes:
 
 
 def _section(text: str) -> dict[str, object]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": _cut_escaped(text, _SECTION)}}
+    # Verbatim: Slack makes no links or mentions of names that look like a URL, a channel or `@here`.
+    return {"type": "section", "text": {"type": "mrkdwn", "text": _cut_escaped(text, _SECTION), "verbatim": True}}
 
 
 def _cut_escaped(text: str, limit: int) -> str:

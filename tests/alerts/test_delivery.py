@@ -161,7 +161,7 @@ def test_a_retry_changes_how_an_entry_stands_and_never_what_it_says() -> None:
     before = entry(kind="resolve", dedup_key="leeway-1", payload='{"a": 1}', created=NOW - DAY)
     after = settle(Report(before, Retry("HTTP 429", 10.0)), NOW, 0.0)
     assert after is not None
-    assert replace(after, attempts=0, not_before=0, last_error="") == before
+    assert replace(after, attempts=0, attempted=0, not_before=0, last_error="", unsure=False) == before
 
 
 # Whole histories, in virtual time
@@ -298,6 +298,41 @@ def test_reports_are_told_once() -> None:
     assert len(wait_for(courier, 1)) == 1
     assert courier.reports() == []
     courier.close(5)
+
+
+def test_receivers_that_hang_are_stopped_side_by_side() -> None:
+    gate = threading.Event()
+
+    def transport(request: HttpRequest) -> HttpResponse:
+        gate.wait(30)
+        return HttpResponse(200, {}, b"")
+
+    names = [f"team-{number}" for number in range(20)]
+    courier = Courier({name: Webhook(name, "http://h/") for name in names}, transport, lambda: 0.0)
+    for name in names:
+        courier.submit(entry(name, receiver=name))
+    began = time.monotonic()
+    courier.close(0.3)
+    assert time.monotonic() - began < 1.5
+    gate.set()
+
+
+def test_nothing_is_attempted_after_the_courier_was_closed() -> None:
+    seen: list[str] = []
+
+    def transport(request: HttpRequest) -> HttpResponse:
+        seen.append(request.url)
+        return HttpResponse(200, {}, b"")
+
+    courier = Courier({name: Webhook(name, f"http://{name}/") for name in "ab"}, transport, lambda: 0.0)
+    courier.submit(entry("one", receiver="a"))
+    wait_for(courier, 1)
+    courier.close(5)
+    courier.submit(entry("two", receiver="a"))
+    courier.submit(entry("three", receiver="b"))
+    time.sleep(0.05)
+    assert seen == ["http://a/"]
+    assert courier.reports() == []
 
 
 def test_closing_waits_for_an_attempt_under_way_but_not_for_one_that_hangs() -> None:

@@ -69,7 +69,7 @@ def test_what_an_attempt_came_to_decides_what_is_kept() -> None:
     assert settle(Report(entry(), Delivered()), NOW, 0.5) is None
     assert settle(Report(entry(), Dead("HTTP 400")), NOW, 0.5) is None
     kept = settle(Report(entry(attempts=3), Retry("HTTP 503", 60.0)), NOW, 0.5)
-    assert kept == entry(attempts=4, not_before=NOW + 60_000, last_error="HTTP 503")
+    assert kept == entry(attempts=4, not_before=NOW + 60_000, last_error="HTTP 503", attempted=NOW, unsure=True)
     assert settle(Report(entry(created=NOW - MAX_AGE_MS - 1), Retry("HTTP 503")), NOW, 0.5) is None
 
 
@@ -116,7 +116,7 @@ def test_what_breaks_is_dead_for_itself_only() -> None:
         courier.submit(entry(receiver=name))
     assert attempts(courier, 4) == {
         "broken": Dead("RuntimeError"),
-        "away": Retry("ConnectTimeoutError"),
+        "away": Retry("ConnectTimeoutError", answered=False),
         "fine": Delivered(),
         "unknown": Dead("the receiver is no longer configured"),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from alerts.messages import Words, words
 from alerts.policy import Notice, ReceiverPolicy
 from alerts.sinks import RENDER, Sink
 from alerts.sinks.log import Log
-from alerts.sinks.outcome import Dead, Delivered, Retry, by_status, retry_after
+from alerts.sinks.outcome import Dead, Delivered, Refused, Retry, by_status, retry_after
 from alerts.sinks.pagerduty import PagerDuty
 from alerts.sinks.payload import to_json
 from alerts.sinks.slack import Slack, _cut_escaped, escape
@@ -137,10 +138,37 @@ def test_slack_cannot_be_made_to_call_everybody() -> None:
         assert "<https://evil" not in text
 
 
+def test_slack_reads_no_names_from_data_as_links_or_mentions() -> None:
+    text = "https://evil.example @here #general <!channel> &amp; <@U123>"
+    for notice in (hostile_notice(text), resolve()):
+        (request,) = requests_of(Slack, notice)
+        sections = [block["text"] for block in request.body["blocks"] if block["type"] == "section"]
+        assert sections
+        assert all(section["verbatim"] is True for section in sections)
+        for section in sections:
+            assert "<!" not in section["text"]
+            assert "<@" not in section["text"]
+            if not section["text"].startswith("<https://grafana"):
+                assert "&" not in re.sub("&(amp|lt|gt);", "", section["text"])
+        assert all(block["text"].get("emoji") is False for block in request.body["blocks"] if block["type"] == "header")
+
+
+def test_a_link_cannot_end_early() -> None:
+    (request,) = requests_of(Slack, trigger(runbook="https://wiki.example.org/a|b>c<!channel>"))
+    assert request.body["blocks"][-1]["text"]["text"] == "<https://wiki.example.org/a%7Cb%3Ec%3C!channel%3E|Runbook>"
+
+
+def test_a_routing_key_that_pagerduty_does_not_know_is_a_fault_of_the_receiver() -> None:
+    sink = PagerDuty("r", ROUTING_KEY)
+    body = b'{"status":"invalid event","errors":["Invalid routing key"]}'
+    assert sink.read(HttpResponse(400, {}, body), 0.0) == Refused("HTTP 400, the routing key is not known")
+    assert sink.read(HttpResponse(400, {}, b'{"errors":["summary is too long"]}'), 0.0) == Dead("HTTP 400")
+
+
 def test_slack_tells_why_it_refuses() -> None:
     sink = Slack("r", "http://x/")
-    assert sink.read(HttpResponse(404, {}, b"no_service"), 0.0) == Dead("HTTP 404 no_service")
-    assert sink.read(HttpResponse(403, {}, b"<html>..."), 0.0) == Dead("HTTP 403")
+    assert sink.read(HttpResponse(404, {}, b"no_service"), 0.0) == Refused("HTTP 404 no_service")
+    assert sink.read(HttpResponse(403, {}, b"<html>..."), 0.0) == Refused("HTTP 403")
 
 
 def test_the_webhook_carries_the_evidence_and_its_keys() -> None:
@@ -318,7 +346,7 @@ def test_slack_that_is_busy_is_asked_again_when_it_said() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"no service", b"<script>", b"a\nb", b"_"])
 def test_what_is_no_word_of_slacks_is_not_shown(body: bytes) -> None:
-    assert Slack("r", "http://x/").read(HttpResponse(404, {}, body), 0.0) == Dead("HTTP 404")
+    assert Slack("r", "http://x/").read(HttpResponse(404, {}, body), 0.0) == Refused("HTTP 404")
 
 
 # PagerDuty
@@ -400,14 +428,19 @@ def test_unknown_numbers_are_null_and_known_ones_exact() -> None:
 # Outcomes that `test_transport` does not name
 
 
-@pytest.mark.parametrize("status", [0, 100, 199, 302, 307, 402, 418, 499])
-def test_no_strange_status_is_taken_for_delivered_or_tried_for_ever(status: int) -> None:
+@pytest.mark.parametrize("status", [0, 100, 199, 302, 307, 402, 405, 407])
+def test_a_strange_status_is_a_fault_of_the_receiver(status: int) -> None:
+    assert by_status(status, {"retry-after": "1"}, 0.0) == Refused(f"HTTP {status}")
+
+
+@pytest.mark.parametrize("status", [400, 406, 413, 415, 418, 422, 499])
+def test_a_refused_message_is_not_tried_again(status: int) -> None:
     assert by_status(status, {"retry-after": "1"}, 0.0) == Dead(f"HTTP {status}")
 
 
 @given(st.integers(-1_000, 10_000), st.dictionaries(st.just("retry-after"), st.text(max_size=30)))
 def test_no_answer_whatever_breaks_its_reading(status: int, headers: dict[str, str]) -> None:
-    assert isinstance(by_status(status, headers, 0.0), Delivered | Retry | Dead)
+    assert isinstance(by_status(status, headers, 0.0), Delivered | Retry | Refused | Dead)
 
 
 def test_a_retry_after_of_hundreds_of_digits_is_only_a_long_time() -> None:

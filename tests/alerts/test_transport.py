@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.http import HttpRequest, TransportError, Urllib3Transport, is_metadata
-from alerts.sinks.outcome import Dead, Delivered, Retry, by_status, retry_after
+from alerts.addresses import is_metadata
+from alerts.http import HttpRequest, TransportError, Urllib3Transport
+from alerts.sinks.outcome import Dead, Delivered, Refused, Retry, by_status, retry_after
 from tests.servers.found import free_port
 from tests.servers.receiver import WEBHOOK_PATH, Answer, Receiver
 
@@ -54,7 +55,7 @@ def test_a_redirect_is_not_followed() -> None:
     with Receiver() as receiver:
         receiver.always(WEBHOOK_PATH, Answer(302, (("Location", f"{receiver.url}/elsewhere"),)))
         found = Urllib3Transport()(HttpRequest(receiver.webhook_url, b"{}"))
-        assert by_status(found.status, found.headers, 0.0) == Dead("HTTP 302")
+        assert by_status(found.status, found.headers, 0.0) == Refused("HTTP 302")
         assert [request.path for request in receiver.requests] == [WEBHOOK_PATH]
 
 
@@ -128,8 +129,9 @@ def test_requests_do_not_show_their_secrets() -> None:
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (200, Delivered()), (202, Delivered()), (299, Delivered()), (301, Dead("HTTP 301")), (400, Dead("HTTP 400")),
-        (401, Dead("HTTP 401")), (404, Dead("HTTP 404")), (408, Retry("HTTP 408")), (425, Retry("HTTP 425")),
+        (200, Delivered()), (202, Delivered()), (299, Delivered()), (301, Refused("HTTP 301")), (400, Dead("HTTP 400")),
+        (401, Refused("HTTP 401")), (403, Refused("HTTP 403")), (404, Refused("HTTP 404")), (410, Refused("HTTP 410")),
+        (413, Dead("HTTP 413")), (422, Dead("HTTP 422")), (408, Retry("HTTP 408")), (425, Retry("HTTP 425")),
         (429, Retry("HTTP 429")), (500, Retry("HTTP 500")), (503, Retry("HTTP 503")),
     ],
 )  # fmt: skip

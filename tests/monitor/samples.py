@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from alerts.evaluation import Evaluation, Finding
 from monitor.performance import Totals
-from monitor.snapshot import AlertGroup, EvaluationKey, ModelStatus, PartitionStatus, Snapshot
+from monitor.snapshot import AlertGroup, EvaluationKey, ModelStatus, PartitionStatus, ReceiverStatus, Snapshot
 
 NAN = math.nan
 
@@ -82,6 +82,7 @@ def snapshot(*evaluations: Evaluation) -> Snapshot:
         alerts={AlertGroup("income", "3", "drift", "warning", "firing"): 1},
         outbox={"team": (2, 1_000)},
         notifications={("team", "delivered"): 4},
+        receivers={"team": ReceiverStatus(works=False, parked=1)},
         checkpoint_at=12.5,
         checkpoint_seconds=0.25,
         checkpoint_failures=1,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING
@@ -139,3 +141,20 @@ def test_the_bound_that_is_judged_is_bold_the_upper_one_where_more_is_better() -
     assert float(lower) > float(upper)
     for metric, judged in (("accuracy", 2), ("roc_auc_ovr_macro", 2), ("rmse", 1), ("log_loss", 1), ("cusum_up", 1)):
         assert judged_bound(metric) == judged
+
+
+def test_the_page_allows_no_script_and_nothing_from_elsewhere(told: tuple[str, Rows]) -> None:
+    page, _ = told
+    head = page[: page.index("</head>")]
+    (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', head)
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert "script-src" not in rules
+    # Its one style sheet is allowed by what it holds, and nothing else needs a style.
+    (style,) = re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert rules["style-src"] == f"'sha256-{digest}'"
+    assert re.findall(r"<[^>]* (style|on\w+)=", page) == []
+    assert re.findall(r"<(script|link|img|iframe|object)\b", page) == []
+    # The policy comes before all that it is to hold back.
+    assert head.index("Content-Security-Policy") < head.index("<style>")
