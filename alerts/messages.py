@@ -15,8 +15,9 @@ from alerts.evaluation import METRIC_SUBJECTS, subject_of
 
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
+    from alerts.matching import Rule
     from alerts.policy import Notice
-    from alerts.rules import AlertKey, Evidence, Rule, Transition
+    from alerts.rules import AlertKey, Evidence, Transition
 
 _TOP = 3
 _LONGEST = 500

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from alerts.rules import AlertKey, Rule, Transition
+from alerts.matching import Rule
+from alerts.rules import AlertKey, Transition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

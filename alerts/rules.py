@@ -17,80 +17,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from alerts.evaluation import Evaluation, Finding, OffsetRange, subject_of
+from alerts.matching import Rule, concerns, covers, holds, number_of, says_something
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ESTIMATED = "estimated_performance"
-"""Subject of performance that is estimated without labels. It is told beside drift."""
-_REALISED = frozenset({"performance", "version", "segments", "fairness", "labels"})
-BREACHABLE = _REALISED | {ESTIMATED, "quality"}
-"""What subjects that can be breached are called, before a colon. All others drift."""
-_ONLY_BY_NAME = frozenset({ESTIMATED, "version", "segments"})
-_matches = lru_cache(maxsize=2**16)(fnmatchcase)
-"""Names and patterns are few and come again with every window."""
 KEPT_FINDINGS = 50
 """Evidence is saved and sent; a model with hundreds of drifted features is told by its worst."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """When to alert, and whom to tell.
-
-    Attributes:
-        when: status that a finding must have; None for a rule on a number. ``drifted`` looks at drift alone,
-            ``breached`` at performance, versions, fairness, labels and data quality alone.
-        metric: statistic that is held against a number of the rule's own, whatever its status.
-        above, below, change_from_reference: that number, one of the three; None for a rule on a status. The last is
-            held against the value less that on the reference: a fall of so much if it is negative, else a rise.
-        recover: what a value (or change) that has crossed it must come back past before the alert ends; None for the
-            same number.
-        sure: the number must lie beyond the whole confidence interval for the alert to begin. It ends by the value.
-        estimated: looks at estimated performance and nothing else.
-        subject, statistic, segment: patterns such as ``feature:*``. A subject of ``*`` leaves out estimated
-            performance; and, for a rule on a number, what is not the metric itself (the difference of a version, the
-            count of bad segments) and the KS statistic of performance, since ``ks`` means the distance there.
-        models, windows: names; empty for all.
-        hold_ms: how long the condition must hold, in event time; 0 fires at once.
-        resolve_ms: how long it must be clear, in event time; 0 resolves at once.
-        notify: names of receivers.
-    """
-
-    name: str
-    when: str | None = None
-    metric: str | None = None
-    above: float | None = None
-    below: float | None = None
-    recover: float | None = None
-    subject: str = "*"
-    statistic: str = "*"
-    models: tuple[str, ...] = ()
-    windows: tuple[str, ...] = ()
-    segment: str = "*"
-    hold_ms: int = 0
-    resolve_ms: int = 0
-    severity: str = "warning"
-    notify: tuple[str, ...] = ()
-    runbook: str | None = None
-    change_from_reference: float | None = None
-    sure: bool = False
-    estimated: bool = False
-
-    @property
-    def limit(self) -> float:
-        """The number of a rule on a number; NaN for one on a status."""
-        given = (self.above, self.below, self.change_from_reference)
-        return next((number for number in given if number is not None), math.nan)
-
-    @property
-    def low_is_bad(self) -> bool:
-        """Whether a rule on a number waits for something to fall."""
-        return self.below is not None or (self.change_from_reference is not None and self.change_from_reference < 0)
 
 
 class AlertKey(NamedTuple):
@@ -188,7 +124,7 @@ def step(rules: Sequence[Rule], states: Mapping[AlertKey, AlertState], evaluatio
     # There may be a thousand findings, nearly all of drift and nearly none of them news.
     statuses = {finding.status for finding in evaluation.findings}
     for rule in rules:
-        if not _concerns(rule, evaluation.model, evaluation.segment, evaluation.window):
+        if not concerns(rule, evaluation.model, evaluation.segment, evaluation.window):
             continue
         series = (evaluation.model, evaluation.version, evaluation.segment, evaluation.window)
         key = AlertKey(rule.name, *series, evaluation.realised)
@@ -248,8 +184,8 @@ def drop_unknown(
         for key, state in states.items()
         if key.rule not in known
         or key.window not in models.get(key.model, ())
-        or not _concerns(known[key.rule], key.model, key.segment, key.window)
-        or (state.crossed and not any(_covers(known[key.rule], *name, realised=key.realised) for name in state.crossed))
+        or not concerns(known[key.rule], key.model, key.segment, key.window)
+        or (state.crossed and not any(covers(known[key.rule], *name, realised=key.realised) for name in state.crossed))
     ]
     return _drop(states, gone, at, rules, "no longer configured")
 
@@ -267,61 +203,6 @@ def _drop(
     )
     dropped = frozenset(gone)
     return Step({key: state for key, state in states.items() if key not in dropped}, transitions)
-
-
-def _concerns(rule: Rule, model: str, segment: str, window: str) -> bool:
-    return (
-        (not rule.models or model in rule.models)
-        and (not rule.windows or window in rule.windows)
-        and _matches(segment, rule.segment)
-    )
-
-
-def _covers(rule: Rule, subject: str, statistic: str, *, realised: bool) -> bool:
-    """Whether a rule looks at what has these names, in evaluations of that kind."""
-    family = subject.partition(":")[0]
-    if (family in _REALISED) != realised:
-        return False
-    if rule.metric is None and rule.when != "insufficient" and (family in BREACHABLE) != (rule.when == "breached"):
-        return False
-    if statistic != rule.metric if rule.metric is not None else not _matches(statistic, rule.statistic):
-        return False
-    if rule.estimated:
-        return family == ESTIMATED
-    if rule.subject.strip("*"):
-        return _matches(subject, rule.subject)
-    if rule.metric is None:
-        return family != ESTIMATED
-    return family not in _ONLY_BY_NAME and not (statistic == "ks" and family == "performance")
-
-
-def _number(rule: Rule, finding: Finding, value: float) -> float:
-    """A value, or bound, as the rule counts it; NaN if it cannot be told."""
-    return value if rule.change_from_reference is None else value - finding.reference
-
-
-def _says_something(rule: Rule, finding: Finding) -> bool:
-    if rule.when == "insufficient":
-        return True
-    unknown = rule.metric is not None and math.isnan(_number(rule, finding, finding.value))
-    return finding.status != "insufficient" and not unknown
-
-
-def _holds(rule: Rule, finding: Finding, *, crossed: bool) -> bool:
-    if rule.metric is None:
-        return finding.status == rule.when
-    value, limit = finding.value, rule.limit
-    if crossed:
-        # What has crossed must come back past `recover`, not just past the threshold: no flapping in between. And it
-        # must come back itself: that one is no longer sure of it is no recovery.
-        limit = limit if rule.recover is None else rule.recover
-    elif rule.sure:
-        value = finding.upper if rule.low_is_bad else finding.lower
-    # No comparison with NaN is true: without a bound nothing is sure.
-    number = _number(rule, finding, value)
-    if rule.change_from_reference is not None:
-        return number <= limit if rule.low_is_bad else number >= limit
-    return number < limit if rule.low_is_bad else number > limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,13 +234,13 @@ def _look(rule: Rule, old: AlertState | None, findings: Sequence[Finding], *, re
             continue
         name = (finding.subject, finding.statistic)
         shown_only = rule.metric is None and math.isnan(finding.threshold)
-        if shown_only or not _covers(rule, *name, realised=realised):
+        if shown_only or not covers(rule, *name, realised=realised):
             continue
-        if not _says_something(rule, finding):
+        if not says_something(rule, finding):
             silent.add(name)
             continue
         learned = True
-        if _holds(rule, finding, crossed=firing and name in crossed):
+        if holds(rule, finding, crossed=firing and name in crossed):
             matched.append(finding)
     unseen = crossed & silent
     if not learned or (unseen and not matched):
@@ -371,7 +252,7 @@ def _look(rule: Rule, old: AlertState | None, findings: Sequence[Finding], *, re
 def _badness(rule: Rule, finding: Finding) -> float:
     """How far a finding is over its threshold, or under one that must not be undercut; sorts the worst first."""
     if rule.metric is not None:
-        number = _number(rule, finding, finding.value)
+        number = number_of(rule, finding, finding.value)
         return -number if rule.low_is_bad else number
     threshold = finding.threshold
     most = finding.value if math.isnan(finding.upper) else finding.upper

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from alerts.matching import Rule
 from alerts.messages import words
 from alerts.policy import Incident, IncidentKey, Notice, ReceiverPolicy, plan
-from alerts.rules import AlertKey, AlertState, Rule, Transition, drop_unknown, end_series, step
+from alerts.rules import AlertKey, AlertState, Transition, drop_unknown, end_series, step
 from alerts.sinks import Sink
 from monitor.outbox import Outbox
 from monitor.snapshot import AlertGroup

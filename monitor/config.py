@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from alerts.rules import BREACHABLE, ESTIMATED
+from alerts.matching import BREACHABLE, ESTIMATED
 from monitor.config_model import model_problems
 from monitor.config_types import (
     Budget,

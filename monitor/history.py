@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alerts.evaluation import Evaluation
+    from alerts.matching import Rule
     from alerts.policy import Notice
-    from alerts.rules import Rule, Transition
+    from alerts.rules import Transition
     from detectors.layout import Counts
     from monitor.alerting import Outcome
     from monitor.references import References

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-    from structlog.typing import FilteringBoundLogger
 
     from monitor.config import LogSection
+
+Log = FilteringBoundLogger
+"""What takes events."""
 
 # A reader that does not read is waited for this long before a line is dropped; after that not at all, until it reads.
 _WAIT_SECONDS = 1.0
@@ -112,7 +115,7 @@ def lines_dropped() -> int:
 def make_log(config: LogSection) -> FilteringBoundLogger:
     """A logger that writes to standard error, for systemd or a container to keep."""
     level = getattr(logging, config.level.upper())
-    # kafka-python and APScheduler log through the standard library. What they say is told by leewayd in its own words,
+    # kafka-python logs through the standard library. What they say is told by leewayd in its own words,
     # once; kafka-python alone would write three lines a second for as long as a broker is away.
     theirs = level if level <= logging.DEBUG else logging.CRITICAL
     logging.basicConfig(stream=sys.stderr, level=theirs, format="%(name)s %(levelname)s %(message)s")

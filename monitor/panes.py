@@ -148,3 +148,11 @@ class PaneRing:
         """Bytes of the arrays."""
         arrays = (self.bins, self.moments, self.extremes, self.extra, self.rows, self.starts)
         return sum(array.nbytes for array in arrays)
+
+
+def rows_alone(start: int, rows: int, subjects: int, extra: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Pane:
+    """A pane that counts rows, and numbers beside the subjects, but no values; ``extra`` int64[E]."""
+    extremes = np.empty((subjects, 2))
+    extremes[:, 0], extremes[:, 1] = np.inf, -np.inf
+    none = np.zeros((subjects, COLUMNS), dtype=np.int64)
+    return Pane(start, rows, none, np.zeros((subjects, 2), dtype=np.int64), extremes, extra)

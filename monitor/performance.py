@@ -6,15 +6,16 @@ and windows are judged at ticks, so what was judged, and on which labels, is a f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from monitor.durations import DAY, parse_duration
+from monitor.durations import DAY, HOUR, parse_duration
 from monitor.label_findings import BINS, MEMORY_MS, Delays, counted
 from monitor.label_join import LabelJoin, Outcome
+from monitor.label_state import LabelState, Totals
 from monitor.labelled_panes import AHEAD, LABELLED, ROWS, LabelledPanes
 from monitor.labels import LabelRows, all_classes, all_names, translation
 from monitor.lives import Lifetimes
@@ -44,33 +45,6 @@ _NEVER = -(2**62)
 class _Waiting:
     tick: int
     rows: LabelRows
-
-
-class _Saved(msgspec.Struct):
-    dtype: str
-    prints: dict[str, str]
-    names: list[tuple[str, str]]
-    series: list[tuple[str, str, int, int]]
-    totals: dict[int, tuple[int, int, int]]
-    judged: dict[str, int]
-    tick: int
-    fine_from: int | None
-    hours_from: int | None
-    manifest: bytes
-    waiting: list[tuple[int, list[object], bytes, bytes]]
-    delays: list[int]
-    delays_by_day: dict[int, list[int]] = {}
-
-
-@dataclass(slots=True)
-class Totals:
-    """What is shown of a model's labels; ``delays`` counts them by half octaves of milliseconds."""
-
-    outcomes: dict[str, int] = field(default_factory=dict)
-    waiting: int = 0
-    lost: int = 0
-    nbytes: int = 0
-    delays: tuple[int, ...] = ()
 
 
 class Performance:
@@ -123,7 +97,8 @@ class Performance:
 
     def _new_panes(self) -> LabelledPanes:
         shortest = self.windows[0].length
-        coarsest = max(step for step in (self.tick_ms, *_steps(self.tick_ms)) if shortest % step == 0)
+        steps = (self.tick_ms, *(step for step in (HOUR, DAY) if step % self.tick_ms == 0))
+        coarsest = max(step for step in steps if step >= self.tick_ms and shortest % step == 0)
         # Panes go once no label and no window can reach them; a pane may have become a day long by then.
         lifetimes = Lifetimes(self._kept + max(DAY, self.tick_ms), self.tick_ms)
         return LabelledPanes(self._model.name, self.tick_ms, coarsest, self._reader, lifetimes)
@@ -133,8 +108,6 @@ class Performance:
         """How long after its end a pane is kept, ms of event time."""
         labels = self._model.labels
         return max(labels.retention_ms, labels.max_delay) + self.windows[-1].length + DAY
-
-    # Predictions and labels come in.
 
     def add(self, rows: ModelRows) -> NDArray[np.bool_]:
         """Takes predictions in; bool[n] of those that are not there already."""
@@ -260,8 +233,6 @@ class Performance:
         translated["value"] = numbers[labels["value"].astype(np.int64)]
         return translated
 
-    # Time goes on.
-
     def advance(self, watermark: int) -> Iterator[Mature | SeriesEnd | None]:
         """Yields each series that ends and each window that has become the newest mature one, tick by tick up to the
         watermark, and None after each tick: it can be left off there, and gone on with later."""
@@ -355,8 +326,6 @@ class Performance:
         """Whether no pane lies across each time."""
         return np.asarray(self.panes.pane_starts(times) == times)
 
-    # What is saved and shown.
-
     def change(self) -> tuple[LabelledChange, bytes]:
         """Panes and document that the next checkpoint must save.
 
@@ -364,7 +333,7 @@ class Performance:
             StateError: if the files of waiting predictions cannot be written.
         """
         before = None if self._watermark is None else self._age(self._watermark)
-        document = _Saved(
+        document = LabelState(
             str(self._type.descr),
             self._prints(),
             [(key.version, key.segment) for key in self._names],
@@ -391,7 +360,7 @@ class Performance:
 
     def protect(self, document: bytes | None) -> None:
         """Keeps the files that a backup of the state would need."""
-        self._join.protect(None if document is None else msgspec.msgpack.decode(document, type=_Saved).manifest)
+        self._join.protect(None if document is None else msgspec.msgpack.decode(document, type=LabelState).manifest)
 
     def _prints(self) -> dict[str, str]:
         return {key.version: self._print(key.version) for key in self.panes.lives}
@@ -402,7 +371,7 @@ class Performance:
 
     def restore(self, document: bytes | None) -> bool:
         """Goes on from a checkpoint; False if what was kept cannot be used with this configuration."""
-        saved = None if document is None else msgspec.msgpack.decode(document, type=_Saved)
+        saved = None if document is None else msgspec.msgpack.decode(document, type=LabelState)
         if saved is None or saved.dtype != str(self._type.descr):
             self._join.load(None)
             return saved is None
@@ -429,8 +398,3 @@ class Performance:
         outcomes = dict(self._join.counts)
         waiting = sum(len(part.rows.index) for part in self._waiting)
         return Totals(outcomes, waiting, self.lost, self._join.nbytes, tuple(self.delays.tolist()))
-
-
-def _steps(base: int) -> tuple[int, ...]:
-    hour = 3_600_000
-    return tuple(step for step in (hour, DAY) if step > base and step % base == 0)

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from alerts.evaluation import Evaluation
-from alerts.rules import ESTIMATED
+from alerts.matching import ESTIMATED
 from detectors.budget import shared
 from monitor.evaluate import FOLLOWED
 from monitor.label_findings import LABELS, share_finding

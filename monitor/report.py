@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from alerts.rules import Rule
+    from alerts.matching import Rule
     from monitor.history import History, Leeway, Worst
     from monitor.profile import Profile
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alerts.http import token_fault, url_fault
+from alerts.matching import Rule
 from alerts.policy import ReceiverPolicy
-from alerts.rules import Rule
 from alerts.sinks.log import Log
 from alerts.sinks.pagerduty import PagerDuty, routing_key_fault
 from alerts.sinks.slack import Slack

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from structlog.typing import FilteringBoundLogger
-
 from alerts.delivery import Courier
 from alerts.http import Urllib3Transport
 from alerts.proxy import proxies_of
@@ -17,6 +15,7 @@ from monitor.config import Config
 from monitor.daemon import Daemon
 from monitor.errors import LeewayError, ReferenceDataError, SourceError
 from monitor.learner import learned_path
+from monitor.logs import Log
 from monitor.recovery import Caution
 from monitor.reference_build import load_reference, load_references
 from monitor.references import References, single
@@ -63,7 +62,7 @@ def load_all_references(config: Config) -> dict[str, References]:
     return references
 
 
-def make_source(config: Config, clock: Clock, log: FilteringBoundLogger) -> Source:
+def make_source(config: Config, clock: Clock, log: Log) -> Source:
     """The source that the configuration names."""
     if config.kafka is not None:
         return KafkaSource(config.kafka, config.ingest, monotonic=clock.monotonic, wait=clock.wait, log=log)
@@ -84,10 +83,10 @@ class Prepared:
     config: Config
     routing: Routing
     references: Mapping[str, References]
-    log: FilteringBoundLogger
+    log: Log
 
 
-def prepare(config: Config, environment: Mapping[str, str], log: FilteringBoundLogger) -> Prepared:
+def prepare(config: Config, environment: Mapping[str, str], log: Log) -> Prepared:
     """Reads everything that the configuration names: secrets and references.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from alerts.evaluation import Evaluation
 from monitor.catch_up import Progress
-from monitor.performance import Totals
+from monitor.label_state import Totals
 
 
 class EvaluationKey(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from monitor.performance import Totals
+    from monitor.label_state import Totals
     from monitor.snapshot import ModelStatus
 
 _QUANTILES = (0.5, 0.9, 0.99)

@@ -17,7 +17,7 @@ from detectors.layout import COLUMNS
 from monitor.counting import count_groups
 from monitor.durations import DAY, parse_duration
 from monitor.lives import Life, Lifetimes
-from monitor.panes import Pane, PaneRing
+from monitor.panes import Pane, PaneRing, rows_alone
 from monitor.pyramid import SLACK_PANES, Window, ring_capacities, window_step
 from monitor.record_faults import RecordFaults
 from monitor.schema_changes import SchemaChanges
@@ -227,7 +227,7 @@ class ModelWindows:
             extra = np.zeros(sum(part.width for part in shape.whole), dtype=np.int64)
             extra[-1] = count
             for step, ring in series.rings.items():
-                ring.add(_without_counts(start // step * step, 0, shape.subjects, extra))
+                ring.add(rows_alone(start // step * step, 0, shape.subjects, extra))
 
     def _count(self, rows: ModelRows, labels: NDArray[np.object_] | None, panes: NDArray[np.int64]) -> None:
         if not len(panes):
@@ -262,7 +262,7 @@ class ModelWindows:
             series = self._series(key, start, pane.rows, rows.profile)
             if series is self.series.get(SeriesKey(OVERFLOW, ALL)):
                 # It is never judged, and takes in rows of any reference and segment: it counts rows alone.
-                pane = _without_counts(pane.start, pane.rows, self.shapes[0].subjects, NO_EXTRA)
+                pane = rows_alone(pane.start, pane.rows, self.shapes[0].subjects, NO_EXTRA)
             # Rows of one chunk come in any order of time, and so do chunks of different partitions.
             series.lives = self.lifetimes.extended(series.lives, start)
             for step, ring in series.rings.items():
@@ -395,10 +395,3 @@ class ModelWindows:
 def _order(item: Due | SeriesEnd) -> tuple[int, int]:
     """By end; at one time a series ends before windows are judged, and short windows are judged before long ones."""
     return item.end, item.window.length if isinstance(item, Due) else 0
-
-
-def _without_counts(start: int, rows: int, subjects: int, extra: NDArray[np.int64]) -> Pane:
-    extremes = np.empty((subjects, 2))
-    extremes[:, 0], extremes[:, 1] = np.inf, -np.inf
-    none = np.zeros((subjects, COLUMNS), dtype=np.int64)
-    return Pane(start, rows, none, np.zeros((subjects, 2), dtype=np.int64), extremes, extra)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from alerts.evaluation import Finding
+from alerts.matching import Rule
 from alerts.messages import Words, _between, _span, cut, rfc3339, summary, tidy, utc, words
 from alerts.policy import Notice
-from alerts.rules import Rule
 from tests.alerts.samples import (
     CARRIER,
     DAY,

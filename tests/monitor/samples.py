@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from alerts.evaluation import Evaluation, Finding
-from monitor.performance import Totals
+from monitor.label_state import Totals
 from monitor.snapshot import AlertGroup, EvaluationKey, ModelStatus, PartitionStatus, ReceiverStatus, Snapshot
 
 NAN = math.nan

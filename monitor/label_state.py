@@ -1,0 +1,36 @@
+"""What is saved and shown of a model's labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+
+class LabelState(msgspec.Struct):
+    """What a checkpoint saves of a model's labels beside their panes; arrays as bytes, times in epoch ms."""
+
+    dtype: str
+    prints: dict[str, str]
+    names: list[tuple[str, str]]
+    series: list[tuple[str, str, int, int]]
+    totals: dict[int, tuple[int, int, int]]
+    judged: dict[str, int]
+    tick: int
+    fine_from: int | None
+    hours_from: int | None
+    manifest: bytes
+    waiting: list[tuple[int, list[object], bytes, bytes]]
+    delays: list[int]
+    delays_by_day: dict[int, list[int]] = {}
+
+
+@dataclass(slots=True)
+class Totals:
+    """What is shown of a model's labels; ``delays`` counts them by half octaves of milliseconds."""
+
+    outcomes: dict[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    lost: int = 0
+    nbytes: int = 0
+    delays: tuple[int, ...] = ()
