@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
+
+from monitor.event_time import rfc3339
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from monitor.clock import Clock
 
 _SPAN_SECONDS = 60.0
 """The rate of the last minute counts."""
@@ -30,38 +37,46 @@ class Progress:
 
 
 class CatchUp:
-    """Follows a backlog."""
+    """Follows a backlog, and reports one that takes long in the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
         self._samples: deque[tuple[float, int]] = deque()
         self._since: float | None = None
         self._reported: float | None = None
 
-    def observe(
-        self, now: float, *, busy: bool, counted: int, waiting: int, behind_ms: int
-    ) -> tuple[Progress, Literal["", "behind", "caught up"]]:
-        """The progress, and whether the log is to report it.
+    def observe(self, clock: Clock, *, busy: bool, counted: int, waiting: int, behind_ms: int) -> Progress:
+        """The progress now.
 
         Args:
-            now: monotonic seconds.
+            clock: time.
             busy: the last turn left off before everything that was due had been judged.
             counted: messages counted since the process began.
             waiting: messages that are not counted yet.
             behind_ms: event time that is read but not judged, ms.
         """
+        now = clock.monotonic()
         self._samples.append((now, counted))
         while now - self._samples[0][0] > _SPAN_SECONDS:
             self._samples.popleft()
         progress = Progress(busy, behind_ms, waiting, self._seconds(busy, waiting))
         if not busy:
-            reported, self._since, self._reported = self._reported, None, None
-            return progress, "" if reported is None else "caught up"
+            if self._reported is not None:
+                self._log.info("judging has caught up")
+            self._since = self._reported = None
+            return progress
         self._since = now if self._since is None else self._since
         last = self._reported
-        if now - self._since < _FIRST_SECONDS or (last is not None and now - last < _AGAIN_SECONDS):
-            return progress, ""
-        self._reported = now
-        return progress, "behind"
+        if now - self._since >= _FIRST_SECONDS and (last is None or now - last >= _AGAIN_SECONDS):
+            self._reported = now
+            left = progress.seconds
+            self._log.warning(
+                "judging is behind",
+                messages=waiting,
+                event_time_seconds=behind_ms / 1000,
+                done_at=None if left is None else rfc3339(clock.now_ms() + int(left * 1000)),
+            )
+        return progress
 
     def _seconds(self, busy: bool, waiting: int) -> float | None:
         if not busy or not waiting:

@@ -7,32 +7,27 @@ One turn, straight through::
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from monitor.catch_up import CatchUp, Progress
-from monitor.config_labels import label_sources, reads_labels
+from monitor.config_labels import reads_labels
 from monitor.errors import StateError
 from monitor.event_time import rfc3339
-from monitor.first_usable import NO_FEATURES, FirstUsable
+from monitor.inlet import Inlet
 from monitor.intake import Intake
 from monitor.learner import Learner
-from monitor.ration import Ration
-from monitor.records import REJECT_REASONS
-from monitor.recovery import Caution
 from monitor.references import single
 from monitor.router import Router, make_routers
 from monitor.routes import LearningRoute, ModelRoute
 from monitor.saved import Checkpoint
 from monitor.schedule import Tick
-from monitor.snapshot import EvaluationKey, PartitionStatus, ProcessStatus, Snapshot
+from monitor.snapshot import EvaluationKey, ProcessStatus, Snapshot
 from monitor.watched import WatchedModel
 from monitor.windows import SeriesEnd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
@@ -44,16 +39,13 @@ if TYPE_CHECKING:
     from monitor.config import Config, ModelSection
     from monitor.first_usable import Seen
     from monitor.maturity import Mature
-    from monitor.records import Partition, Poll
-    from monitor.recovery import Attempt
     from monitor.references import References
     from monitor.source import Source
     from monitor.store import Store
     from monitor.windows import Due
 
 _SHOW_SECONDS = 0.5
-_TURN_SECONDS = 1.0
-"""After so long a turn leaves off judging, so that checkpoints, deliveries, snapshots and signals get their turn."""
+_TURN_SECONDS = 1.0  # then a turn leaves off judging: checkpoints, deliveries and signals get their turn
 
 
 class Daemon:
@@ -68,8 +60,7 @@ class Daemon:
         clock: time.
         log: past-tense events.
         learned: folder for references that are learned.
-        observer: told of every evaluation and what it led to, in order; without an evaluation, of what the end of a
-            series led to. For the demo and for backtests.
+        observer: takes every evaluation and what came of it; None with what came of the end of a series.
     """
 
     def __init__(
@@ -90,7 +81,6 @@ class Daemon:
         self._alerting, self._clock, self._log, self._observer = alerting, clock, log, observer
         self._models: dict[str, WatchedModel] = {}
         self._learners: dict[str, Learner] = {}
-        self._label_topics = label_sources(config)
         self._learning: dict[str, LearningRoute] = {}
         for section in config.models:
             if section.name in references:
@@ -98,22 +88,13 @@ class Daemon:
             else:
                 route = self._learning[section.name] = LearningRoute(section)
                 self._learners[section.name] = Learner(section, route.columns)
-        self._intake = Intake({**self._models, **self._learners}, self._on_reject)
+        self._intake = Intake({**self._models, **self._learners}, lambda *found: self.inlet.on_reject(*found))
         self._intake.taken = self._adopt_learned
-        self._first_usable = FirstUsable(lambda name: self._seen()[name], self._report_no_features)
-        self._hints: dict[tuple[str, str], str] = {}
+        self.inlet = Inlet(config, self._intake, seen=self._seen, reject=source.reject, log=log)
+        self.inlet.routers = self._make_routers()
         self._learned_rows = 0
-        self._routers = self._make_routers()
         self._evaluations: dict[EvaluationKey, Evaluation] = {}
         self._realised: dict[EvaluationKey, Evaluation] = {}
-        topics = [] if config.kafka is None else config.kafka.predictions + config.kafka.labels
-        # Counters stand at zero from the start, so that a rate sees the first reject.
-        self._rejects = Counter({(topic, reason): 0 for topic in topics for reason in REJECT_REASONS})
-        self._messages: Counter[Partition] = Counter()
-        self._lost: dict[Partition, Counter[str]] = {}
-        self._lag: Mapping[Partition, int] = {}
-        self._partitions: frozenset[Partition] = frozenset()
-        self._source_up = False
         self.checkpoint_at: float | None = None
         self._checkpoint_seconds = 0.0
         self._checkpoint_failures = 0
@@ -121,8 +102,7 @@ class Daemon:
         self._shown_at = -1.0
         self._due: Iterator[tuple[str, Due | Mature | SeriesEnd | None]] | None = None
         self._ends = self._finishing = False
-        self._catch_up = CatchUp()
-        self._ration = Ration(Caution())
+        self._catch_up = CatchUp(log)
         self.process = ProcessStatus()
         self.snapshot = Snapshot()
         self.finished = False
@@ -192,15 +172,16 @@ class Daemon:
             timeout_seconds: how long to wait for messages.
             ticks: wall-clock work that is due.
         """
-        poll = self._source.poll(0.0 if self._due is not None else timeout_seconds, self._held)
-        self._take_in(poll)
+        poll = self._source.poll(0.0 if self._due is not None else timeout_seconds, self.inlet.held)
+        self.inlet.take_in(poll, self._clock.now_ms())
+        self._end_log(self.inlet.log_end)
         judged = self._judge_due()
-        if (poll.finished or self._ends) and self._due is None and not self.finished and not self._held:
-            self._end_log()
+        if (poll.finished or self._ends) and self._due is None and not self.finished and not self.inlet.held:
+            self._end_log(self.inlet.latest())
             self._due, self._finishing = self._intake.flush(), True
             judged |= self._judge_due()
         # A step with a limit is saved as a whole, by who set the limit, or not at all.
-        if self._ration.caution.limit is None and (Tick.CHECKPOINT in ticks or self._alerting.urgent):
+        if not self.inlet.limited and (Tick.CHECKPOINT in ticks or self._alerting.urgent):
             self.checkpoint()
         if Tick.BACKUP in ticks:
             self._back_up()
@@ -210,54 +191,9 @@ class Daemon:
             self._show()
 
     @property
-    def _held(self) -> frozenset[Partition]:
-        """Partitions of which messages wait that were read already."""
-        return self._intake.crowded() | self._ration.waiting
-
-    def be_careful(self, caution: Caution) -> None:
-        """Begins a step: as many rows are taken in, and those left out, as `monitor.recovery` decides."""
-        self._ration.caution = caution
-        self._intake.allow(caution.limit)
-
-    @property
     def step_done(self) -> bool:
-        """Whether all that the step may take in is taken in and judged."""
-        return self._due is None and (self._intake.room == 0 or not self._held)
-
-    @property
-    def attempt(self) -> Attempt:
-        """What was taken in since the last checkpoint, or since the step began."""
-        return self._ration.attempt(self._intake.counted, self._intake.last)
-
-    def _take_in(self, poll: Poll) -> None:
-        self._source_up = poll.up
-        self._lag = poll.lag
-        self._partitions = poll.partitions
-        # Predictions do not wait for labels, but while both are caught up with: then time goes on for both together.
-        # While no predictions come, labels tell the time.
-        read = {p for p in poll.partitions if p.topic in self._label_topics and poll.lag.get(p) == 0}
-        waited_for = poll.partitions - poll.idle
-        self._intake.active = waited_for - read or waited_for
-        for partition, position in poll.assigned.items():
-            self._intake.forget(partition)
-            self._ration.forget(partition)
-            self._first_usable.forget(partition)
-            self._intake.positions[partition] = position
-        for loss in poll.losses:
-            self._lost.setdefault(loss.partition, Counter())[loss.reason] += max(loss.messages, 1)
-        now = self._clock.now_ms()
-        for chunk in self._ration.take(poll.chunks, self._intake.crowded()):
-            router = self._routers.get(chunk.partition.topic) or self._routers[""]
-            decoded = self._first_usable.sift(self._ration.decode(chunk, partial(router.decode, now=now)))
-            for reason in {*decoded.rejects.values()} & decoded.hints.keys():
-                self._hints.setdefault((chunk.partition.topic, reason), decoded.hints[reason])
-            self._messages[chunk.partition] += decoded.next_offset - int(
-                decoded.offsets[0] if len(decoded.offsets) else decoded.next_offset
-            )
-            self._intake.offer(decoded)
-        read = {partition for partition in poll.partitions if partition.topic not in self._label_topics}
-        if read and read <= poll.done and not self._ration.waiting:
-            self._end_log()
+        """Whether all that the step may take in (`monitor.recovery`) is taken in and judged."""
+        return self._due is None and (self._intake.room == 0 or not self.inlet.held)
 
     def _judge_due(self) -> bool:
         """Deals with what is due until the turn's time is up; goes on in the next turn."""
@@ -291,7 +227,7 @@ class Daemon:
         if model.performance is not None:
             model.performance.restore(None)
         self._references[name] = references
-        self._routers = self._make_routers()
+        self.inlet.routers = self._make_routers()
         self._intake.hand_over(name, model, lambda rows: model.route.encoded(rows, route.paths))
         for later in learner.later:
             model.add(model.route.encoded(later.rows, route.paths), *later[1:])
@@ -304,10 +240,8 @@ class Daemon:
         """No more will come: the next turns judge the windows that have ended with the log."""
         self._ends = True
 
-    def _end_log(self) -> None:
-        """No prediction will come any more."""
-        partitions = [part for part in self._intake.positions if part.topic not in self._label_topics]
-        last = self._intake.latest(partitions)
+    def _end_log(self, last: int | None) -> None:
+        """No prediction will come any more after an event time; None if more may come, or none came."""
         if last is not None:
             for model in self._models.values():
                 model.end_log(last)
@@ -343,17 +277,6 @@ class Daemon:
         return {name: model.seen for name, model in self._models.items()} | {
             name: learner.seen for name, learner in self._learners.items()
         }
-
-    def _report_no_features(self, model: str, topic: str, hint: str) -> None:
-        self._log.warning("records hold none of the features", model=model, topic=topic, hint=hint)
-
-    def _on_reject(self, partition: Partition, reason: str, value: bytes | None) -> None:
-        if not self._rejects[partition.topic, reason] and reason != NO_FEATURES:
-            hint = self._hints.get((partition.topic, reason), "")
-            self._log.warning("records rejected", topic=partition.topic, reason=reason, hint=hint)
-        self._rejects[partition.topic, reason] += 1
-        if value is not None:
-            self._source.reject(partition, reason, value)
 
     def checkpoint(self) -> bool:
         """Saves everything in one transaction, then informs the source; whether it could be saved.
@@ -444,24 +367,10 @@ class Daemon:
             evaluations=dict(self._evaluations),
             realised=dict(self._realised),
             models=tuple(model.status() for model in self._models.values()),
-            partitions=tuple(
-                PartitionStatus(
-                    partition.topic,
-                    partition.partition,
-                    self._intake.positions[partition].offset,
-                    self._lag_of(partition),
-                    self._messages[partition],
-                    {
-                        reason: self._lost.get(partition, Counter())[reason]
-                        for reason in ("retention", "corrupt", "recreated")
-                    },
-                )
-                for partition in sorted(self._partitions)
-                if partition in self._intake.positions
-            ),
-            rejects=dict(self._rejects),
-            hints=dict(self._hints),
-            label_topics=self._label_topics,
+            partitions=self.inlet.partitions(),
+            rejects=dict(self.inlet.rejects),
+            hints=dict(self.inlet.hints),
+            label_topics=self.inlet.label_topics,
             learned_rows=self._learned_rows + sum(len(learner.times) for learner in self._learners.values()),
             ended=self.finished,
             alerts=self._alerting.counts(versions),
@@ -472,45 +381,20 @@ class Daemon:
             checkpoint_seconds=self._checkpoint_seconds,
             checkpoint_failures=self._checkpoint_failures,
             disk_bytes=self._store.nbytes,
-            source_up=self._source_up,
+            source_up=self.inlet.up,
             process=self.process,
             progress=self._progress(),
         )
-        self.snapshot = replace(snapshot, not_ready=self._why_not_ready())
-
-    def _lag_of(self, partition: Partition) -> int | None:
-        """Messages that are not counted yet: those at the broker, and those that are read but wait."""
-        behind = self._lag.get(partition)
-        return None if behind is None else behind + self._intake.waiting(partition)
+        self.snapshot = replace(
+            snapshot, not_ready=self._state_fault or self.inlet.why_not_ready() or self._alerting.unheard_fault
+        )
 
     def _progress(self) -> Progress:
-        """How far behind judging is; logs it when that takes long."""
-        read = sum(self._intake.waiting(partition) for partition in self._partitions)
-        waiting = sum(self._lag.get(partition) or 0 for partition in self._partitions) + read
-        counted = sum(self._messages.values()) - read
-        behind = 0
-        if self._due is not None:
-            done = [
-                self._intake.stands_at - model.lateness - model.windows.watermark
-                for model in self._models.values()
-                if model.windows.watermark is not None
-            ]
-            behind = max(0, *done) if done else 0
-        progress, news = self._catch_up.observe(
-            self._clock.monotonic(), busy=self._due is not None, counted=counted, waiting=waiting, behind_ms=behind
+        """How far behind judging is."""
+        counted, waiting = self.inlet.counted_and_waiting()
+        marks = [(model.lateness, model.windows.watermark) for model in self._models.values()]
+        behind = [self._intake.stands_at - lateness - mark for lateness, mark in marks if mark is not None]
+        busy = self._due is not None
+        return self._catch_up.observe(
+            self._clock, busy=busy, counted=counted, waiting=waiting, behind_ms=max(0, *behind, 0) if busy else 0
         )
-        if news == "behind":
-            done_at = None if progress.seconds is None else rfc3339(self._clock.now_ms() + int(progress.seconds * 1000))
-            self._log.warning("judging is behind", messages=waiting, event_time_seconds=behind / 1000, done_at=done_at)
-        elif news == "caught up":
-            self._log.info("judging has caught up")
-        return progress
-
-    def _why_not_ready(self) -> str:
-        if self._state_fault:
-            return self._state_fault
-        if not self._source_up:
-            return "the source cannot be reached"
-        if not self._partitions:
-            return "no partition of the configured topics was found"
-        return self._first_usable.why_not_ready(self._seen()) or self._alerting.unheard_fault

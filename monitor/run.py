@@ -156,7 +156,7 @@ def start(
             learned=config.state.dir,
             observer=observer,
         )
-        daemon.be_careful(caution or Caution())
+        daemon.inlet.be_careful(caution or Caution())
         daemon.start()
     except BaseException:
         store.close()

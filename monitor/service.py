@@ -141,7 +141,7 @@ class Service:
         self._liveness.progress()
 
     def _recover(self, error: Exception, running: Running) -> None:
-        attempt = running.daemon.attempt
+        attempt = running.daemon.inlet.attempt
         kind, place = type(error).__name__, _place(error)
         self._status = replace(self._status, failures=self._status.failures + 1)
         self._log.error("turn failed", error=kind, at=place, rows=attempt.rows)
@@ -164,11 +164,11 @@ class Service:
         """After a step with a limit: saves it, or learns from a trial which row is at fault."""
         if not self._recovery.careful:
             if self._recovery.failing and daemon.checkpoint_at is not None:
-                self._recovery.succeeded(daemon.attempt)
+                self._recovery.succeeded(daemon.inlet.attempt)
             return
         if not daemon.step_done:
             return
-        attempt, trial = daemon.attempt, self._recovery.caution.trial is not None
+        attempt, trial = daemon.inlet.attempt, self._recovery.caution.trial is not None
         if not trial and not daemon.checkpoint():
             return
         culprit = self._recovery.succeeded(attempt)
@@ -181,7 +181,7 @@ class Service:
             assert self._running is not None
             self._again(self._running)
         else:
-            daemon.be_careful(self._recovery.caution)
+            daemon.inlet.be_careful(self._recovery.caution)
 
     def reload(self, read: Callable[[], Config]) -> None:
         """Loads configuration, secrets and references again, beside the loop, which takes them over when they are

@@ -181,7 +181,7 @@ def test_a_fault_of_judging_stops_with_a_retryable_error_and_changes_nothing_tha
 def test_half_a_step_is_never_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An alert fires, and its notification cannot be rendered: it must not be saved as firing."""
     config = make(tmp_path, rows(400))
-    monkeypatch.setattr("monitor.alerting.Alerting._put", lambda *_: (_ for _ in ()).throw(ZeroDivisionError()))
+    monkeypatch.setattr("monitor.alerting.plan", lambda *_: (_ for _ in ()).throw(ZeroDivisionError()))
     running = service(config)
     with pytest.raises(RetryableError):
         run_to_the_end(running)
