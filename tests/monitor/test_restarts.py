@@ -225,7 +225,7 @@ class Machine:
     def _another(self, daemon: Daemon, courier: Courier) -> Courier:
         daemon.deliver()
         fresh = Courier(courier._sinks, self.network, lambda: self.time.now)
-        daemon._alerting._courier = fresh
+        daemon._alerting._outgoing._courier = fresh
         return fresh
 
     def saved(self) -> Saved:
