@@ -11,6 +11,8 @@ import msgspec
 Status = Literal["ok", "drifted", "breached", "insufficient"]
 METRIC_SUBJECTS = frozenset({"performance", "estimated_performance", "version", "segments", "fairness"})
 """Families of subjects of which each statistic is a subject of its own."""
+LOST = "lost_messages"
+"""Statistic of the finding that says that a window is incomplete."""
 
 
 class Finding(msgspec.Struct, frozen=True, gc=False):
@@ -85,3 +87,8 @@ class Evaluation:
     offsets: tuple[OffsetRange, ...] = ()
     realised: bool = False
     fault: str = ""
+
+    @property
+    def lost(self) -> str:
+        """What the window lacks because messages were lost, in words; empty when it is whole."""
+        return next((finding.detail for finding in self.findings if finding.statistic == LOST), "")

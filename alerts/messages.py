@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from alerts.evaluation import METRIC_SUBJECTS, subject_of
+from alerts.moments import utc as utc
 
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
@@ -40,6 +40,7 @@ _NAMES = {
     "traffic_ratio": "traffic against the usual",
     "features_gone": "number of features without any value",
     "features_new": "number of new names",
+    "lost_messages": "number of messages lost",
     "duplicate_rate": "share of records that came again",
     "rejected": "share of records that were rejected",
     "featureless": "share of records without any feature",
@@ -69,7 +70,7 @@ _METRICS = {
     "map": "MAP",
     "mrr": "MRR",
 }
-_SAID = frozenset({"constant", "features_gone", "features_new"})
+_SAID = frozenset({"constant", "features_gone", "features_new", "lost_messages"})
 """Whose sentence tells all that the numbers would."""
 _PERFORMANCE = frozenset({"performance", "estimated_performance"})
 
@@ -99,18 +100,6 @@ class Words:
         return "\n".join(lines)
 
 
-def utc(milliseconds: int) -> str:
-    """``2013-04-02 07:00 UTC``."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def rfc3339(milliseconds: int) -> str:
-    """``2013-04-02T07:00:00Z``; milliseconds are given when there are any."""
-    moment = datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    left = milliseconds % 1000
-    return f"{moment}.{left:03d}Z" if left else f"{moment}Z"
-
-
 def words(notice: Notice, dashboard_url: str | None) -> Words:
     """The words of a notice.
 
@@ -134,6 +123,7 @@ def words(notice: Notice, dashboard_url: str | None) -> Words:
         ("Since", utc(notice.transition.since)),
         ("Seen in", _where(notice)),
         *_judged(notice),
+        *([("Note", tidy(evidence.lost))] if evidence.lost and rule.statistic != "lost_messages" else []),
         *_shares_of_drift(subjects, rule),
     )
     findings = tuple(_line(finding, rule, key) for finding in subjects[:_TOP])

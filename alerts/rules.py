@@ -53,6 +53,7 @@ class Evidence:
         labelled_rows: how many of the rows have a label, where performance is realised.
         subjects: how many subjects matched, those not kept too; 0 where an older version saved it.
         fault: as in `alerts.evaluation.Evaluation`.
+        lost: what the window lacks because messages were lost, in words; empty when it is whole.
     """
 
     start: int
@@ -64,6 +65,7 @@ class Evidence:
     labelled_rows: int = 0
     subjects: int = 0
     fault: str = ""
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +274,7 @@ def _advance(
         evidence = Evidence(
             evaluation.start, evaluation.end, evaluation.rows, view.matched[:KEPT_FINDINGS], evaluation.offsets,
             len(view.matched), evaluation.labelled_rows, len({subject_of(finding) for finding in view.matched}),
-            evaluation.fault,
+            evaluation.fault, evaluation.lost,
         )  # fmt: skip
         names = {(finding.subject, finding.statistic) for finding in view.matched}
         crossed = tuple(sorted(names | view.unseen))

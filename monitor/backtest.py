@@ -15,6 +15,7 @@ from monitor.config_labels import label_problems
 from monitor.daemon import Daemon
 from monitor.errors import ConfigError
 from monitor.evaluation_json import alert_line, evaluation_line, notification_line
+from monitor.event_time import ANY_AGE
 from monitor.history import History
 from monitor.routing import make_routing
 from monitor.run import load_all_references
@@ -74,7 +75,11 @@ def replayed(config: Config, inputs: list[Path], model: str | None, labels: list
         if not rule.models or kept & set(rule.models)
     ]
     source = FileSection(predictions=inputs, labels=labels or [])
-    changed = config.model_copy(update={"kafka": None, "file": source, "models": models, "rules": rules})
+    # A log may be of any age; production refuses rows older than this.
+    ingest = config.ingest.model_copy(update={"max_past": ANY_AGE})
+    changed = config.model_copy(
+        update={"kafka": None, "file": source, "models": models, "rules": rules, "ingest": ingest}
+    )
     if problems := label_problems(changed):
         raise ConfigError(problems)
     return changed

@@ -67,7 +67,9 @@ class IngestSection(Section):
     max_rows_per_message: int = Field(10_000, ge=1, le=2**31 - 1)
     max_poll_messages: int = Field(5_000, ge=1, le=2**31 - 1)
     max_future_skew: Duration = 300_000
+    max_past: PositiveDuration = 7_300 * DAY
     idle_partition_timeout: PositiveDuration = 60_000
+    max_batch_bytes: int = Field(64 * 1_048_576, ge=1_048_576, le=1_073_741_824)
 
 
 class KafkaSection(Section):

@@ -20,6 +20,8 @@ from monitor.config_receivers import link_problems
 from monitor.config_rules import metric_problems, rule_name_problems, rule_problems, unknown
 from monitor.durations import HOUR, format_duration
 from monitor.errors import ConfigError, ReferenceDataError
+from monitor.kafka_client import known_options
+from monitor.kafka_options import anchored_options, kafka_problems
 from monitor.nearest import listed, quoted
 
 _DEFAULT_RULES = (
@@ -194,6 +196,8 @@ def cross_check(config: Config) -> list[str]:
     for number, model in enumerate(config.models):
         problems += metric_problems(number, model)
     problems += _topics(config)
+    if config.kafka is not None:
+        problems += kafka_problems(config.kafka, known_options())
     problems += label_problems(config)
     problems += receiver_problems(config.receivers)
     problems += link_problems(config)
@@ -266,6 +270,8 @@ def anchored(config: Config, folder: Path) -> Config:
                 labels=[folder / path for path in config.file.labels],
                 follow=config.file.follow,
             ),
+            "kafka": config.kafka
+            and config.kafka.model_copy(update={"client": anchored_options(config.kafka.client, folder)}),
             "receivers": [
                 receiver.model_copy(
                     update={

@@ -90,14 +90,13 @@ class Daemon:
                 self._learners[section.name] = Learner(section, route.columns)
         self._intake = Intake({**self._models, **self._learners}, lambda *found: self.inlet.on_reject(*found))
         self._intake.taken = self._adopt_learned
-        self.inlet = Inlet(config, self._intake, seen=self._seen, reject=source.reject, log=log)
+        self.inlet = Inlet(config, self._intake, self._models, clock, seen=self._seen, reject=source.reject, log=log)
         self.inlet.routers = self._make_routers()
         self._learned_rows = 0
         self._evaluations: dict[EvaluationKey, Evaluation] = {}
         self._realised: dict[EvaluationKey, Evaluation] = {}
         self.checkpoint_at: float | None = None
-        self._checkpoint_seconds = 0.0
-        self._checkpoint_failures = 0
+        self._checkpoint_seconds, self._checkpoint_failures = 0.0, 0
         self._state_fault = ""
         self._shown_at = -1.0
         self._due: Iterator[tuple[str, Due | Mature | SeriesEnd | None]] | None = None
@@ -157,7 +156,7 @@ class Daemon:
             if f"seen/{name}" in saved.documents:
                 learner.seen.restore(saved.documents[f"seen/{name}"])
         self._alerting.restore(saved.documents, saved.outbox)
-        self._intake.positions.update(saved.positions)
+        self.inlet.resume(saved.positions)
         self._source.start(saved.positions)
         latest = max((model.windows.watermark or 0 for model in self._models.values()), default=0)
         names = {section.name: [*section.windows, *section.performance_windows] for section in self._config.models}
@@ -173,7 +172,7 @@ class Daemon:
             ticks: wall-clock work that is due.
         """
         poll = self._source.poll(0.0 if self._due is not None else timeout_seconds, self.inlet.held)
-        self.inlet.take_in(poll, self._clock.now_ms())
+        self.inlet.take_in(poll)
         self._end_log(self.inlet.log_end)
         judged = self._judge_due()
         if (poll.finished or self._ends) and self._due is None and not self.finished and not self.inlet.held:
@@ -384,6 +383,7 @@ class Daemon:
             source_up=self.inlet.up,
             process=self.process,
             progress=self._progress(),
+            source_fault="" if self.inlet.fault is None else self.inlet.fault.reason,
         )
         self.snapshot = replace(
             snapshot, not_ready=self._state_fault or self.inlet.why_not_ready() or self._alerting.unheard_fault

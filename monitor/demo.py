@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from alerts.messages import utc
 from monitor.config_file import parse_config
 from monitor.errors import LeewayError
-from monitor.kafka_client import publish
+from monitor.kafka_client import Access, publish
 from monitor.records import Table
 from monitor.service import set_up, stop_on_signals
 from monitor.source_file import FileSource
@@ -158,7 +158,7 @@ def _publish(config: Config, clock: Clock) -> None:
             if poll.finished:
                 return
 
-    publish(config.kafka, config.kafka.predictions[0], messages())
+    publish(Access(config.kafka, {}), config.kafka.predictions[0], messages())
 
 
 def _introduce(console: Console, config: Config) -> None:

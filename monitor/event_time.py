@@ -6,9 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from alerts.moments import rfc3339 as rfc3339
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 - what a text without a zone is measured from
 _MILLISECOND = timedelta(milliseconds=1)
+ANY_AGE = 2**62
+"""An age in ms that no event time reaches."""
 # A count of seconds, milliseconds, … since 1970 is told by its size; the limits lie in the year 5138 for each.
 _SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 1e11, 1e14, 1e17
 
@@ -40,10 +44,3 @@ def to_milliseconds(value: object) -> int:
         except msgspec.ValidationError as error:
             raise ValueError("no time") from error
     raise ValueError("no time")
-
-
-def rfc3339(milliseconds: int) -> str:
-    """``2026-11-23T18:05:00Z``; with milliseconds only where there are any."""
-    moment = _EPOCH + timedelta(milliseconds=milliseconds)
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{moment.microsecond // 1000:03d}Z" if moment.microsecond else f"{text}Z"

@@ -6,10 +6,13 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
+from monitor.clock import Clock
 from monitor.config_labels import label_sources
 from monitor.first_usable import NO_FEATURES, FirstUsable
+from monitor.losses import OLD_TOPIC, Losses
+from monitor.present import Present
 from monitor.ration import Ration
-from monitor.records import REJECT_REASONS
+from monitor.records import REJECT_REASONS, Messages
 from monitor.recovery import Caution
 from monitor.snapshot import PartitionStatus
 
@@ -21,11 +24,10 @@ if TYPE_CHECKING:
     from monitor.config import Config
     from monitor.first_usable import Seen
     from monitor.intake import Intake
-    from monitor.records import Partition, Poll
+    from monitor.records import Partition, Poll, Position, SourceFault
     from monitor.recovery import Attempt
     from monitor.router import Router
-
-_LOSSES = ("retention", "corrupt", "recreated")
+    from monitor.watched import WatchedModel
 
 
 class Inlet:
@@ -34,6 +36,8 @@ class Inlet:
     Args:
         config: validated.
         intake: takes decoded rows.
+        models: those that are watched, not those that still learn their reference.
+        clock: time, for telling rows from the future.
         seen: model → whether a record that it can use has come.
         reject: hands a rejected message over for the dead-letter topic.
         log: past-tense events.
@@ -43,6 +47,8 @@ class Inlet:
         self,
         config: Config,
         intake: Intake,
+        models: Mapping[str, WatchedModel],
+        clock: Clock,
         *,
         seen: Callable[[], Mapping[str, Seen]],
         reject: Callable[[Partition, str, bytes], object],
@@ -58,11 +64,22 @@ class Inlet:
         # Counters stand at zero from the start, so that a rate sees the first reject.
         self.rejects = Counter({(topic, reason): 0 for topic in topics for reason in REJECT_REASONS})
         self._messages: Counter[Partition] = Counter()
-        self._lost: dict[Partition, Counter[str]] = {}
+        self._models, self._losses = models, Losses(config, intake)
+        # For a replay the present stands still.
+        live = config.file is None or config.file.follow
+        clock = clock if live else Clock(clock.wall, lambda: 0.0, clock.wait)
+        self._present = Present(clock, config.ingest.max_future_skew)
         self._lag: Mapping[Partition, int] = {}
         self._partitions: frozenset[Partition] = frozenset()
         self._read_to_their_end = False
         self.up = False
+        self.fault: SourceFault | None = None
+
+    def resume(self, positions: Mapping[Partition, Position]) -> None:
+        """Goes on from the positions of the last checkpoint."""
+        self._intake.positions.update(positions)
+        clocks = (position.clock for position in positions.values())
+        self._present.counted(clock for clock in clocks if clock is not None)
 
     @property
     def held(self) -> frozenset[Partition]:
@@ -84,21 +101,26 @@ class Inlet:
         self._ration.caution = caution
         self._intake.allow(caution.limit)
 
-    def take_in(self, poll: Poll, now: int) -> None:
-        """Decodes the messages of a poll and offers them to the intake; ``now`` is the wall clock, epoch ms."""
-        self.up, self._lag, self._partitions = poll.up, poll.lag, poll.partitions
+    def take_in(self, poll: Poll) -> None:
+        """Decodes the messages of a poll and offers them to the intake."""
+        self.up, self.fault, self._lag, self._partitions = poll.up, poll.fault, poll.lag, poll.partitions
         # Predictions do not wait for labels, but while both are caught up with: then time goes on for both together.
         # While no predictions come, labels give the time.
         read = {p for p in poll.partitions if p.topic in self.label_topics and poll.lag.get(p) == 0}
         waited_for = poll.partitions - poll.idle
         self._intake.active = waited_for - read or waited_for
+        # What a topic that was made again has lost came after all that was read of it; any other gap, after this poll.
+        models = self._models.values()
+        self._losses.take((loss for loss in poll.losses if loss.reason in OLD_TOPIC), models)
         for partition, position in poll.assigned.items():
             self._intake.forget(partition)
             self._ration.forget(partition)
             self._first_usable.forget(partition)
             self._intake.positions[partition] = position
-        for loss in poll.losses:
-            self._lost.setdefault(loss.partition, Counter())[loss.reason] += max(loss.messages, 1)
+        for chunk in poll.chunks:
+            if isinstance(chunk, Messages) and chunk.written is not None and poll.lag.get(chunk.partition) == 0:
+                self._present.written(chunk.written)
+        now = self._present.now()
         for chunk in self._ration.take(poll.chunks, self._intake.crowded()):
             router = self.routers.get(chunk.partition.topic) or self.routers[""]
             decoded = self._first_usable.sift(self._ration.decode(chunk, partial(router.decode, now=now)))
@@ -108,6 +130,8 @@ class Inlet:
                 decoded.offsets[0] if len(decoded.offsets) else decoded.next_offset
             )
             self._intake.offer(decoded)
+            self._losses.resumed(decoded, models)
+        self._losses.take((loss for loss in poll.losses if loss.reason not in OLD_TOPIC), models)
         predictions = {partition for partition in poll.partitions if partition.topic not in self.label_topics}
         self._read_to_their_end = bool(predictions) and predictions <= poll.done and not self._ration.waiting
 
@@ -138,13 +162,13 @@ class Inlet:
             PartitionStatus(
                 partition.topic,
                 partition.partition,
-                self._intake.positions[partition].offset,
+                position.offset if (position := self._intake.positions.get(partition)) is not None else None,
                 self._lag_of(partition),
                 self._messages[partition],
-                {reason: self._lost.get(partition, Counter())[reason] for reason in _LOSSES},
+                self._losses.of(partition),
             )
-            for partition in sorted(self._partitions)
-            if partition in self._intake.positions
+            for partition in sorted(self._partitions | set(self._losses.partitions))
+            if partition in self._intake.positions or partition in self._losses.partitions
         )
 
     def _lag_of(self, partition: Partition) -> int | None:
@@ -160,6 +184,8 @@ class Inlet:
 
     def why_not_ready(self) -> str:
         """Why nothing can be taken in; empty when it can."""
+        if self.fault is not None:
+            return self.fault.text
         if not self.up:
             return "the source cannot be reached"
         if not self._partitions:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Integers = NDArray[np.int64]
 
+_MOST_ENDS = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Mature:
@@ -67,6 +69,17 @@ class Arrivals:
         lately = settled & (self.ends > tick - patience.max_delay - patience.memory)
         rows = int(self.rows[lately].sum())
         return int(self.labelled[lately].sum()) / rows if rows >= max(patience.min_labels, 1) else None
+
+
+def _ends(arrivals: Arrivals, window: Window, after: int, tick: int) -> Integers:
+    """int64[n], ascending: ends in (after, tick] of windows, all that hold a pane among them."""
+    if (tick - after) // window.step <= _MOST_ENDS:
+        return np.arange(after + window.step, tick + 1, window.step)
+    # Time has jumped: between the panes there may be millions of windows that hold none.
+    first = arrivals.starts // window.step * window.step
+    reach = np.arange(window.step, window.length + window.step, window.step)
+    found = np.unique(first[:, None] + reach)
+    return found[(found > after) & (found <= tick)]
 
 
 def newest_mature(
@@ -134,7 +147,7 @@ def _windows(
         return none, none, none
     first = int(arrivals.starts[0]) // window.step * window.step
     last = tick if log_end is None else min(tick, log_end)
-    ends = np.arange(max(first, first if after is None else after) + window.step, last + 1, window.step)
+    ends = _ends(arrivals, window, max(first, first if after is None else after), last)
     begins = ends - window.length
     whole = on_boundary(ends) & on_boundary(begins)
     low, high = np.searchsorted(arrivals.starts, begins), np.searchsorted(arrivals.starts, ends)

@@ -13,6 +13,7 @@ from monitor.config_file import anchored, parse_config, read_text, receiver_prob
 from monitor.config_rules import metric_problems, rule_name_problems, subject_problems
 from monitor.errors import ConfigError, LeewayError
 from monitor.input_files import file_problems
+from monitor.kafka_options import client_options
 from monitor.references import References
 from monitor.routing import make_routing
 from monitor.run import load_all_references
@@ -60,6 +61,11 @@ def check(path: Path, environment: Mapping[str, str], log: FilteringBoundLogger)
         problems += _names(text.raw)
     try:
         make_routing(config, environment, log)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        if config.kafka is not None:
+            client_options(config.kafka, environment)
     except ConfigError as error:
         problems += error.problems
     references: dict[str, References] = {}

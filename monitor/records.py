@@ -13,8 +13,8 @@ from monitor.labels import LabelRows
 from monitor.outputs import Outputs
 
 REJECT_REASONS = (
-    "empty", "malformed", "too_large", "no_model", "no_timestamp", "bad_timestamp", "future", "no_features", "no_label",
-    "bad_label", "failed",
+    "empty", "malformed", "too_large", "no_model", "no_timestamp", "bad_timestamp", "past", "future", "no_features",
+    "no_label", "bad_label", "failed",
 )  # fmt: skip
 """Why a row can be of no use."""
 
@@ -27,12 +27,21 @@ class Partition(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class BrokerTime:
+    """When a message was written, epoch ms: by the broker's clock, or else by its producer's."""
+
+    at: int
+    by_broker: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Messages:
-    """Raw messages of one partition, in order."""
+    """Raw messages of one partition, in order; ``written`` is the time of the last one, where that is known."""
 
     partition: Partition
     offsets: NDArray[np.int64]
     values: Sequence[bytes | None]
+    written: BrokerTime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +54,39 @@ class Table:
     columns: Mapping[str, Sequence[object]]
 
 
+LOSS_REASONS = ("retention", "corrupt", "oversized", "recreated", "gone")
+"""Why messages can no longer be read: deleted before they were read; damaged; larger than `ingest.max_batch_bytes`; the
+topic was deleted and made again; the topic came back without the partition."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
     """Messages that can no longer be read.
 
     Attributes:
-        reason: ``retention`` (deleted before they were read), ``corrupt`` (unreadable), ``recreated`` (the topic was
-            deleted and made anew; then ``messages`` counts nothing that is known, and is 0).
+        reason: one of `LOSS_REASONS`.
+        messages: how many; 0 where that is unknown (``recreated``, ``gone``).
+        resumes: offset at which reading goes on.
     """
 
     partition: Partition
     reason: str
     messages: int
+    resumes: int = 0
+
+
+SOURCE_FAULTS = (
+    "unreachable", "authentication", "authorization", "tls", "unknown_topic", "secret", "configuration",
+)  # fmt: skip
+"""Why a source cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFault:
+    """Why a source cannot be read, or not all of it: one of `SOURCE_FAULTS`, and a sentence with the address."""
+
+    reason: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +109,8 @@ class Poll:
         lag: messages behind the end, where known.
         assigned: partitions that are new to the reader, and where reading them begins; one that was read before begins
             anew because its topic was deleted and made again.
+        up: the source answers.
+        fault: what is wrong, though it may answer; None for nothing.
         finished: the source will never bring anything again (the end of a replayed file).
         done: partitions that will never bring anything again.
     """
@@ -90,6 +122,7 @@ class Poll:
     assigned: Mapping[Partition, Position] = field(default_factory=dict)
     losses: tuple[Loss, ...] = ()
     up: bool = True
+    fault: SourceFault | None = None
     finished: bool = False
     done: frozenset[Partition] = frozenset()
 
@@ -190,3 +223,8 @@ class Decoded:
     label_feeds: tuple[str, ...] = ()
     owners: Mapping[int, str] = field(default_factory=dict)
     foreign: frozenset[int] = frozenset()
+
+    def first(self) -> tuple[int, int] | None:
+        """Offset and event time of the first record; None if all rows are rejects."""
+        row = next((row for row in range(len(self.times)) if row not in self.rejects), None)
+        return None if row is None else (int(self.offsets[row]), int(self.times[row]))

@@ -47,14 +47,15 @@ class Router:
         self._paths = tuple(kinds)
         self._json = JsonDecoder(kinds, limits.max_message_bytes, limits.max_rows_per_message)
         self._keep_rejected = keep_rejected
-        self._skew = limits.max_future_skew
+        self._skew, self._max_past = limits.max_future_skew, limits.max_past
 
     def decode(self, chunk: Messages | Table, now: int) -> Decoded:
         """Rows of every model; what cannot be used is a reject with its reason.
 
         Args:
             chunk: as polled.
-            now: wall clock, epoch ms; rows from further ahead than the allowed skew are rejects.
+            now: the present, epoch ms (`monitor.present`); rows from further ahead than the allowed skew are rejects,
+                and so are rows older than `max_past` or than the epoch.
         """
         if isinstance(chunk, Messages):
             raw = self._json.decode(chunk)
@@ -154,7 +155,7 @@ class Router:
             mine = [row for row in mine if _is(raw.columns[route.model][row], route.name)]
         stamps = raw.columns[route.timestamp]
         kept: list[int] = []
-        ahead = now + self._skew
+        ahead, oldest = now + self._skew, max(now - self._max_past, 0)
         for row in mine:
             if row in raw.rejects:
                 continue
@@ -164,8 +165,8 @@ class Router:
             except (ValueError, OverflowError):
                 rejects[row] = "no_timestamp" if value is None else "bad_timestamp"
                 continue
-            if time > ahead:
-                rejects[row] = "future"
+            if not oldest <= time <= ahead:
+                rejects[row] = "past" if time < oldest else "future"
                 continue
             times[row] = time
             kept.append(row)

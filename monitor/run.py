@@ -14,6 +14,7 @@ from monitor.alerting import Alerting, Routing
 from monitor.config import Config
 from monitor.daemon import Daemon
 from monitor.errors import LeewayError, ReferenceDataError, SourceError
+from monitor.kafka_options import client_options
 from monitor.learner import learned_path
 from monitor.logs import Log
 from monitor.recovery import Caution
@@ -62,10 +63,21 @@ def load_all_references(config: Config) -> dict[str, References]:
     return references
 
 
-def make_source(config: Config, clock: Clock, log: Log) -> Source:
-    """The source that the configuration names."""
+def make_source(config: Config, clock: Clock, environment: Mapping[str, str], log: Log) -> Source:
+    """The source that the configuration names.
+
+    Raises:
+        SourceError: if there is none.
+    """
     if config.kafka is not None:
-        return KafkaSource(config.kafka, config.ingest, monotonic=clock.monotonic, wait=clock.wait, log=log)
+        return KafkaSource(
+            config.kafka,
+            config.ingest,
+            environment=environment,
+            monotonic=clock.monotonic,
+            wait=clock.wait,
+            log=log,
+        )
     if config.file is None:
         raise SourceError("neither [kafka] nor [file] is configured")
     return FileSource(
@@ -92,6 +104,8 @@ def prepare(config: Config, environment: Mapping[str, str], log: Log) -> Prepare
     Raises:
         LeewayError: if one of them cannot be used.
     """
+    if config.kafka is not None:
+        client_options(config.kafka, environment)
     return Prepared(config, make_routing(config, environment, log), load_all_references(config), log)
 
 
@@ -140,7 +154,7 @@ def start(
         LeewayError: if the state directory or the source cannot be used.
     """
     config, log = prepared.config, prepared.log
-    source = make_source(config, clock, log)
+    source = make_source(config, clock, environment, log)
     store = Store(config.state.dir, log)
     transport = Urllib3Transport(allow_private=config.alerts.allow_private, proxies=proxies_of(environment))
     courier = Courier(prepared.routing.sinks, transport, clock.wall)

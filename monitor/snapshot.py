@@ -65,11 +65,11 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """One partition's progress; ``lag`` is None while unknown."""
+    """One partition's progress; ``lag`` is None while unknown, ``position`` once the partition is gone."""
 
     topic: str
     partition: int
-    position: int
+    position: int | None
     lag: int | None
     messages: int
     lost: Mapping[str, int]
@@ -125,5 +125,7 @@ class Snapshot:
     source_up: bool = False
     process: ProcessStatus = field(default_factory=ProcessStatus)
     progress: Progress = field(default_factory=Progress)
+    source_fault: str = ""
+    """Why the source cannot be read, one of `monitor.records.SOURCE_FAULTS`; empty when it can."""
     not_ready: str = "starting"
     """Why the daemon is not ready; empty when it is."""

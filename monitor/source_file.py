@@ -93,6 +93,10 @@ class FileSource:
         self._readers.clear()
 
 
+# In ms, with a day's room for the zones.
+_FIRST_DATE, _LAST_DATE = -62_135_510_400_000, 253_402_214_400_000
+
+
 def _refuse_other_kinds(path: Path) -> None:
     """Raises a `SourceError` for a file that surely holds no JSON lines."""
     with path.open("rb") as file:
@@ -160,8 +164,13 @@ def _values(column: pa.Array) -> list[object]:
     if pa.types.is_timestamp(column.type):
         column = pc.cast(column, pa.timestamp("ms", tz=column.type.tz), safe=False)
         counts = pc.cast(column, pa.int64())
+        # Python's dates end before Arrow's: what is beyond them is a reject like any other impossible time.
+        counts = pc.max_element_wise(counts, _FIRST_DATE, skip_nulls=False)
+        counts = pc.min_element_wise(counts, _LAST_DATE, skip_nulls=False)
         # Epoch milliseconds are told from seconds by their size, so only dates after March 1973 may go as numbers.
         if column.null_count == 0 and len(column) and pc.min(counts).as_py() >= 10**11:
             column = counts
+        else:
+            column = pc.cast(counts, column.type)
     values: list[object] = column.to_pylist()
     return values

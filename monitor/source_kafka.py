@@ -1,34 +1,40 @@
 """Apache Kafka as a source.
 
 The consumer is assigned partitions by hand and sought to stored offsets; nothing is ever reset in silence:
-``auto_offset_reset`` is ``none``, so a position that retention has passed raises; a topic made anew is told by its id.
+``auto_offset_reset`` is ``none``, so a position that retention has passed raises; a topic made again has another id.
 No deserializer is handed to kafka-python: after one raises, its next poll never returns until a seek.
+
+Messages are handed on only after the broker has listed the topics' partitions once more. So whoever moves event time on
+knows of every partition that may hold older messages: rows of a new partition are not late.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from monitor.damaged import first_readable
+from monitor.dead_letters import DeadLetters
+from monitor.errors import ConfigError
+from monitor.kafka_broken import broken_at
 from monitor.kafka_client import (
-    CALL_MS,
-    DeadLetters,
+    Access,
     KafkaAdminClient,
     KafkaConsumer,
     KafkaError,
-    KafkaTimeoutError,
     OffsetAndMetadata,
     OffsetOutOfRangeError,
     TopicPartition,
+    beginning_offsets,
     check_codecs,
+    end_offsets,
     is_passing,
     open_admin,
     open_consumer,
 )
-from monitor.records import Loss, Messages, Partition, Poll, Position
+from monitor.kafka_faults import FaultLog, Trouble, fault_of, topics_fault
+from monitor.kafka_topics import Topics
+from monitor.records import BrokerTime, Loss, Messages, Partition, Poll, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +45,11 @@ if TYPE_CHECKING:
 
 _CONNECT_AGAIN_SECONDS = 2.0
 _VERIFY_SECONDS = 5.0
+_LIST_SECONDS = 0.2
+"""Partitions are listed no more often than this, however fast messages come."""
+_LASTING = ("authentication", "authorization", "tls", "secret", "configuration")
+"""Faults that no retry of the same client mends."""
+_APPEND_TIME = 1
 
 
 class KafkaSource:
@@ -47,6 +58,7 @@ class KafkaSource:
     Args:
         config: broker and topics.
         limits: sizes and the idle time-out.
+        environment: of the process, for secrets.
         monotonic: a clock that never jumps, in seconds.
         wait: called with seconds while the broker cannot be reached.
         log: past-tense events.
@@ -57,134 +69,162 @@ class KafkaSource:
         config: KafkaSection,
         limits: IngestSection,
         *,
+        environment: Mapping[str, str],
         monotonic: Callable[[], float],
         wait: Callable[[float], object],
         log: FilteringBoundLogger,
     ) -> None:
         self._config, self._limits = config, limits
+        self._access = Access(config, environment)
         self._monotonic, self._wait, self._log = monotonic, wait, log
+        self._trouble, self._faults, self._topics = Trouble(), FaultLog(log, monotonic), Topics()
         self._consumer: KafkaConsumer | None = None
         self._admin: KafkaAdminClient | None = None
-        self._dead_letters = None if config.dead_letter is None else DeadLetters(config, log)
+        self._dead_letters = None if config.dead_letter is None else DeadLetters(self._access, log)
         self._positions: dict[Partition, Position] = {}
         self._quiet_since: dict[Partition, float] = {}
         self._proven_idle: dict[Partition, float] = {}
-        self._assigned_now: dict[Partition, Position] = {}
+        # Fetched, and not handed on before partitions have been listed.
+        self._held: list[Messages] = []
+        self._ready: list[Messages] = []
+        self._assigned: dict[Partition, Position] = {}
         self._losses: list[Loss] = []
-        self._next_connect = self._next_refresh = self._next_verify = 0.0
+        # A topic was made again: first what was read of the old one goes out, then these.
+        self._assigned_next: dict[Partition, Position] = {}
+        self._losses_next: list[Loss] = []
+        self._next_connect = self._next_refresh = self._next_list = self._next_verify = 0.0
         self._up = False
 
     def start(self, positions: Mapping[Partition, Position]) -> None:
         """Checks that every codec can be read and remembers where to go on. Connecting is left to `poll`."""
         check_codecs()
+        self._trouble.listen()
         self._positions = dict(positions)
 
     def poll(self, timeout_seconds: float, paused: frozenset[Partition]) -> Poll:
         """The next messages; an empty poll with ``up = False`` while no broker answers."""
-        chunks: tuple[Messages, ...] = ()
+        self._assigned, self._assigned_next = self._assigned_next, {}
+        self._losses, self._losses_next = self._losses_next, []
+        self._ready = []
         try:
             if self._consumer is None:
                 self._connect()
-            if self._consumer is not None:
-                self._refresh()
-                chunks = self._fetch(timeout_seconds, paused)
-                self._verify()
+            if self._consumer is not None and not self._refresh():
+                self._held += self._fetch(timeout_seconds, paused)
+                if not self._refresh():
+                    self._verify()
         except KafkaError as error:
             self._down(error)
         if self._consumer is None:
             self._wait(min(timeout_seconds, _CONNECT_AGAIN_SECONDS))
-        assigned, self._assigned_now = self._assigned_now, {}
-        losses, self._losses = tuple(self._losses), []
         now = self._monotonic()
         fresh = self._limits.idle_partition_timeout / 1000
         return Poll(
-            chunks=chunks,
+            chunks=tuple(self._ready),
             partitions=frozenset(self._quiet_since),
             idle=frozenset(p for p, proven in self._proven_idle.items() if now - proven <= fresh),
             lag=self._lag(),
-            assigned=assigned,
-            losses=losses,
+            assigned=self._assigned,
+            losses=tuple(self._losses),
             up=self._up,
+            fault=self._faults.fault,
         )
 
     def _connect(self) -> None:
         if self._monotonic() < self._next_connect:
             return
-        self._next_connect = self._monotonic() + _CONNECT_AGAIN_SECONDS
         try:
             if self._admin is None:
-                self._admin = open_admin(self._config)
+                self._admin = open_admin(self._access)
             self._consumer = self._open_consumer()
             self._place()
-        except (KafkaError, OSError) as error:
+        except (KafkaError, ConfigError, OSError, ValueError, TypeError) as error:
             self._down(error)
             return
+        finally:
+            self._next_connect = self._monotonic() + _CONNECT_AGAIN_SECONDS
         self._next_refresh = self._next_verify = 0.0
         self._log.info("kafka connected", bootstrap_servers=self._config.bootstrap_servers)
 
     def _open_consumer(self) -> KafkaConsumer:
-        return open_consumer(self._config, self._limits)
-
-    def _lost(self, partition: Partition, reason: str, count: int) -> None:
-        self._losses.append(Loss(partition, reason, count))
-        self._log.error(
-            "kafka messages lost", topic=partition.topic, partition=partition.partition, reason=reason, lost=count
-        )
+        return open_consumer(self._access, self._limits)
 
     def _down(self, error: Exception) -> None:
-        if self._up:
-            self._log.warning("kafka unreachable", error=type(error).__name__)
         self._up = False
         self._proven_idle.clear()
+        self._next_refresh = min(self._next_refresh, self._monotonic() + _CONNECT_AGAIN_SECONDS)
+        fault = fault_of(error, self._trouble.last, self._config.bootstrap_servers)
+        self._faults.set(fault)
+        if fault.reason in _LASTING:
+            # The next clients read secrets and certificates again.
+            self._close(self._consumer, self._admin)
+            self._consumer = self._admin = None
 
-    def _refresh(self) -> None:
-        """Looks for new partitions and for topics that were made anew."""
+    def _lost(self, partition: Partition, reason: str, count: int, resumes: int = 0) -> None:
+        later = reason in ("recreated", "gone")
+        (self._losses_next if later else self._losses).append(Loss(partition, reason, count, resumes))
+        self._log.error(
+            "kafka messages lost", topic=partition.topic, partition=partition.partition, reason=reason,
+            lost=None if later else count,
+        )  # fmt: skip
+
+    def _refresh(self) -> bool:
+        """Lists the partitions when that is due, and hands messages on; whether a topic was found made again."""
         now = self._monotonic()
-        if now < self._next_refresh or self._admin is None or self._consumer is None:
-            return
+        due = now >= self._next_refresh or (bool(self._held) and now >= self._next_list)
+        if not due or self._admin is None or self._consumer is None:
+            return False
+        self._next_list = now + _LIST_SECONDS
         self._next_refresh = now + self._config.refresh / 1000
-        fresh: dict[Partition, str] = {}
-        anew: list[Partition] = []
-        for topic in self._admin.describe_topics(self._config.predictions + self._config.labels):
-            if topic["error_code"]:
-                self._log.warning("kafka topic not found", topic=topic["name"])
-                self._next_refresh = now + _CONNECT_AGAIN_SECONDS
-                continue
-            identity = str(topic["topic_id"])
-            for entry in topic["partitions"]:
-                partition = Partition(topic["name"], entry["partition_index"])
-                known = self._positions.get(partition)
-                if known is not None and known.topic_id and known.topic_id != identity:
-                    anew.append(partition)
-                    self._losses.append(Loss(partition, "recreated", 0))
-                    self._log.error("kafka topic recreated", topic=partition.topic, partition=partition.partition)
-                    del self._positions[partition]
-                if partition not in self._quiet_since or partition in anew:
-                    fresh[partition] = identity
-        if fresh:
+        wanted = self._config.predictions + self._config.labels
+        listing = self._topics.listing(self._admin.describe_topics(wanted))
+        found = listing.found
+        anew = self._forget(self._topics.outdated(self._positions, found))
+        fresh = {partition: identity for partition, identity in found.items() if partition not in self._quiet_since}
+        if fresh or anew:
             self._assign(fresh, anew)
-        self._up = True
+        self._ready += self._held
+        self._held = []
+        self._up, self._trouble.last = True, None
+        fault = topics_fault(listing.codes, self._config.bootstrap_servers)
+        if fault is not None:
+            self._next_refresh = now + _CONNECT_AGAIN_SECONDS
+        self._faults.set(fault)
+        return bool(anew)
 
-    def _assign(self, fresh: Mapping[Partition, str], anew: list[Partition]) -> None:
+    def _forget(self, outdated: Mapping[Partition, str]) -> frozenset[Partition]:
+        """Drops partitions of topics that were made again."""
+        for partition, reason in outdated.items():
+            self._lost(partition, reason, 0)
+            del self._positions[partition]
+            self._quiet_since.pop(partition, None)
+            self._proven_idle.pop(partition, None)
+        return frozenset(outdated)
+
+    def _assign(self, fresh: Mapping[Partition, str], anew: frozenset[Partition]) -> None:
         assert self._consumer is not None
         # A partition that appears later, or belongs to a new topic, holds nothing that was meant to be passed over.
-        late = bool(self._quiet_since)
+        late = bool(self._quiet_since or anew)
+        read_before = {partition.topic for partition in (*self._positions, *anew)}
         unknown = [TopicPartition(*partition) for partition in fresh if partition not in self._positions]
-        begin = self._consumer.beginning_offsets(unknown, timeout_ms=CALL_MS) if unknown else {}
-        end = self._consumer.end_offsets(unknown, timeout_ms=CALL_MS) if unknown else {}
+        begin, end = beginning_offsets(self._consumer, unknown), end_offsets(self._consumer, unknown)
         now = self._monotonic()
         for partition, identity in fresh.items():
             known = self._positions.get(partition)
             tp = TopicPartition(*partition)
             if known is None:
-                first = begin if self._config.start == "earliest" or late or partition in anew else end
-                known = Position(first[tp], topic_id=identity)
-                self._assigned_now[partition] = known
+                whole = self._config.start == "earliest" or late or partition.topic in read_before
+                first = (begin if whole else end).get(tp)
+                if first is None:
+                    self._next_refresh = 0.0
+                    continue
+                known = Position(first, topic_id=identity)
+                (self._assigned_next if partition in anew else self._assigned)[partition] = known
             elif not known.topic_id:
                 known = Position(known.offset, known.skip, identity, known.clock)
             self._positions[partition] = known
-            # "Never heard of" counts as quiet for ever: an empty partition is not waited for.
-            self._quiet_since[partition] = -np.inf if partition not in self._quiet_since else now
+            # At the start, an empty partition is not waited for. One that appears later has a writer who begins.
+            self._quiet_since[partition] = now if late else -np.inf
         self._place()
         self._log.info("kafka partitions assigned", partitions=len(self._quiet_since))
 
@@ -194,11 +234,11 @@ class KafkaSource:
         for partition in self._quiet_since:
             self._consumer.seek(TopicPartition(*partition), self._positions[partition].offset)
 
-    def _fetch(self, timeout_seconds: float, paused: frozenset[Partition]) -> tuple[Messages, ...]:
+    def _fetch(self, timeout_seconds: float, paused: frozenset[Partition]) -> list[Messages]:
         assert self._consumer is not None
         if not self._quiet_since:
             self._wait(timeout_seconds)
-            return ()
+            return []
         held = {TopicPartition(*partition) for partition in paused & self._quiet_since.keys()}
         current = self._consumer.paused()
         if current - held:
@@ -209,91 +249,74 @@ class KafkaSource:
             polled = self._consumer.poll(timeout_ms=int(timeout_seconds * 1000))
         except OffsetOutOfRangeError as error:
             self._jump_the_gap(list(error.args[0]))
-            return ()
+            return []
         except KafkaError as error:
             if is_passing(error):
                 raise
             self._pass_broken_batch()
-            return ()
+            return []
         except Exception:  # noqa: BLE001 - a damaged batch can fail anywhere inside the library
             self._pass_broken_batch()
-            return ()
+            return []
         now = self._monotonic()
         chunks = []
         for tp, records in polled.items():
             partition = Partition(tp.topic, tp.partition)
+            if partition not in self._quiet_since:
+                continue
             offsets = np.array([record.offset for record in records], dtype=np.int64)
-            chunks.append(Messages(partition, offsets, [record.value for record in records]))
+            written = BrokerTime(records[-1].timestamp, records[-1].timestamp_type == _APPEND_TIME)
+            chunks.append(Messages(partition, offsets, [record.value for record in records], written))
             self._moved(partition, int(offsets[-1]) + 1)
             self._quiet_since[partition] = now
             self._proven_idle.pop(partition, None)
-            self._up = True
-        return tuple(chunks)
+        return chunks
 
     def _moved(self, partition: Partition, offset: int) -> None:
         self._positions[partition] = Position(offset, topic_id=self._positions[partition].topic_id)
 
     def _jump_the_gap(self, partitions: list[TopicPartition]) -> None:
-        """The position is outside of what the broker holds: retention has passed it, or the topic was made anew."""
+        """The position is outside of what the broker holds: retention has passed it, or the topic was made again."""
         assert self._consumer is not None
         self._next_refresh = 0.0
-        self._refresh()
-        begin = self._consumer.beginning_offsets(partitions, timeout_ms=CALL_MS)
-        end = self._consumer.end_offsets(partitions, timeout_ms=CALL_MS)
+        if self._refresh():
+            return
+        begin, end = beginning_offsets(self._consumer, partitions), end_offsets(self._consumer, partitions)
         for tp in partitions:
             partition = Partition(tp.topic, tp.partition)
+            if tp not in begin or tp not in end or partition not in self._quiet_since:
+                continue
             position = self._positions[partition].offset
             if begin[tp] <= position <= end[tp]:
                 continue  # the refresh above has already dealt with it
             lost = begin[tp] - position
             # Beyond the end without a new topic id: the broker lost its tail, and with it nothing that we lack.
             target = begin[tp] if lost > 0 else end[tp]
-            self._lost(partition, "retention", max(lost, 0))
+            self._lost(partition, "retention", max(lost, 0), target)
             self._consumer.seek(tp, target)
             self._moved(partition, target)
 
     def _pass_broken_batch(self) -> None:
-        """Finds the partition whose next batch cannot be read, and the first offset after it that can."""
-        assert self._consumer is not None
-        # A consumer that has met a damaged batch keeps what is left of it, and its next poll would never return.
-        spoilt, self._consumer = self._consumer, None
+        """Finds the partition whose next batch cannot be read, and goes on after it."""
         everyone = [TopicPartition(*partition) for partition in self._quiet_since]
+        assert self._consumer is not None
+        # A consumer that has met a broken batch keeps what is left of it, and its next poll would never return.
         try:
-            end = spoilt.end_offsets(everyone, timeout_ms=CALL_MS)
+            end = end_offsets(self._consumer, everyone)
         finally:
-            spoilt.close()
+            self._close(self._consumer)
+            self._consumer = None
         for tp in everyone:
             partition = Partition(tp.topic, tp.partition)
             first = self._positions[partition].offset
-            readable = partial(self._readable, tp)
-            if first < end[tp] and not readable(first):
-                target = first_readable(readable, first, end[tp])
-                self._lost(partition, "corrupt", target - first)
-                self._moved(partition, target)
+            if first >= end.get(tp, 0):
+                continue
+            broken = broken_at(self._open_consumer, tp, first, end[tp])
+            if broken is not None:
+                self._lost(partition, broken.reason, broken.next_offset - first, broken.next_offset)
+                self._moved(partition, broken.next_offset)
         self._next_connect = 0.0
         self._connect()
-
-    def _readable(self, tp: TopicPartition, offset: int) -> bool:
-        """Whether the batch at an offset can be read; by a consumer of its own, which may be spoilt.
-
-        Raises:
-            KafkaError: if no answer came: then nothing is known, and nothing may be passed over.
-        """
-        probe = self._open_consumer()
-        try:
-            probe.assign([tp])
-            probe.seek(tp, offset)
-            if probe.poll(timeout_ms=CALL_MS, max_records=1):
-                return True
-        except KafkaError as error:
-            if is_passing(error):
-                raise
-            return False
-        except Exception:  # noqa: BLE001 - a damaged batch can fail anywhere inside the library
-            return False
-        finally:
-            probe.close()
-        raise KafkaTimeoutError("no answer while a damaged batch was looked at")
 
     def _verify(self) -> None:
         """Proves which quiet partitions hold nothing unread, by asking the broker."""
@@ -307,10 +330,12 @@ class KafkaSource:
         if not quiet:
             return
         self._next_verify = now + min(_VERIFY_SECONDS, limit / 2)
-        end = self._consumer.end_offsets([TopicPartition(*partition) for partition in quiet], timeout_ms=CALL_MS)
-        self._up = True
+        end = end_offsets(self._consumer, (TopicPartition(*partition) for partition in quiet))
+        if len(end) < len(quiet):
+            self._next_refresh = 0.0
         for partition in quiet:
-            read = self._positions[partition].offset >= end[TopicPartition(*partition)]
+            last = end.get(TopicPartition(*partition))
+            read = last is not None and self._positions[partition].offset >= last
             if read and now - self._quiet_since[partition] >= limit:
                 self._proven_idle[partition] = now
             else:
@@ -319,11 +344,14 @@ class KafkaSource:
     def _lag(self) -> dict[Partition, int]:
         if self._consumer is None:
             return {}
+        waiting: dict[Partition, int] = {}
+        for chunk in self._held:
+            waiting[chunk.partition] = waiting.get(chunk.partition, 0) + len(chunk.offsets)
         lag = {}
         for partition in self._quiet_since:
             end = self._consumer.highwater(TopicPartition(*partition))
             if end is not None:
-                lag[partition] = max(end - self._positions[partition].offset, 0)
+                lag[partition] = max(end - self._positions[partition].offset, 0) + waiting.get(partition, 0)
         return lag
 
     def reject(self, partition: Partition, reason: str, value: bytes) -> None:
@@ -353,9 +381,13 @@ class KafkaSource:
 
     def close(self) -> None:
         """Closes the connections; what waits for the dead-letter topic is sent first."""
-        for client in (self._dead_letters, self._consumer, self._admin):
-            if client is not None:
-                try:
+        self._close(self._dead_letters, self._consumer, self._admin)
+        self._trouble.close()
+
+    def _close(self, *clients: DeadLetters | KafkaConsumer | KafkaAdminClient | None) -> None:
+        for client in clients:
+            try:
+                if client is not None:
                     client.close()
-                except KafkaError as error:
-                    self._log.warning("kafka not closed", error=type(error).__name__)
+            except KafkaError as error:
+                self._log.warning("kafka not closed", error=type(error).__name__)

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from monitor.http_server import Response
 from monitor.page_cache import PageCache
+from monitor.records import SOURCE_FAULTS
 from monitor.telemetry_labels import label_counters, label_gauges
 from monitor.telemetry_series import feature_label
 from monitor.telemetry_statistics import StatisticsPage
@@ -271,6 +272,10 @@ def _models(snapshot: Snapshot) -> Iterator[Metric]:
 
 def _source(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge("leeway_source_up", "1 if the source can be read.", (), [((), float(snapshot.source_up))])
+    yield _gauge(
+        "leeway_source_fault", "1 for the reason why the source cannot be read, or not all of it.", ("reason",),
+        [((reason,), float(reason == snapshot.source_fault)) for reason in SOURCE_FAULTS],
+    )  # fmt: skip
     yield _counter(
         "leeway_rows_rejected", "Rows that could not be used.", ("topic", "reason"), snapshot.rejects.items()
     )
@@ -282,7 +287,7 @@ def _source(snapshot: Snapshot) -> Iterator[Metric]:
     )  # fmt: skip
     yield _gauge(
         "leeway_source_position_offset", "Offset at which reading goes on after a restart.", where,
-        [(labels, part.position) for labels, part in parts],
+        [(labels, part.position) for labels, part in parts if part.position is not None],
     )  # fmt: skip
     yield _counter(
         "leeway_source_messages", "Messages read.", where, [(labels, part.messages) for labels, part in parts]

@@ -54,12 +54,12 @@ class Traffic:
         self.changed = True
 
     def _close(self, piece: int) -> None:
-        """Judges what has ended before a piece begins."""
+        """Judges what has ended before a piece begins; of a longer gap its first piece and its last week."""
         while self._piece is not None and self._piece < piece:
             slot = (self._piece * self._length - _MONDAY_MS) % _WEEK // self._length
             self._last = judge_traffic(self._state, slot, self._rows, self._alpha)
             self._state = learn(self._state, slot, self._rows, self._alpha)
-            self._piece, self._rows = self._piece + 1, 0.0
+            self._piece, self._rows = max(self._piece + 1, piece - _WEEK // self._length), 0.0
 
     def finding(self) -> Finding:
         """The last whole piece."""

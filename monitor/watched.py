@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
 
 from detectors.layout import HIGH, INVALID, NONFINITE
+from monitor.durations import DAY
 from monitor.evaluate import Evaluator
 from monitor.extras import make_shape
 from monitor.first_usable import Seen
+from monitor.gaps import Gaps
 from monitor.labels import LabelRoute, LabelRows
 from monitor.maturity import Mature
 from monitor.model_state import changes, mark_saved, restore
@@ -22,7 +24,7 @@ from monitor.performance_evaluate import PerformanceEvaluator
 from monitor.repeated_ids import RepeatedIds
 from monitor.routes import ModelRoute
 from monitor.snapshot import ModelStatus
-from monitor.windows import ALL, ModelWindows
+from monitor.windows import ALL, OVERFLOW, ModelWindows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,6 +85,7 @@ class WatchedModel:
         if self.performance is not None:
             kinds = self.performance.scorers[0].label_type
             self.label_route = LabelRoute(section, self.performance.names, kinds)
+        self.gaps = Gaps()
         self.cost = Cost()
         self.seen = Seen()
         self._log_end: int | None = None
@@ -198,6 +201,9 @@ class WatchedModel:
         traffic = documents.get(f"traffic/{self.section.name}")
         if traffic is not None:
             self.evaluator.traffic.restore(traffic)
+        gaps = documents.get(f"gaps/{self.section.name}")
+        if gaps is not None:
+            self.gaps.restore(gaps)
         for place, sequences in self.evaluator.sequences.items():
             document = documents.get(f"followed/{place}/{self.section.name}")
             if document is not None:
@@ -221,7 +227,13 @@ class WatchedModel:
         self.cost.seconds += self.cost.last_seconds
         self.cost.evaluations += len(evaluations)
         self.cost.insufficient += sum(map(_lacking, evaluations))
-        return evaluations
+        return [self._marked(evaluation) for evaluation in evaluations]
+
+    def _marked(self, evaluation: Evaluation) -> Evaluation:
+        """Says of an evaluation that messages of its window were lost, if they were."""
+        whole = evaluation.segment == ALL and evaluation.version != OVERFLOW and not evaluation.realised
+        found = self.gaps.findings(evaluation.start, evaluation.end, alarm=whole)
+        return replace(evaluation, findings=evaluation.findings + found) if found else evaluation
 
     def counts(self, evaluation: Evaluation) -> Counts:
         """What the window of an evaluation held; only while it is the latest."""
@@ -253,6 +265,11 @@ class WatchedModel:
         burn_ins, sequences = self.evaluator.baseline.burn_ins.items(), self.evaluator.sequences.items()
         name = self.section.name
         found = {f"burn-in/{place}/{name}": burn_in.document() for place, burn_in in burn_ins if burn_in.changed}
+        if self.windows.watermark is not None:
+            late = self.section.labels.retention_ms if self.performance is not None else 0
+            self.gaps.expire(self.windows.watermark - self.windows.memory - late - DAY)
+        if self.gaps.changed:
+            found[f"gaps/{name}"] = self.gaps.document()
         if self.performance is not None:
             found[f"errors/{name}"] = self._judge_labels.document()
         if self.windows.schema.changed:
@@ -273,7 +290,7 @@ class WatchedModel:
             burn_in.changed = False
         for sequences in self.evaluator.sequences.values():
             sequences.changed = False
-        self.windows.schema.changed = self.evaluator.traffic.changed = False
+        self.windows.schema.changed = self.evaluator.traffic.changed = self.gaps.changed = False
         self.windows.faults.changed = self.seen.changed = False
         if self.performance is not None:
             self.performance.mark_saved()

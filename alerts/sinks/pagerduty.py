@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alerts.http import HttpRequest
-from alerts.messages import cut, rfc3339
+from alerts.messages import cut
+from alerts.moments import rfc3339
 from alerts.sinks.outcome import Refused, by_status
 from alerts.sinks.payload import to_json
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alerts.http import HttpRequest
-from alerts.messages import rfc3339
+from alerts.moments import rfc3339
 from alerts.sinks.outcome import by_status
 from alerts.sinks.payload import to_json
 

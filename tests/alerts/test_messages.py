@@ -11,7 +11,8 @@ from msgspec import structs
 
 from alerts.evaluation import Finding
 from alerts.matching import Rule
-from alerts.messages import Words, _between, _span, cut, rfc3339, summary, tidy, utc, words
+from alerts.messages import Words, _between, _span, cut, summary, tidy, words
+from alerts.moments import rfc3339, utc
 from alerts.policy import Notice
 from tests.alerts.samples import (
     CARRIER,

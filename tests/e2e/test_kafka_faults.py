@@ -76,6 +76,7 @@ def test_a_partition_that_waited_for_a_slower_one_is_read_to_its_end(
     source = KafkaSource(
         KafkaSection(bootstrap_servers=[kafka.bootstrap], predictions=[name], group_id=name),
         IngestSection(max_poll_messages=100),
+        environment={},
         monotonic=clock.monotonic,
         wait=clock.wait,
         log=structlog.wrap_logger(structlog.PrintLogger(io.StringIO())),

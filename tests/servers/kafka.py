@@ -25,8 +25,9 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={data}
 offsets.topic.replication.factor=1
@@ -44,6 +45,31 @@ log.cleaner.dedupe.buffer.size=4194304
 """
 
 
+USER, PASSWORD = "leewayd", "canary-secret-of-the-broker"
+_SECURED = """\
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  username="admin" password="admin" user_{user}="{password}";
+ssl.keystore.type=PKCS12
+ssl.keystore.location={store}
+ssl.keystore.password={store_password}
+ssl.key.password={store_password}
+"""
+_STORE_PASSWORD = "not-a-secret"
+
+
+def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A key with its self-signed certificate for 127.0.0.1: a PKCS#12 store for the broker, PEM for clients."""
+    store, certificate = folder / f"{name}.p12", folder / f"{name}.pem"
+    own = ["-alias", "broker", "-keystore", str(store), "-storetype", "PKCS12", "-storepass", _STORE_PASSWORD]
+    for arguments in (
+        ["-genkeypair", "-keyalg", "EC", "-dname", "CN=127.0.0.1", "-ext", "SAN=ip:127.0.0.1", "-validity", "3650"],
+        ["-exportcert", "-rfc", "-file", str(certificate)],
+    ):
+        subprocess.run(["keytool", *arguments, *own], check=True, capture_output=True, timeout=60)
+    return store, certificate
+
+
 class Message(NamedTuple):
     """A message to produce; ``timestamp_ms`` None lets the producer's clock decide."""
 
@@ -58,15 +84,19 @@ class KafkaBroker:
 
     Args:
         directory: gets the configuration, the data and the log of the broker; survives restarts.
+        store: a key store of `make_certificate`; with it the broker also listens with SASL and with TLS.
+        settings: further lines of the broker's configuration.
 
     Attributes:
         bootstrap: ``host:port`` for clients; the same after every restart.
+        sasl, tls: of the listeners that ask for the password of `USER`, and that speak TLS.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, store: Path | None = None, settings: str = "") -> None:
+        self._directory, self._store, self._settings = directory, store, settings
         self._port, self._controller = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self._port}"
+        self.sasl, self.tls = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self._process: ServerProcess | None = None
         self._admin: KafkaAdminClient | None = None
 
@@ -211,9 +241,14 @@ class KafkaBroker:
         return [message for part in sorted(found) for message in found[part]]
 
     def _format(self, properties: Path) -> None:
-        properties.write_text(
-            _PROPERTIES.format(port=self._port, controller=self._controller, data=self._directory / "data")
+        listeners, secured = f"PLAINTEXT://{self.bootstrap}", ""
+        if self._store is not None:
+            listeners += f",SASL_PLAINTEXT://{self.sasl},SSL://{self.tls}"
+            secured = _SECURED.format(user=USER, password=PASSWORD, store=self._store, store_password=_STORE_PASSWORD)
+        text = _PROPERTIES.format(
+            port=self._port, controller=self._controller, data=self._directory / "data", listeners=listeners
         )
+        properties.write_text(text + secured + self._settings)
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         done = subprocess.run(
             [

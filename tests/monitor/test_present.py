@@ -1,0 +1,98 @@
+"""The present holds when the wall clock does not: rows that are written now are not from the future."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from monitor.clock import Clock
+from monitor.durations import DAY, HOUR, MINUTE
+from monitor.present import Present
+from monitor.records import BrokerTime
+
+TRUE = 1_700_000_000_000
+SKEW = 5 * MINUTE
+
+
+@dataclass
+class Machine:
+    """A machine whose wall clock is off by so many ms; its monotonic clock goes right."""
+
+    true: int = TRUE
+    off: int = 0
+
+    def clock(self) -> Clock:
+        return Clock(lambda: (self.true + self.off) / 1000, lambda: self.true / 1000, lambda _: None)
+
+    def later(self, by: int) -> None:
+        self.true += by
+
+
+def future(present: Present, time: int) -> bool:
+    return time > present.now() + SKEW
+
+
+@pytest.mark.parametrize("by_broker", [False, True])
+def test_a_step_back_rejects_no_row_that_is_written_now(by_broker: bool) -> None:
+    machine = Machine()
+    present = Present(machine.clock(), SKEW)
+    machine.off = -2 * HOUR
+    for _ in range(200):
+        machine.later(MINUTE)
+        present.written(BrokerTime(machine.true, by_broker))
+        assert not future(present, machine.true)
+        assert future(present, machine.true + 2 * SKEW)
+    # The clock is set right again.
+    machine.off = 0
+    machine.later(MINUTE)
+    assert present.now() == machine.true
+
+
+@pytest.mark.parametrize("by_broker", [False, True])
+def test_a_step_forward_that_was_wrong_is_taken_back_by_the_next_message(by_broker: bool) -> None:
+    machine = Machine()
+    present = Present(machine.clock(), SKEW)
+    machine.off = 2 * HOUR
+    machine.later(MINUTE)
+    assert not future(present, machine.true + HOUR)
+    machine.off = 0
+    machine.later(MINUTE)
+    assert not future(present, machine.true + HOUR)  # nothing has told which of the two is right
+    present.written(BrokerTime(machine.true - 1_000, by_broker))
+    assert present.now() == machine.true
+    assert future(present, machine.true + HOUR)
+
+
+def test_messages_of_a_backlog_do_not_choose_between_clocks() -> None:
+    machine = Machine()
+    present = Present(machine.clock(), SKEW)
+    machine.off = -2 * HOUR
+    machine.later(MINUTE)
+    present.written(BrokerTime(machine.true - DAY, by_broker=True))
+    assert present.now() == machine.true
+
+
+def test_a_producer_ten_years_ahead_does_not_move_the_present_and_the_brokers_clock_does() -> None:
+    machine = Machine()
+    present = Present(machine.clock(), SKEW)
+    present.written(BrokerTime(machine.true + 3_650 * DAY, by_broker=False))
+    assert present.now() == machine.true
+    # Started with a clock that is two hours late: only the broker knows.
+    late = Machine(off=-2 * HOUR)
+    present = Present(late.clock(), SKEW)
+    assert future(present, late.true)
+    present.written(BrokerTime(late.true, by_broker=True))
+    assert not future(present, late.true)
+    late.later(HOUR)
+    assert not future(present, late.true)
+
+
+def test_after_a_restart_what_was_counted_stands_in_for_the_clock() -> None:
+    late = Machine(off=-2 * HOUR)
+    present = Present(late.clock(), SKEW)
+    present.counted(np.array([late.true - DAY, late.true - MINUTE]).tolist())
+    assert not future(present, late.true - MINUTE)
+    late.later(HOUR)
+    assert not future(present, late.true - 2 * MINUTE)
