@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from msgspec import structs
 
 from alerts.evaluation import Evaluation
 from alerts.matching import ESTIMATED
@@ -186,4 +186,4 @@ def _doubted(finding: Finding, held_back: str) -> Finding:
     """A finding that rests on labels which cannot be trusted; estimates need none."""
     if finding.subject in (ESTIMATED, LABELS) or finding.statistic == "label_share":
         return finding
-    return replace(finding, status="insufficient", detail=held_back)
+    return structs.replace(finding, status="insufficient", detail=held_back)

@@ -237,7 +237,9 @@ def test_a_worse_version_is_told_beside_the_champion(version: str, own: str) -> 
     title, line = told(worse, version=version)
     assert title == f"ROC AUC{own} is 0.031 worse than that of version 3 in the same window"
     assert line == f"{title} (surely between 0.017 and 0.045)"
-    loss = replace(worse, statistic="mae", value=0.2, lower=0.1, upper=0.3, detail=detail.replace("roc_auc", "mae"))
+    loss = structs.replace(
+        worse, statistic="mae", value=0.2, lower=0.1, upper=0.3, detail=detail.replace("roc_auc", "mae")
+    )
     assert told(loss)[1].endswith("(surely between 0.1 and 0.3)")
 
 

@@ -29,13 +29,15 @@ EVIL = "<script>alert(1)</script>"
 Rows = list["Row"]
 
 
-def page_of(folder: Path, rows: Rows, labels: Rows, reference: Rows, **columns: object) -> tuple[str, Rows]:
+def page_of(
+    folder: Path, rows: Rows, labels: Rows, reference: Rows, outcome: str | None = None, **columns: object
+) -> tuple[str, Rows]:
     """The report, and the lines of a backtest with labels."""
     for name, held in (("log", rows), ("labels", labels), ("reference", reference)):
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, held)))
     model = {
         "name": "m", "task": "binary", "reference": "reference.jsonl", "windows": ["1d"], "pane": "1h",
-        "segments": ["group"], "labels": {"max_delay": "1d", "maturity": 1.0},
+        "segments": ["group"], "labels": {"max_delay": "1d", "maturity": 1.0} | ({"label": outcome} if outcome else {}),
         "performance": {"protected": ["group"], "champion": "1"},
         "columns": {"timestamp": "t", "id": "id", "prediction": "p", "features": ["x"], **columns},
     }  # fmt: skip
@@ -111,7 +113,7 @@ def test_without_labels_in_the_reference_performance_is_shown_unjudged(tmp_path:
     rows, labels, reference = logged(said, truth, group=["a"] * 1_200)
     for row in reference:
         del row["y"]
-    page, lines = page_of(tmp_path, rows, labels, reference, label="y")
+    page, lines = page_of(tmp_path, rows, labels, reference, outcome="y")
     assert any(line.get("labelled_rows") for line in lines)
     assert "Realised performance" in page
     assert "accuracy" in page

@@ -50,7 +50,7 @@ def records() -> list[dict[str, Any]]:
 
 
 def config(folder: Path, **columns: object) -> Config:
-    known = pd.DataFrame(records()[: 2 * 24 * AN_HOUR])[["x", "age", "p", "t"]]
+    known = pd.DataFrame(records()[: 2 * 24 * AN_HOUR])[["x", "age", "p", "t", "secret"]]
     known.to_parquet(folder / "reference.parquet")
     named = {"timestamp": "t", "prediction": "p", "features": ["x", "age"], "exclude": ["secret"]} | columns
     return parse_config(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 
 from alerts.evaluation import Evaluation, Finding
 from detectors.judge import STATISTICS
@@ -117,7 +118,7 @@ def test_the_same_series_stay_whatever_the_numbers_are() -> None:
     first = identities(collected(1_500, *windows, page=page))
     later = [window(found.model, 40, name=found.window, number=0.3) for found in windows]
     later = [
-        replace(found, findings=tuple(replace(one, status="drifted") for one in found.findings)) if index % 2 else found
+        replace(found, findings=tuple(changed(one, status="drifted") for one in found.findings)) if index % 2 else found
         for index, found in enumerate(later)
     ]
     assert identities(collected(1_500, *later, page=page)) == first
@@ -132,7 +133,7 @@ def test_statistics_that_are_not_defined_for_a_feature_take_no_room() -> None:
     categorical = replace(
         found,
         findings=tuple(
-            replace(one, value=math.nan, lower=math.nan, upper=math.nan) if one.statistic in ("ks", "wasserstein")
+            changed(one, value=math.nan, lower=math.nan, upper=math.nan) if one.statistic in ("ks", "wasserstein")
             else one
             for one in found.findings
         ),
