@@ -32,8 +32,10 @@ class Trouble(logging.Handler):
         """Takes in one line of the library's log."""
         arguments = record.args if isinstance(record.args, tuple) else ()
         errors = [argument for argument in arguments if isinstance(argument, BaseException)]
-        if errors and str(errors[-1]):
-            self.last = errors[-1]
+        if errors and not _says_nothing(errors[-1]):
+            # After a refusal a broker hangs up on the next attempts, so that says less than what came before.
+            hung_up = "socket disconnected" in str(errors[-1])
+            self.last = self.last if hung_up and self.last is not None else errors[-1]
         elif record.name == "kafka.net.inet":
             self.last = record.getMessage()
 
@@ -55,6 +57,11 @@ class Trouble(logging.Handler):
         super().close()
 
 
+def _says_nothing(error: BaseException) -> bool:
+    names = ("KafkaTimeoutError", "NodeNotReadyError", "Cancelled", "RequestTimedOutError")
+    return type(error).__name__ in names or not str(error)
+
+
 def fault_of(error: BaseException, trouble: BaseException | str | None, servers: Sequence[str]) -> SourceFault:
     """What is wrong with the connection.
 
@@ -63,8 +70,7 @@ def fault_of(error: BaseException, trouble: BaseException | str | None, servers:
         trouble: what the library last complained of.
         servers: addresses, for the text.
     """
-    plain = type(error).__name__ in ("KafkaTimeoutError", "NodeNotReadyError", "Cancelled", "RequestTimedOutError")
-    cause = trouble if plain and trouble is not None else error
+    cause = trouble if _says_nothing(error) and trouble is not None else error
     said = _said(cause)
     where = f"Kafka at {', '.join(servers)}"
     if isinstance(cause, ConfigError):
