@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 OTHERS = (
     "cusum", "adwin", "features_gone", "features_new", "duplicate_rate", "traffic_ratio", "responsible", "fallback",
+    "rejected", "featureless", "labels_rejected", "label_share", "incomplete",
     "share", "median_delay_seconds", "label_share",
 )  # fmt: skip
 """Statistics beside those that the detectors list."""
