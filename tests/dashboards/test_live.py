@@ -104,8 +104,8 @@ def test_prometheus_evaluates_every_rule_without_error(prometheus: PrometheusSer
 
 def test_no_alert_of_a_daemon_that_does_well_is_about_to_fire(prometheus: PrometheusServer) -> None:
     active = {rule["name"] for rule in prometheus.rules() if rule["type"] == "alerting" and rule["alerts"]}
-    # The fixture lets a notification die, of which no other receiver can be informed, so the daemon is not ready; and it
-    # produces nothing while Prometheus looks. All else is well.
+    # The fixture lets a notification die, of which no other receiver can be informed, so the daemon is not ready;
+    # and it produces nothing while Prometheus looks. All else is well.
     assert active <= {"LeewaydNotificationsDead", "LeewaydNoRows", "LeewaydNotReady"}
 
 
