@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _ALERTS = msgspec.msgpack.Decoder(list[tuple[AlertKey, AlertState]])
 _INCIDENTS = msgspec.msgpack.Decoder(list[tuple[IncidentKey, Incident]])
 _COOLDOWNS = msgspec.msgpack.Decoder(dict[str, int])
+DOCUMENTS: Mapping[str, msgspec.msgpack.Decoder[Any]] = {
+    "alerts": _ALERTS, "incidents": _INCIDENTS, "cooldowns": _COOLDOWNS,
+}  # fmt: skip
+"""How what a checkpoint saves is read."""
 
 
 @dataclass(frozen=True, slots=True)

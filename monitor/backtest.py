@@ -140,7 +140,6 @@ def run_backtest(
             alerting=alerting,
             clock=Clock(lambda: now, monotonic, lambda _: None),
             log=log,
-            learned=Path(folder),
             observer=observe,
         )
         daemon.start()

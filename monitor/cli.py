@@ -36,6 +36,7 @@ from monitor.reference_build import load_reference
 from monitor.replay_summary import shown, summary_lines, useless_sentence
 from monitor.report import render_report
 from monitor.service import run
+from monitor.state_drop import drop_state
 from monitor.tables import read_table
 
 if TYPE_CHECKING:
@@ -52,9 +53,13 @@ app = typer.Typer(
 )
 reference_app = typer.Typer(help="Builds and shows references.", no_args_is_help=True)
 app.add_typer(reference_app, name="reference")
+state_app = typer.Typer(help="Changes what the daemon has saved, while it is stopped.", no_args_is_help=True)
+app.add_typer(state_app, name="state")
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file; see config.example.toml.")]
 _USAGE, _RETRY = 2, 75
+_CONFIGS = (Path("leewayd.toml"), Path("/etc/leewayd/leewayd.toml"))
+"""Where a command that needs no argument for it looks for the configuration."""
 
 
 def main() -> None:
@@ -350,3 +355,21 @@ def reference_show(profile: Annotated[Path, typer.Argument(metavar="PROFILE")]) 
             frequent,
         )
     Console(highlight=False, markup=False, width=120 if not sys.stdout.isatty() else None).print(table)
+
+
+@state_app.command("drop")
+def state_drop(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Its name; it need not be configured any more.")],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="CONFIG", help="Default: ./leewayd.toml, /etc/leewayd/leewayd.toml."),
+    ] = None,
+) -> None:
+    """Deletes at once what is kept of a model: panes, labels, its learned reference. The daemon must be stopped."""
+    path = config or next((path for path in _CONFIGS if path.exists()), None)
+    if path is None:
+        raise ConfigError([f"no {' and no '.join(map(str, _CONFIGS))}: give --config"])
+    clock = system_clock()
+    stamp = rfc3339(clock.now_ms()).replace(":", "")
+    for line in drop_state(read_config(path), model, stamp, make_log(LogSection(level="warning", format="console"))):
+        typer.echo(line)

@@ -41,6 +41,7 @@ class StateSection(Section):
     dir: Path = Path("./state")
     checkpoint: PositiveDuration = 5_000
     backup: PositiveDuration = 900_000
+    keep_removed: Duration = 7 * DAY
 
 
 class HttpSection(Section):

@@ -11,16 +11,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from monitor.catch_up import CatchUp, Progress
+from monitor.checkpointer import Checkpointer, Parts
 from monitor.config_labels import reads_labels
-from monitor.errors import StateError
-from monitor.event_time import rfc3339
 from monitor.inlet import Inlet
 from monitor.intake import Intake
 from monitor.learner import Learner
+from monitor.profile import decode_profile, encode_profile
 from monitor.references import single
 from monitor.router import Router, make_routers
 from monitor.routes import LearningRoute, ModelRoute
-from monitor.saved import Checkpoint
 from monitor.schedule import Tick
 from monitor.snapshot import EvaluationKey, ProcessStatus, Snapshot
 from monitor.watched import WatchedModel
@@ -28,7 +27,6 @@ from monitor.windows import SeriesEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
 
@@ -59,7 +57,6 @@ class Daemon:
         alerting: rules and outbox.
         clock: time.
         log: past-tense events.
-        learned: folder for references that are learned.
         observer: takes every evaluation and what came of it; None with what came of the end of a series.
     """
 
@@ -73,11 +70,10 @@ class Daemon:
         alerting: Alerting,
         clock: Clock,
         log: FilteringBoundLogger,
-        learned: Path,
         observer: Callable[[Evaluation | None, Outcome], object] | None = None,
     ) -> None:
         self._config, self._source, self._store = config, source, store
-        self._references, self._learned = references, learned
+        self._references = references
         self._alerting, self._clock, self._log, self._observer = alerting, clock, log, observer
         self._models: dict[str, WatchedModel] = {}
         self._learners: dict[str, Learner] = {}
@@ -95,9 +91,8 @@ class Daemon:
         self._learned_rows = 0
         self._evaluations: dict[EvaluationKey, Evaluation] = {}
         self._realised: dict[EvaluationKey, Evaluation] = {}
-        self.checkpoint_at: float | None = None
-        self._checkpoint_seconds, self._checkpoint_failures = 0.0, 0
-        self._state_fault = ""
+        parts = Parts(self._models, self._learners, alerting, self._intake, source)
+        self._checkpointer = Checkpointer(config, store, parts, clock, log)
         self._shown_at = -1.0
         self._due: Iterator[tuple[str, Due | Mature | SeriesEnd | None]] | None = None
         self._ends = self._finishing = False
@@ -111,7 +106,7 @@ class Daemon:
             section,
             references,
             labelled=reads_labels(self._config, section),
-            folder=self._config.state.dir,
+            folder=self._store.folder,
             reader=self._store,
         )
 
@@ -120,44 +115,21 @@ class Daemon:
         labels = {name: route for name, model in self._models.items() if (route := model.label_route) is not None}
         return make_routers(self._config, routes | self._learning, labels)
 
-    def _protect(self) -> None:
-        """Keeps the files that the backup would need if it had to be loaded."""
-        documents = self._store.backed_up()
-        for name, model in self._models.items():
-            if model.performance is not None:
-                model.performance.protect(documents.get(f"performance/{name}"))
-
     def start(self) -> None:
         """Goes on from the last checkpoint.
 
         Raises:
             SourceError: if the source can never work as configured.
         """
-        saved = self._store.load(rfc3339(self._clock.now_ms()).replace(":", ""))
-        self._protect()
-        for name, model in self._models.items():
-            if lacking := model.windows_taken_as_independent():
-                self._log.warning("rows taken for independent", model=name, windows=lacking)
-            if name in saved.models:
-                if saved.models[name].rows and f"seen/{name}" not in saved.documents:
-                    model.seen.assume(saved.positions)  # saved by a version that did not know it
-                model.restore(saved.models[name], saved.documents)
-                if model.fresh:
-                    self._log.warning("windows begun anew", model=name, why="another pane, lateness or windows")
-                if model.labels_begun_anew:
-                    self._log.warning("labels begun anew", model=name, why="another task or other segments")
-            elif model.performance is not None:
-                model.performance.restore(None)
-            if model.performance is not None and model.performance.lost:
-                self._log.error("waiting predictions lost", model=name, rows=model.performance.lost)
-        for name, learner in self._learners.items():
-            if f"learned/{name}" in saved.documents:
-                learner.restore(saved.documents[f"learned/{name}"])
-            if f"seen/{name}" in saved.documents:
-                learner.seen.restore(saved.documents[f"seen/{name}"])
+        saved, learned = self._checkpointer.load()
+        for name, profile in learned.items():
+            self._learners.pop(name, None)
+            self._learning.pop(name, None)
+            self._take_over(name, single(profile))
+        self._checkpointer.restore(saved)
         self._alerting.restore(saved.documents, saved.outbox)
         self.inlet.resume(saved.positions)
-        self._source.start(saved.positions)
+        self._source.start(saved.positions, everything=saved.lost)
         latest = max((model.windows.watermark or 0 for model in self._models.values()), default=0)
         names = {section.name: [*section.windows, *section.performance_windows] for section in self._config.models}
         self._alerting.drop_unknown(names, latest, self._clock.now_ms())
@@ -180,10 +152,10 @@ class Daemon:
             self._due, self._finishing = self._intake.flush(), True
             judged |= self._judge_due()
         # A step with a limit is saved as a whole, by who set the limit, or not at all.
-        if not self.inlet.limited and (Tick.CHECKPOINT in ticks or self._alerting.urgent):
+        if not self.inlet.limited and (Tick.CHECKPOINT in ticks or self._checkpointer.urgent):
             self.checkpoint()
         if Tick.BACKUP in ticks:
-            self._back_up()
+            self._checkpointer.back_up()
         self._alerting.deliver(self._clock.now_ms())
         now = self._clock.monotonic()
         if judged or now - self._shown_at >= _SHOW_SECONDS or now < self._shown_at:
@@ -220,13 +192,13 @@ class Daemon:
     def _adopt(self, name: str) -> None:
         """A model has learned its reference: from now on it is watched like any other."""
         learner, route = self._learners.pop(name), self._learning.pop(name)
-        references = single(learner.keep(self._learned))
-        model = self._models[name] = self._watch(learner.model, references)
+        raw = encode_profile(learner.profile())
+        references = single(decode_profile(raw, "learned"))  # as it will be read after a restart
+        self._checkpointer.learned.learn(name, raw)
+        model = self._take_over(name, references)
         model.seen = learner.seen
         if model.performance is not None:
             model.performance.restore(None)
-        self._references[name] = references
-        self.inlet.routers = self._make_routers()
         self._intake.hand_over(name, model, lambda rows: model.route.encoded(rows, route.paths))
         for later in learner.later:
             model.add(model.route.encoded(later.rows, route.paths), *later[1:])
@@ -234,6 +206,15 @@ class Daemon:
             model.offer(labels, clocks)
         self._learned_rows += len(learner.times)
         self._log.info("reference learned", model=name, rows=references.profiles[0].rows)
+
+    def _take_over(self, name: str, references: References) -> WatchedModel:
+        """A model is watched with references that were not there, or others, when the daemon was made."""
+        (section,) = (section for section in self._config.models if section.name == name)
+        model = self._models[name] = self._watch(section, references)
+        self._references[name] = references
+        self.inlet.routers = self._make_routers()
+        self._intake.hand_over(name, model, lambda rows: rows)
+        return model
 
     def finish(self) -> None:
         """No more will come: the next turns judge the windows that have ended with the log."""
@@ -282,53 +263,12 @@ class Daemon:
 
         A failure keeps the last checkpoint in force.
         """
-        began = self._clock.monotonic()
-        self._source.settle()
-        entries, finished = self._alerting.changes()
-        positions = dict(self._intake.positions)
-        models = {name: model.changes() for name, model in self._models.items()}
-        try:
-            labelled = {name: found for name, model in self._models.items() if (found := model.labelled()) is not None}
-            documents = self._documents() | {f"performance/{name}": part[1] for name, part in labelled.items()}
-            panes = {name: part[0] for name, part in labelled.items()}
-            self._store.commit(Checkpoint(positions, models, documents, entries, finished, panes))
-        except StateError as error:
-            self._checkpoint_failures += 1
-            if not self._state_fault:
-                self._log.error("checkpoint failed", error=str(error))
-            self._state_fault = "the state cannot be saved"
-            return False
-        if self._state_fault:
-            self._log.info("checkpoints recovered")
-            self._state_fault = ""
-        self._intake.allow(self._intake.room)
-        for model in self._models.values():
-            model.mark_saved()
-        for learner in self._learners.values():
-            learner.changed = False
-        self._alerting.mark_saved()
-        self.checkpoint_at = self._clock.wall()
-        self._checkpoint_seconds = self._clock.monotonic() - began
-        self._source.commit(positions)
-        return True
+        return self._checkpointer.save()
 
-    def _documents(self) -> dict[str, bytes]:
-        documents = self._alerting.documents()
-        for model in self._models.values():
-            documents |= model.documents()
-        seen = {f"seen/{name}": learner.seen.document() for name, learner in self._learners.items()}
-        return (
-            documents
-            | seen
-            | {f"learned/{name}": learner.document() for name, learner in self._learners.items() if learner.changed}
-        )
-
-    def _back_up(self) -> None:
-        try:
-            self._store.back_up()
-            self._protect()
-        except StateError as error:
-            self._log.error("backup failed", error=str(error))
+    @property
+    def checkpoint_at(self) -> float | None:
+        """When the state was last saved, epoch seconds; None if not since the process began."""
+        return self._checkpointer.at
 
     def window_counts(self, evaluation: Evaluation) -> Counts:
         """What the window of an evaluation held; only to be asked while the observer is told of it."""
@@ -376,9 +316,10 @@ class Daemon:
             outbox=self._alerting.waiting(),
             notifications=dict(self._alerting.results),
             receivers=self._alerting.receivers(),
-            checkpoint_at=self.checkpoint_at,
-            checkpoint_seconds=self._checkpoint_seconds,
-            checkpoint_failures=self._checkpoint_failures,
+            checkpoint_at=self._checkpointer.at,
+            checkpoint_seconds=self._checkpointer.seconds,
+            checkpoint_failures=self._checkpointer.failures,
+            state_damaged=dict(self._store.damaged),
             disk_bytes=self._store.nbytes,
             source_up=self.inlet.up,
             process=self.process,
@@ -386,7 +327,7 @@ class Daemon:
             source_fault="" if self.inlet.fault is None else self.inlet.fault.reason,
         )
         self.snapshot = replace(
-            snapshot, not_ready=self._state_fault or self.inlet.why_not_ready() or self._alerting.unheard_fault
+            snapshot, not_ready=self._checkpointer.fault or self.inlet.why_not_ready() or self._alerting.unheard_fault
         )
 
     def _progress(self) -> Progress:

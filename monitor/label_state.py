@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -25,12 +26,16 @@ class LabelState(msgspec.Struct):
     delays_by_day: dict[int, list[int]] = {}
 
 
+LOSS_REASONS = ("block_damaged", "file_damaged", "file_missing")
+"""Why rows of waiting predictions are lost."""
+
+
 @dataclass(slots=True)
 class Totals:
-    """What is shown of a model's labels; ``delays`` counts them by half octaves of milliseconds."""
+    """What is shown of a model's labels; ``lost`` counts rows by reason, ``delays`` by half octaves of milliseconds."""
 
     outcomes: dict[str, int] = field(default_factory=dict)
     waiting: int = 0
-    lost: int = 0
+    lost: Mapping[str, int] = field(default_factory=dict)
     nbytes: int = 0
     delays: tuple[int, ...] = ()

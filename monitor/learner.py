@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,24 +12,17 @@ from numpy.typing import NDArray
 from monitor.config import ModelSection
 from monitor.first_usable import Seen
 from monitor.labels import LabelRows
-from monitor.profile import load_profile, save_profile
 from monitor.pyramid import SLACK_PANES
 from monitor.reference_build import build_profile
 from monitor.tables import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from monitor.profile import Profile
     from monitor.record_faults import Rejects
     from monitor.records import ModelRows, Partition
     from monitor.windows import Due
-
-
-def learned_path(folder: Path, model: str) -> Path:
-    """Where the learned reference of a model is kept in the state directory."""
-    return folder / "learned" / f"{quote(model, safe='')}.profile.json"
 
 
 class Later(NamedTuple):
@@ -42,6 +34,7 @@ class Later(NamedTuple):
     partition: Partition
 
 
+DOCUMENT = msgspec.msgpack.Decoder(tuple[tuple[str, ...], list[list[Any]], list[int]])
 _NUMBERS = (int, float)
 _SCALARS = (str, int, float)
 
@@ -128,21 +121,14 @@ class Learner:
         named[self.model.columns.timestamp] = list(self.times)
         return build_profile(table_of(named), self.model)
 
-    def keep(self, folder: Path) -> Profile:
-        """Writes the reference to the state directory, and gives it as it will be read from there."""
-        path = learned_path(folder, self.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_profile(self.profile(), path)
-        return load_profile(path)
-
     def document(self) -> bytes:
         """What a checkpoint saves."""
         return msgspec.msgpack.encode((self.columns, self.values, self.times))
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint; rows of other columns are of no use."""
-        columns, values, times = msgspec.msgpack.decode(document)
-        if tuple(columns) == self.columns:
+        columns, values, times = DOCUMENT.decode(document)
+        if columns == self.columns:
             self.values, self.times = values, times
 
 

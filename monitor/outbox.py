@@ -43,7 +43,8 @@ class Receivers:
     faults: dict[str, ReceiverFault] = field(default_factory=dict)
 
 
-_RECEIVERS = msgspec.msgpack.Decoder(Receivers)
+DOCUMENT = msgspec.msgpack.Decoder(Receivers)
+"""How what a checkpoint saves is read."""
 
 
 class Outbox:
@@ -83,7 +84,7 @@ class Outbox:
             entries: in order of planning.
             open_keys: dedup keys of open incidents.
         """
-        saved = Receivers() if document is None else _RECEIVERS.decode(document)
+        saved = Receivers() if document is None else DOCUMENT.decode(document)
         configured = self._routing.receivers
         self.entries = {entry.id: entry for entry in entries}
         self.circuits = {name: circuit for name, circuit in saved.circuits.items() if name in configured}

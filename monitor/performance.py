@@ -84,7 +84,6 @@ class Performance:
         self.judged: dict[str, int] = {}
         self._tick = _NEVER
         self._watermark: int | None = None
-        self.lost = 0
         # No window that ends later is judged: the predictions of a replayed log end there. None while they go on.
         self.log_end: int | None = None
         self.delays, self.recent_delays = np.zeros(BINS, dtype=np.int64), Delays()
@@ -375,7 +374,7 @@ class Performance:
         if saved is None or saved.dtype != str(self._type.descr):
             self._join.load(None)
             return saved is None
-        self.lost = self._join.load(saved.manifest)
+        self._join.load(saved.manifest)
         self._names = {SeriesKey(*pair): number for number, pair in enumerate(saved.names)}
         series = [(SeriesKey(version, segment), first, last) for version, segment, first, last in saved.series]
         self.panes.restore(saved.totals, series)
@@ -397,4 +396,4 @@ class Performance:
         """What is shown of the labels."""
         outcomes = dict(self._join.counts)
         waiting = sum(len(part.rows.index) for part in self._waiting)
-        return Totals(outcomes, waiting, self.lost, self._join.nbytes, tuple(self.delays.tolist()))
+        return Totals(outcomes, waiting, self._join.losses, self._join.nbytes, tuple(self.delays.tolist()))

@@ -292,10 +292,26 @@ def load_profile(path: Path) -> Profile:
     """
     try:
         raw = path.read_bytes()
+    except OSError as error:
+        raise ReferenceDataError(f"{path}: {error.strerror}") from error
+    return decode_profile(raw, str(path))
+
+
+def decode_profile(raw: bytes, source: str) -> Profile:
+    """The inverse of `encode_profile`.
+
+    Args:
+        raw: JSON.
+        source: where it comes from, for errors.
+
+    Raises:
+        ReferenceDataError: if it is damaged or of another version.
+    """
+    try:
         found = msgspec.json.decode(raw, type=_Header)
         if found.version != VERSION:
             raise ReferenceDataError(
-                f"{path}: profile version {found.version}, this leewayd reads {VERSION}; build it again"
+                f"{source}: profile version {found.version}, this leewayd reads {VERSION}; build it again"
             )
         stored = msgspec.json.decode(raw, type=_ProfileFile)
         size = len(stored.subjects)
@@ -323,7 +339,5 @@ def load_profile(path: Path) -> Profile:
             tuple(from_json(joint, Joint) for joint in stored.joints),
             from_json(stored.streams[0], Streams) if stored.streams else None,
         )
-    except OSError as error:
-        raise ReferenceDataError(f"{path}: {error.strerror}") from error
     except (msgspec.DecodeError, ValueError, KeyError, IndexError) as error:
-        raise ReferenceDataError(f"{path}: not a profile, or a damaged one: {error}") from error
+        raise ReferenceDataError(f"{source}: not a profile, or a damaged one: {error}") from error

@@ -15,8 +15,8 @@ from monitor.config import Config
 from monitor.daemon import Daemon
 from monitor.errors import LeewayError, ReferenceDataError, SourceError
 from monitor.kafka_options import client_options
-from monitor.learner import learned_path
 from monitor.logs import Log
+from monitor.model_files import learned_path
 from monitor.recovery import Caution
 from monitor.reference_build import load_reference, load_references
 from monitor.references import References, single
@@ -40,8 +40,12 @@ _STOP_SECONDS = 2.0
 """How long deliveries under way may take to end when the daemon stops."""
 
 
-def load_all_references(config: Config) -> dict[str, References]:
+def load_all_references(config: Config, *, strict: bool = True) -> dict[str, References]:
     """The references of every model; one that is still to be learned is not there.
+
+    Args:
+        config: validated.
+        strict: False leaves out learned references that cannot be used: the daemon has them in its state as well.
 
     Raises:
         ReferenceDataError: with the faults of all of them.
@@ -55,6 +59,8 @@ def load_all_references(config: Config) -> dict[str, References]:
             elif (path := learned_path(config.state.dir, model.name)).exists():
                 references[model.name] = single(load_reference(model, path))
         except LeewayError as error:
+            if model.learn_rows is not None and not strict:
+                continue
             problems += [place + line for line in str(error).splitlines()]
         else:
             problems += [place + line for line in memory_problems(model, references.get(model.name))]
@@ -106,7 +112,7 @@ def prepare(config: Config, environment: Mapping[str, str], log: Log) -> Prepare
     """
     if config.kafka is not None:
         client_options(config.kafka, environment)
-    return Prepared(config, make_routing(config, environment, log), load_all_references(config), log)
+    return Prepared(config, make_routing(config, environment, log), load_all_references(config, strict=False), log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +173,6 @@ def start(
             alerting=Alerting(prepared.routing, courier, log, random.random),
             clock=clock,
             log=log,
-            learned=config.state.dir,
             observer=observer,
         )
         daemon.inlet.be_careful(caution or Caution())

@@ -322,6 +322,12 @@ class Sequences:
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint; states of other streams are of no use."""
-        saved = from_json(document, dict[str, _Followed])
         size = len(self.streams.subjects)
-        self.states = {version: state for version, state in saved.items() if len(state.n) == size}
+        self.states = {
+            version: state for version, state in read_states(document).items() if len(state.n) == size
+        }  # fmt: skip
+
+
+def read_states(document: bytes) -> dict[str, _Followed]:
+    """What `Sequences.document` gave, decoded."""
+    return from_json(document, dict[str, _Followed])

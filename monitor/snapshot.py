@@ -121,6 +121,7 @@ class Snapshot:
     checkpoint_at: float | None = None
     checkpoint_seconds: float = 0.0
     checkpoint_failures: int = 0
+    state_damaged: Mapping[str, int] = field(default_factory=dict)
     disk_bytes: int = 0
     source_up: bool = False
     process: ProcessStatus = field(default_factory=ProcessStatus)

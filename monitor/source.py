@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 class Source(Protocol):
     """Reads partitions from stored positions on. Used from one thread."""
 
-    def start(self, positions: Mapping[Partition, Position]) -> None:
+    def start(self, positions: Mapping[Partition, Position], *, everything: bool = False) -> None:
         """Says where reading goes on; partitions not named begin where the configuration says.
+
+        Args:
+            positions: as saved.
+            everything: they were lost: partitions not named begin with the oldest message that is still there.
 
         Raises:
             SourceError: if the source can never work as configured.

@@ -38,7 +38,7 @@ class FileSource:
         self._done: set[Partition] = set()
         self._assigned: dict[Partition, Position] = {}
 
-    def start(self, positions: Mapping[Partition, Position]) -> None:
+    def start(self, positions: Mapping[Partition, Position], *, everything: bool = False) -> None:
         """Opens the files and skips the rows that are counted already."""
         for partition, path in self._paths.items():
             if (fault := fault_of(path, follow=self._follow)) is not None:

@@ -82,6 +82,7 @@ class KafkaSource:
         self._admin: KafkaAdminClient | None = None
         self._dead_letters = None if config.dead_letter is None else DeadLetters(self._access, log)
         self._positions: dict[Partition, Position] = {}
+        self._everything = config.start == "earliest"
         self._quiet_since: dict[Partition, float] = {}
         self._proven_idle: dict[Partition, float] = {}
         # Fetched, and not handed on before partitions have been listed.
@@ -95,11 +96,12 @@ class KafkaSource:
         self._next_connect = self._next_refresh = self._next_list = self._next_verify = 0.0
         self._up = False
 
-    def start(self, positions: Mapping[Partition, Position]) -> None:
+    def start(self, positions: Mapping[Partition, Position], *, everything: bool = False) -> None:
         """Checks that every codec can be read and remembers where to go on. Connecting is left to `poll`."""
         check_codecs()
         self._trouble.listen()
         self._positions = dict(positions)
+        self._everything |= everything
 
     def poll(self, timeout_seconds: float, paused: frozenset[Partition]) -> Poll:
         """The next messages; an empty poll with ``up = False`` while no broker answers."""
@@ -213,7 +215,7 @@ class KafkaSource:
             known = self._positions.get(partition)
             tp = TopicPartition(*partition)
             if known is None:
-                whole = self._config.start == "earliest" or late or partition.topic in read_before
+                whole = self._everything or late or partition.topic in read_before
                 first = (begin if whole else end).get(tp)
                 if first is None:
                     self._next_refresh = 0.0

@@ -35,7 +35,7 @@ def claim(folder: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
-        raise StateError(f"{folder}: another leewayd is using this state directory") from error
+        raise StateError(f"{folder}: another leewayd is using this state directory; stop it first") from error
     except OSError as error:
         os.close(lock)
         raise fault_of(folder, error) from error

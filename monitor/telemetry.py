@@ -190,6 +190,10 @@ def _daemon(snapshot: Snapshot) -> Iterator[Metric]:
             "leeway_checkpoint_duration_seconds", "How long saving it took.", (), [((), snapshot.checkpoint_seconds)]
         )
     yield _counter(
+        "leeway_state_damaged", "Damage that was found in the state directory.", ("kind",),
+        [((kind,), count) for kind, count in snapshot.state_damaged.items()],
+    )  # fmt: skip
+    yield _counter(
         "leeway_checkpoint_failures", "Checkpoints that could not be saved.", (), [((), snapshot.checkpoint_failures)]
     )
     memory = sum(model.nbytes for model in snapshot.models)

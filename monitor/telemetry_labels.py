@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from monitor.label_state import LOSS_REASONS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -54,8 +56,9 @@ def label_counters(models: Sequence[ModelStatus]) -> Iterator[Family]:
         [((name, outcome), count) for name, labels in kept for outcome, count in labels.outcomes.items()],
     )  # fmt: skip
     yield Family(
-        "leeway_waiting_predictions_lost", "Waiting predictions whose file was damaged or gone at start-up.",
-        ("model",), [((name,), labels.lost) for name, labels in kept],
+        "leeway_waiting_predictions_lost", "Rows of waiting predictions that were damaged or gone at start-up.",
+        ("model", "reason"),
+        [((name, reason), labels.lost.get(reason, 0)) for name, labels in kept for reason in LOSS_REASONS],
     )  # fmt: skip
 
 

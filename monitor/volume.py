@@ -79,6 +79,11 @@ class Traffic:
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint; what was learned by slots of another length is of no use."""
-        saved = from_json(document, _Saved)
+        saved = read_traffic(document)
         if len(saved.state.weight) == len(self._state.weight):
             self._piece, self._rows, self._state, self._last = saved.piece, saved.rows, saved.state, saved.last
+
+
+def read_traffic(document: bytes) -> _Saved:
+    """What `Traffic.document` gave, decoded."""
+    return from_json(document, _Saved)

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import numpy as np
 
@@ -18,12 +17,14 @@ from monitor.first_usable import Seen
 from monitor.gaps import Gaps
 from monitor.labels import LabelRoute, LabelRows
 from monitor.maturity import Mature
+from monitor.model_files import labels_folder
 from monitor.model_state import changes, mark_saved, restore
 from monitor.performance import Performance
 from monitor.performance_evaluate import PerformanceEvaluator
 from monitor.repeated_ids import RepeatedIds
 from monitor.routes import ModelRoute
 from monitor.snapshot import ModelStatus
+from monitor.state_damage import DamageNotice
 from monitor.windows import ALL, OVERFLOW, ModelWindows
 
 if TYPE_CHECKING:
@@ -77,15 +78,14 @@ class WatchedModel:
         self.evaluator = Evaluator(section, references, self.windows, labelled=labelled)
         self.performance: Performance | None = None
         if labelled:
-            folder = folder / "labels" / quote(section.name, safe="")
-            self.performance = Performance(section, references, folder, reader)
+            self.performance = Performance(section, references, labels_folder(folder, section.name), reader)
             self._judge_labels = PerformanceEvaluator(section, references, self.performance)
         self.route = ModelRoute(section, references, with_ids=section.columns.id is not None)
         self.label_route = None
         if self.performance is not None:
             kinds = self.performance.scorers[0].label_type
             self.label_route = LabelRoute(section, self.performance.names, kinds)
-        self.gaps = Gaps()
+        self.gaps, self.damage = Gaps(), DamageNotice(self.windows.longest)
         self.cost = Cost()
         self.seen = Seen()
         self._log_end: int | None = None
@@ -201,9 +201,9 @@ class WatchedModel:
         traffic = documents.get(f"traffic/{self.section.name}")
         if traffic is not None:
             self.evaluator.traffic.restore(traffic)
-        gaps = documents.get(f"gaps/{self.section.name}")
-        if gaps is not None:
-            self.gaps.restore(gaps)
+        for noun, notes in (("gaps", self.gaps), ("damage", self.damage)):
+            if (document := documents.get(f"{noun}/{self.section.name}")) is not None:
+                notes.restore(document)
         for place, sequences in self.evaluator.sequences.items():
             document = documents.get(f"followed/{place}/{self.section.name}")
             if document is not None:
@@ -230,9 +230,10 @@ class WatchedModel:
         return [self._marked(evaluation) for evaluation in evaluations]
 
     def _marked(self, evaluation: Evaluation) -> Evaluation:
-        """Says of an evaluation that messages of its window were lost, if they were."""
+        """Says of an evaluation that messages of its window were lost, or the state damaged, if they were."""
         whole = evaluation.segment == ALL and evaluation.version != OVERFLOW and not evaluation.realised
         found = self.gaps.findings(evaluation.start, evaluation.end, alarm=whole)
+        found += self.damage.findings(evaluation.start, evaluation.end) if whole else ()
         return replace(evaluation, findings=evaluation.findings + found) if found else evaluation
 
     def counts(self, evaluation: Evaluation) -> Counts:
@@ -270,6 +271,8 @@ class WatchedModel:
             self.gaps.expire(self.windows.watermark - self.windows.memory - late - DAY)
         if self.gaps.changed:
             found[f"gaps/{name}"] = self.gaps.document()
+        if self.damage.changed:
+            found[f"damage/{name}"] = self.damage.document()
         if self.performance is not None:
             found[f"errors/{name}"] = self._judge_labels.document()
         if self.windows.schema.changed:
@@ -291,6 +294,7 @@ class WatchedModel:
         for sequences in self.evaluator.sequences.values():
             sequences.changed = False
         self.windows.schema.changed = self.evaluator.traffic.changed = self.gaps.changed = False
+        self.damage.changed = False
         self.windows.faults.changed = self.seen.changed = False
         if self.performance is not None:
             self.performance.mark_saved()

@@ -54,7 +54,6 @@ def told_through_crashes(
             alerting=Alerting(routing, Courier(routing.sinks, Network(), time.clock().wall), SILENT, lambda: 0.0),
             clock=time.clock(),
             log=SILENT,
-            learned=settings.state.dir,
             observer=observe,
         )
         daemon.start()

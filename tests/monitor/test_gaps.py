@@ -99,7 +99,7 @@ class Scripted:
         self.values, self.upto, self.gap = values, upto, lost
         self.next = 0
 
-    def start(self, positions: Mapping[Partition, Position]) -> None:
+    def start(self, positions: Mapping[Partition, Position], *, everything: bool = False) -> None:
         self.next = positions[PART].offset if PART in positions else 0
         self.known = PART in positions
 
@@ -170,7 +170,6 @@ def test_the_windows_that_lack_messages_are_marked_whatever_restart_comes_betwee
             alerting=Alerting(routing, Courier(routing.sinks, Network(), time.clock().wall), SILENT, lambda: 0.0),
             clock=time.clock(),
             log=SILENT,
-            learned=config.state.dir,
             observer=observe,
         )
         daemon.start()

@@ -123,7 +123,7 @@ def reported(
         daemon = Daemon(
             config, references, source=ScriptedSource({PART: log}, fail_at, first_size=size), store=store,
             alerting=Alerting(routing, Courier(routing.sinks, Network(), time.clock().wall), SILENT, lambda: 0.0),
-            clock=time.clock(), log=SILENT, learned=config.state.dir, observer=observe,
+            clock=time.clock(), log=SILENT, observer=observe,
         )  # fmt: skip
         daemon.start()
         turns = 0

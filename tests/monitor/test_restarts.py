@@ -58,7 +58,7 @@ class ScriptedSource:
     first_size: int = 97
     larger_by: int = 31
 
-    def start(self, positions: Mapping[Partition, Position]) -> None:
+    def start(self, positions: Mapping[Partition, Position], *, everything: bool = False) -> None:
         self.next = {part: positions[part].offset if part in positions else 0 for part in self.logs}
         self.known = set(positions)
 
@@ -199,7 +199,6 @@ class Machine:
             alerting=Alerting(routing, courier, SILENT, lambda: 0.0),
             clock=clock,
             log=SILENT,
-            learned=self.config.state.dir,
         )
         try:
             daemon.start()

@@ -187,10 +187,11 @@ def main(target: Path) -> None:
         routing = make_routing(settings, {}, QUIET)
         courier = Courier(routing.sinks, unreachable, clock.wall)
         source = Source(logs(), STOPPED_AT)
+        options: Any = {"learned": settings.state.dir}  # an argument of that commit
         daemon = Daemon(
             settings, load_all_references(settings), source=source, store=Store(settings.state.dir, QUIET),
             alerting=Alerting(routing, courier, QUIET, lambda: 0.0), clock=clock, log=QUIET,
-            learned=settings.state.dir,
+            **options,
         )  # fmt: skip
         daemon.start()
         turns = 0

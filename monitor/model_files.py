@@ -1,0 +1,50 @@
+"""Files of the state directory that belong to one model: label files, and the reference that it learned."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SUFFIX = ".profile.json"
+
+
+def labels_folder(folder: Path, model: str) -> Path:
+    """Where the predictions of a model wait for their labels."""
+    return folder / "labels" / quote(model, safe="")
+
+
+def learned_path(folder: Path, model: str) -> Path:
+    """Where the learned reference of a model is kept."""
+    return folder / "learned" / f"{quote(model, safe='')}{_SUFFIX}"
+
+
+def models_with_files(folder: Path) -> set[str]:
+    """Models that have any such files."""
+    labels, learned = folder / "labels", folder / "learned"
+    found = {unquote(path.name) for path in labels.iterdir() if path.is_dir()} if labels.is_dir() else set()
+    return found | {unquote(path.name.removesuffix(_SUFFIX)) for path in learned.glob(f"*{_SUFFIX}")}
+
+
+def remove_files(folder: Path, model: str) -> list[str]:
+    """Deletes the files of a model, those of it that were found damaged and set aside among them.
+
+    Returns:
+        Names of what was there, relative to the state directory.
+
+    Raises:
+        OSError: if something could not be deleted.
+    """
+    labels, learned = labels_folder(folder, model), learned_path(folder, model)
+    removed = []
+    if labels.is_dir():
+        shutil.rmtree(labels)
+        removed.append(labels)
+    for path in [learned, *learned.parent.glob("*.damaged*")]:
+        if path.exists() and (path == learned or path.name.startswith(f"{learned.name}.damaged")):
+            path.unlink()
+            removed.append(path)
+    return [str(path.relative_to(folder)) for path in removed]
