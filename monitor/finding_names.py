@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alerts.evaluation import LOST
 from detectors.judge import STATISTICS
 from detectors.multivariate_judge import STATISTICS as JOINT
 from detectors.performance.binary import Binary
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 OTHERS = (
     "cusum", "adwin", "features_gone", "features_new", "duplicate_rate", "traffic_ratio", "responsible", "fallback",
-    "rejected", "featureless", "labels_rejected", "label_share", "incomplete",
-    "share", "median_delay_seconds", "label_share",
+    "share", "median_delay_seconds", "label_share", "rejected", "featureless", "labels_rejected", LOST,
 )  # fmt: skip
 """Statistics beside those that the detectors list."""
 SUBJECTS = (

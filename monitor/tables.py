@@ -84,7 +84,7 @@ class DataTable:
             texts = [canonical(value.item() if isinstance(value, np.generic) else value) for value in values]
         except TypeError as error:
             raise ReferenceDataError(
-                f"column {quoted(name)} holds lists or objects, which are no categories; name it in columns.exclude"
+                f"column {quoted(name)} holds values that are no categories ({error}); name it in columns.exclude"
             ) from error
         labels = sorted({text for text in texts if text is not None})
         place = {text: index for index, text in enumerate(labels)}

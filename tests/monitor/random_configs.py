@@ -197,7 +197,7 @@ class Draw:
         model |= {"pane": pane, "windows": windows}
         self.maybe(model, "lateness", ["0s", "2m", "1h"], 0.6, bad=["1d", "36525d", 120])
         self.maybe(model, "segments", [features[:1], features[:2], ["s"], ["p"]], 0.3, bad=[["zz"], ["id"]])
-        self.maybe(model, "max_series", [1, 2, 5], 0.9, bad=[0])
+        self.maybe(model, "max_series", [1, 2, 5], 1.0, bad=[0])
         drift, performance, labels = self.drift(), self.performance(model), self.label_section(columns)
         model |= {
             key: part for key, part in (("drift", drift), ("performance", performance), ("labels", labels)) if part
