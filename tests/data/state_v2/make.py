@@ -45,8 +45,8 @@ BEGIN = 480_000 * HOUR
 HOURS, AN_HOUR = 14, 120
 STOPPED_AT = 10 * HOUR
 """How far the logs had been read when the state was packed, from their beginning."""
-SECRET = 777_123_456.0
-"""A raw value that only the learned models' logs hold."""
+SECRETS = {"learned": 777_123_456.0, "learning": 888_123_456.0}
+"""A raw value that only the log of this model holds."""
 QUIET = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
 Rows = list[dict[str, Any]]
 
@@ -73,7 +73,7 @@ def logs() -> dict[Partition, Rows]:
     found[Partition("labels", 0)] = sorted(labels, key=lambda row: row["t"])
     for topic, every in (("learned", 1), ("learning", 2)):
         raw = dice.normal(0, 1, size).round(3)
-        raw[5:50:5] = SECRET
+        raw[5:50:5] = SECRETS[topic]
         found[Partition(topic, 0)] = [
             {"t": int(t), "v": float(v), "p": int(p)}
             for t, v, p in zip(times[::every], raw[::every], dice.integers(0, 2, size)[::every], strict=True)
@@ -81,7 +81,7 @@ def logs() -> dict[Partition, Rows]:
     return found
 
 
-def config(folder: Path) -> Config:
+def raw_config(folder: Path) -> dict[str, Any]:
     """Of a daemon whose state is in ``folder/state``; writes the reference, which knows no times."""
     dice = np.random.default_rng(9)
     score = dice.random(3_000).round(3)
@@ -96,33 +96,35 @@ def config(folder: Path) -> Config:
     (folder / "reference.jsonl").write_text("\n".join(map(json.dumps, rows)))
     shape = {"windows": ["1h"], "pane": "10m", "lateness": "10m"}
     learned = {"timestamp": "t", "prediction": "p", "features": ["v"]}
-    return parse_config(
-        {
-            "state": {"dir": str(folder / "state")},
-            "kafka": {
-                "bootstrap_servers": ["never:9092"], "predictions": ["predictions", "learned", "learning"],
-                "labels": ["labels"],
-            },
-            "models": [
-                {
-                    "name": "m", "task": "binary", "reference": "reference.jsonl", "topics": ["predictions"],
-                    "segments": ["sex"], "drift": {"burn_in": "6h"}, "labels": {"max_delay": "4h", "maturity": 0.7},
-                    "columns": {"timestamp": "t", "id": "id", "prediction": "p", "score": "s", "label": "y"}, **shape,
-                },
-                {
-                    "name": "learned", "task": "binary", "learn_rows": 1000, "topics": ["learned"], "columns": learned,
-                    **shape,
-                },
-                {
-                    "name": "learning", "task": "binary", "learn_rows": 1000, "topics": ["learning"],
-                    "columns": learned, **shape,
-                },
-            ],
-            "rules": [{"name": "drift", "when": "drifted", "notify": ["hook"]}],
-            "receivers": [{"name": "hook", "type": "webhook", "url": "http://receiver.test/hook"}],
+    return {
+        "state": {"dir": str(folder / "state")},
+        "kafka": {
+            "bootstrap_servers": ["never:9092"], "predictions": ["predictions", "learned", "learning"],
+            "labels": ["labels"],
         },
-        folder,
-    )  # fmt: skip
+        "models": [
+            {
+                "name": "m", "task": "binary", "reference": "reference.jsonl", "topics": ["predictions"],
+                "segments": ["sex"], "drift": {"burn_in": "6h"}, "labels": {"max_delay": "4h", "maturity": 0.7},
+                "columns": {"timestamp": "t", "id": "id", "prediction": "p", "score": "s", "label": "y"}, **shape,
+            },
+            {
+                "name": "learned", "task": "binary", "learn_rows": 1000, "topics": ["learned"], "columns": learned,
+                **shape,
+            },
+            {
+                "name": "learning", "task": "binary", "learn_rows": 1000, "topics": ["learning"], "columns": learned,
+                **shape,
+            },
+        ],
+        "rules": [{"name": "drift", "when": "drifted", "notify": ["hook"]}],
+        "receivers": [{"name": "hook", "type": "webhook", "url": "http://receiver.test/hook"}],
+    }  # fmt: skip
+
+
+def config(folder: Path) -> Config:
+    """`raw_config`, parsed."""
+    return parse_config(raw_config(folder), folder)
 
 
 @dataclass
