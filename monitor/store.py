@@ -122,6 +122,8 @@ class Store:
                 self._keep_copy(written)
                 self._transaction(upgrade)
                 self._log.info("state format upgraded", before=written, now=FORMAT)
+            # After a crash it holds pages of rows that have been deleted since.
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._places = database.execute("SELECT COALESCE(MAX(place), 0) FROM outbox").fetchone()[0]
             return saved
 
