@@ -322,7 +322,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None)
     # A byte that is no UTF-8 is damage, which the row's checksum finds.
     database.text_factory = _text
-    database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    if not path.stat().st_size:
+        # Of a database that is there already it would change the header, even to what it is.
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     # What is deleted is overwritten with zeros: raw values must not stay behind in free pages.

@@ -140,8 +140,10 @@ class Source:
     until: int = HOURS * HOUR
     at: dict[Partition, int] = field(default_factory=dict)
     known: set[Partition] = field(default_factory=set)
+    everything: bool = False
 
-    def start(self, positions: Mapping[Partition, Position], **_: object) -> None:
+    def start(self, positions: Mapping[Partition, Position], *, everything: bool = False) -> None:
+        self.everything = everything
         self.known = set(positions)
         self.at = {part: positions[part].offset if part in positions else 0 for part in self.rows}
 
