@@ -13,6 +13,7 @@ from detectors.performance.multiclass import Multiclass
 from detectors.performance.ranking import Ranking
 from detectors.performance.regression import Regression
 from detectors.quality import STATISTICS as QUALITIES
+from monitor.state_damage import STATISTIC as DAMAGED
 
 if TYPE_CHECKING:
     from monitor.config import ModelSection
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 OTHERS = (
     "cusum", "adwin", "features_gone", "features_new", "duplicate_rate", "traffic_ratio", "responsible", "fallback",
     "share", "median_delay_seconds", "label_share", "rejected", "featureless", "labels_rejected", LOST,
+    DAMAGED,
 )  # fmt: skip
 """Statistics beside those that the detectors list."""
 SUBJECTS = (
