@@ -8,6 +8,7 @@ loads the backup. A *newer format* is refused, and nothing is touched. Everythin
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections import Counter
 from contextlib import closing, contextmanager, suppress
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from monitor.saved import Checkpoint, Saved
     from monitor.windows import SeriesKey
 
+_LITTLE = 2**20
 _DAMAGE = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 DAMAGE = ("database", "backup", "label_file", "label_block", "learned_reference")
 """Kinds of damage that are counted."""
@@ -141,7 +143,7 @@ class Store:
             self._close()
             if _code(error) in _DAMAGE:
                 raise StoreDamagedError(str(error)) from error
-            raise RetryableError(f"{path}: {error}") from error
+            raise RetryableError(f"{path}: {error}{_room(path)}") from error
         except MemoryError as error:
             self._close()
             raise RetryableError(f"{path}: out of memory") from error
@@ -337,6 +339,14 @@ def _look(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)
     database.text_factory = _text
     return database
+
+
+def _room(path: Path) -> str:
+    """Says that a disk is full: what SQLite reports of it may be any error."""
+    with suppress(OSError):
+        if (free := shutil.disk_usage(path.parent).free) < _LITTLE:
+            return f" (the disk is full: {free:,} bytes are free)"
+    return ""
 
 
 def _text(raw: bytes) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import sqlite3
 import subprocess
-from contextlib import suppress
+import sys
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from monitor.store import Store
 from tests.data.state_v2.make import HOUR
 from tests.monitor.state_runs import Site, files, totals
 from tests.monitor.test_restarts import SILENT
+from tests.monitor.test_state_untouched import toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -449,3 +452,52 @@ def test_a_backup_is_never_replaced_by_a_damaged_copy(stopped: Path, tmp_path: P
     saved, damaged = load(folder)
     assert damaged == 1
     assert saved.positions
+
+
+def process(home: Path, state: Path) -> subprocess.CompletedProcess[str]:
+    """`leewayd run` over a short log, to its end."""
+    rows = [{"t": 1_700_000_000_000 + row * 1_000, "x": row % 7, "p": row % 2} for row in range(300)]
+    (home / "log.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    model = {
+        "name": "m", "task": "binary", "reference": "log.jsonl", "windows": ["1h"], "pane": "1m",
+        "columns": {"timestamp": "t", "prediction": "p"},
+    }  # fmt: skip
+    raw = {
+        "state": {"dir": str(state)}, "http": {"listen": "127.0.0.1:0"}, "file": {"predictions": ["log.jsonl"]},
+        "models": [model],
+    }  # fmt: skip
+    path = home / "leewayd.toml"
+    path.write_text("\n".join(f"{key} = {toml(part)}" for key, part in raw.items()))
+    command = [sys.executable, "-m", "monitor", "run", str(path), "--exit"]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+
+def test_the_process_ends_with_75_on_a_full_disk_and_with_2_on_a_newer_state(tmp_path: Path, small_disk: Path) -> None:
+    state = small_disk / "state"
+    first = process(tmp_path, state)
+    assert first.returncode == 0, first.stderr
+    shutil.copyfile(state / "leewayd.db", state / "leewayd.previous.db")
+    filler = fill(small_disk)
+    before = files(state)
+    full = process(tmp_path, state)
+    assert full.returncode == 75, full.stderr
+    assert "the disk is full" in full.stderr
+    after = files(state)
+    assert {name: after[name] for name in before} == before
+    assert not after.get("leewayd.db-wal")
+    filler.unlink()
+    assert process(tmp_path, state).returncode == 0
+    with closing(sqlite3.connect(state / "leewayd.db")) as database, database:
+        database.execute("PRAGMA user_version = 4")
+    before = files(state)
+    newer = process(tmp_path, state)
+    assert newer.returncode == 2, newer.stderr
+    assert "state of format 4, this leewayd reads 3" in newer.stderr
+    assert files(state) == before
+    with closing(sqlite3.connect(state / "leewayd.db")) as database, database:
+        database.execute("PRAGMA user_version = 3")
+        database.execute("UPDATE documents SET document = x'ff' || document WHERE name = 'traffic/m'")
+    damaged = process(tmp_path, state)
+    assert damaged.returncode == 0, damaged.stderr
+    assert "state damaged" in damaged.stderr
+    assert "state backup loaded" in damaged.stderr
