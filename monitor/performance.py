@@ -20,6 +20,7 @@ from monitor.labelled_panes import AHEAD, LABELLED, ROWS, LabelledPanes
 from monitor.labels import LabelRows, all_classes, all_names, translation
 from monitor.lives import Lifetimes
 from monitor.maturity import Arrivals, Mature, Patience, complete, newest_mature
+from monitor.model_files import keep_labels, take_back_labels
 from monitor.pyramid import Window, window_step
 from monitor.windows import ALL, OVERFLOW, SeriesEnd, SeriesKey
 
@@ -305,9 +306,7 @@ class Performance:
         found = []
         for window in self.windows:
             judged = self.judged.get(window.name)
-            mature = newest_mature(
-                arrivals, window, judged, tick, self._patience, self._on_boundaries, self.log_end
-            )  # fmt: skip
+            mature = newest_mature(arrivals, window, judged, tick, self._patience, self._on_boundaries, self.log_end)
             if mature is not None:
                 self.judged[window.name] = mature.end
                 found.append(mature)
@@ -372,8 +371,11 @@ class Performance:
         """Goes on from a checkpoint; False if what was kept cannot be used with this configuration."""
         saved = None if document is None else msgspec.msgpack.decode(document, type=LabelState)
         if saved is None or saved.dtype != str(self._type.descr):
+            if saved is not None:
+                keep_labels(self._folder, saved.dtype)
             self._join.load(None)
             return saved is None
+        take_back_labels(self._folder, saved.dtype)
         self._join.load(saved.manifest)
         self._names = {SeriesKey(*pair): number for number, pair in enumerate(saved.names)}
         series = [(SeriesKey(version, segment), first, last) for version, segment, first, last in saved.series]
@@ -394,6 +396,5 @@ class Performance:
 
     def totals(self) -> Totals:
         """What is shown of the labels."""
-        outcomes = dict(self._join.counts)
-        waiting = sum(len(part.rows.index) for part in self._waiting)
-        return Totals(outcomes, waiting, self._join.losses, self._join.nbytes, tuple(self.delays.tolist()))
+        join, waiting = self._join, sum(len(part.rows.index) for part in self._waiting)
+        return Totals(dict(join.counts), waiting, join.losses, join.nbytes, tuple(self.delays.tolist()))

@@ -75,6 +75,50 @@ def test_what_is_kept_of_a_removed_model_goes_after_a_week_whatever_restarts_the
     assert "state of removed models dropped" in site.text.getvalue()
 
 
+def test_a_configuration_that_was_tried_and_not_kept_costs_no_waiting_prediction(tmp_path: Path) -> None:
+    """As in a reload that is refused after the new daemon has started: nothing is saved with the new configuration."""
+    site = Site(tmp_path)
+    site.run(8 * HOUR)
+    found = site.settings()
+    (model, *others) = found.models
+    tried = found.model_copy(update={"models": [model.model_copy(update={"segments": []}), *others]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Site, "settings", lambda _: tried)
+        daemon = site.start()
+        assert daemon._models["m"].labels_begun_anew
+        site.courier.close(1.0)
+        daemon.abandon()
+    assert list((site.state / "labels").glob("m.aside-*/predictions-*.rows"))
+    daemon = site.start()
+    labels = daemon.snapshot.models[0].labels
+    assert labels is not None
+    assert not labels.lost
+    assert not list((site.state / "labels").glob("m.aside-*"))
+    site.courier.close(1.0)
+    daemon.close()
+    again = Site(tmp_path)
+    again.run()
+    fresh = Site(tmp_path / "fresh")
+    fresh.run()
+    assert totals(again.saved()) == totals(fresh.saved())
+
+
+def test_label_files_of_segments_that_are_gone_stay_for_a_while(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.run(8 * HOUR)
+    found = site.settings()
+    (model, *others) = found.models
+    tried = found.model_copy(update={"models": [model.model_copy(update={"segments": []}), *others]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Site, "settings", lambda _: tried)
+        site.run(9 * HOUR)
+        assert list((site.state / "labels").glob("m.aside-*/predictions-*.rows"))
+        site.run(9 * HOUR)
+        site.wall += 8 * DAY
+        site.run(9 * HOUR)
+    assert not list((site.state / "labels").glob("m.aside-*"))
+
+
 def test_it_goes_while_the_daemon_runs(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.run(8 * HOUR)
