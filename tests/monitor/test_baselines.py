@@ -14,9 +14,8 @@ from monitor.config import Config, LogSection
 from monitor.config_file import parse_config
 from monitor.durations import DAY, HOUR, MINUTE
 from monitor.errors import ConfigError, LeewayError
-from monitor.learner import learned_path
 from monitor.logs import make_log
-from monitor.profile import load_profile
+from monitor.profile import decode_profile, encode_profile, load_profile
 
 START = 1_700_006_400_000 // DAY * DAY
 SILENT = make_log(LogSection(level="error", format="json"))
@@ -283,8 +282,7 @@ def test_a_learned_reference_holds_exactly_the_rows_that_were_asked_for(tmp_path
         learner = again
     assert learner.needed == 0
     assert sum(len(later.rows.index) for later in learner.later) == 500
-    profile = learner.keep(tmp_path / "state")
-    assert learned_path(tmp_path / "state", "m").exists()
+    profile = decode_profile(encode_profile(learner.profile()), "learned")
     assert profile.rows == 1_500
     place = profile.layout.subjects.index("feature:load")
     np.testing.assert_allclose(profile.layout.location[place], table["load"][:1_500].mean())
