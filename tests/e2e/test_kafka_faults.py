@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,11 +16,10 @@ from monitor.source_kafka import KafkaSource
 from tests.census import census, config_text, keyless, messages
 from tests.daemon_process import DaemonProcess, wait_until
 from tests.servers.found import free_port
-from tests.servers.kafka import KafkaBroker
+from tests.servers.kafka import Codec, KafkaBroker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = pytest.mark.kafka
 
@@ -159,6 +159,9 @@ def test_retention_that_overtook_the_daemon_is_counted_and_told(
     daemon.wait_for("leeway_rows_total", 4_500)
     assert daemon.metric("leeway_rows_total") == 4_500
     assert daemon.metric("leeway_source_lost_messages_total", reason="retention") == 1_500
+    # The windows in which they were lost say so, by the rule on data quality.
+    told = f"the window is incomplete: 1,500 messages of {name} partition 0 were lost (deleted before they were read)"
+    wait_until(lambda: told in daemon.log, 30, "the alert")
     daemon.stop()
     assert "kafka messages lost" in daemon.log
 
@@ -192,6 +195,85 @@ def test_new_partitions_are_picked_up(kafka: KafkaBroker, topic: Callable[..., s
     kafka.produce(name, keyless(values[1_000:], partition=1))
     daemon.wait_for("leeway_rows_total", 2_000)
     assert daemon.metric("leeway_rows_total") == 2_000
+    daemon.stop()
+
+
+def test_rows_of_new_partitions_are_not_late_however_seldom_partitions_are_looked_for(
+    kafka: KafkaBroker, topic: Callable[..., str], tmp_path: Path
+) -> None:
+    name = topic()
+    values = messages(census()[:4_000])
+    kafka.produce(name, keyless(values[:1_000]))
+    daemon = daemon_on(name, kafka, tmp_path)
+    daemon.config.write_text(daemon.config.read_text().replace('refresh = "1s"', 'refresh = "1h"'))
+    daemon.start()
+    daemon.wait_for("leeway_rows_total", 1_000)
+    kafka.add_partitions(name, 3)
+    # Weeks of event time go by in a second, in all partitions side by side.
+    for first in range(1_000, 4_000, 250):
+        part = values[first : first + 250]
+        kafka.produce(name, [(None, value, place % 3, None) for place, value in enumerate(part)])
+    wait_until(
+        lambda: daemon.metric("leeway_rows_total") + daemon.metric("leeway_rows_late_total") == len(values), 60, "rows"
+    )
+    assert daemon.metric("leeway_rows_late_total") == 0
+    daemon.stop()
+
+
+def test_a_topic_made_again_with_fewer_partitions_is_read_on_and_reported(
+    kafka: KafkaBroker, topic: Callable[..., str], tmp_path: Path
+) -> None:
+    name = topic(partitions=3)
+    values = messages(census()[:4_500])
+    kafka.produce(name, [(None, value, place % 3, None) for place, value in enumerate(values[:3_000])])
+    daemon = daemon_on(name, kafka, tmp_path)
+    daemon.start()
+    daemon.wait_for("leeway_rows_total", 3_000)
+    kafka.delete_topic(name)
+    missing = f"Kafka at {kafka.bootstrap} has no topic {name!r}\n"
+    wait_until(lambda: daemon.get("/readyz") == (503, missing), 20, "the topic to be missed")
+    kafka.create_topic(name)
+    kafka.produce(name, keyless(values[3_000:4_000]))
+    daemon.wait_for("leeway_rows_total", 4_000, seconds=60)
+    assert daemon.metric("leeway_rows_total") == 4_000
+    assert daemon.metric("leeway_source_lost_messages_total", reason="gone") == 2
+    assert daemon.metric("leeway_source_lost_messages_total", reason="recreated") == 1
+    assert daemon.get("/readyz")[0] == 200
+    daemon.stop()
+    # What is gone is not missed again.
+    daemon.start()
+    kafka.produce(name, keyless(values[4_000:]))
+    daemon.wait_for("leeway_rows_total", len(values), seconds=60)
+    assert daemon.metric("leeway_source_lost_messages_total", reason="gone") == 0
+    daemon.stop()
+
+
+def peak(daemon: DaemonProcess) -> int:
+    """The most memory that the process has held, bytes."""
+    (line,) = [line for line in Path(f"/proc/{daemon.pid}/status").read_text().splitlines() if "VmHWM" in line]
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_a_batch_beyond_its_limit_is_passed_over_in_little_memory(
+    codec: Codec, kafka: KafkaBroker, topic: Callable[..., str], tmp_path: Path
+) -> None:
+    name = topic(config={"max.message.bytes": "100000000"})
+    values = messages(census()[:3_000])
+    size = 60_000_000
+    daemon = daemon_on(name, kafka, tmp_path)
+    daemon.config.write_text(daemon.config.read_text().replace("[ingest]\n", "[ingest]\nmax_batch_bytes = 4194304\n"))
+    kafka.produce(name, keyless(values[:2_900]), codec)
+    daemon.start()
+    daemon.wait_for("leeway_rows_total", 2_900)
+    before = peak(daemon)
+    kafka.produce(name, keyless([bytes(size)]), codec)
+    kafka.produce(name, keyless(values[2_900:]), codec)
+    daemon.wait_for("leeway_rows_total", len(values), seconds=60)
+    assert daemon.metric("leeway_rows_total") == len(values)
+    assert daemon.metric("leeway_source_lost_messages_total", reason="oversized") == 1
+    # Uncompressed it must at least arrive.
+    assert peak(daemon) - before < (4 * size if codec == "none" else size)
     daemon.stop()
 
 

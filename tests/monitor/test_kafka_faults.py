@@ -11,15 +11,17 @@ import threading
 import pytest
 import structlog
 from kafka.errors import (
+    CorruptRecordError,
     KafkaConnectionError,
     KafkaTimeoutError,
     SaslAuthenticationFailedError,
     TopicAuthorizationFailedError,
+    UnsupportedCodecError,
 )
 
 from monitor.config import IngestSection, KafkaSection
 from monitor.errors import ConfigError
-from monitor.kafka_client import Access, KafkaError, open_admin, open_consumer, open_producer
+from monitor.kafka_client import Access, KafkaError, is_passing, open_admin, open_consumer, open_producer
 from monitor.kafka_faults import FaultLog, Trouble, fault_of, topics_fault
 from monitor.kafka_topics import Topics
 from monitor.records import Partition, Position, SourceFault
@@ -52,6 +54,14 @@ def test_a_fault_has_a_reason_and_a_sentence_with_the_address(
     assert reason in ("secret", "configuration") or "kafka-1:9092, kafka-2:9092" in fault.text
     assert len(fault.text) < 400
     assert fault.text.isprintable()
+
+
+def test_only_what_is_in_the_messages_is_passed_over() -> None:
+    # The others say nothing of the messages: passing over them would lose what is there.
+    passing = (KafkaTimeoutError, TopicAuthorizationFailedError, SaslAuthenticationFailedError, KafkaConnectionError)
+    assert all(is_passing(error()) for error in passing)
+    assert not is_passing(CorruptRecordError())
+    assert not is_passing(UnsupportedCodecError())
 
 
 def test_topics_that_cannot_be_read_are_named() -> None:

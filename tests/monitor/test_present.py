@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from alerts.delivery import Courier
+from monitor.alerting import Alerting
 from monitor.clock import Clock
+from monitor.config_file import parse_config
+from monitor.daemon import Daemon
 from monitor.durations import DAY, HOUR, MINUTE
 from monitor.present import Present
-from monitor.records import BrokerTime
+from monitor.records import BrokerTime, Messages, Partition, Poll, Position
+from monitor.routing import make_routing
+from monitor.run import load_all_references
+from monitor.store import Store
+from tests.monitor.test_restarts import SILENT, Network, ScriptedSource
 
 TRUE = 1_700_000_000_000
 SKEW = 5 * MINUTE
@@ -96,3 +107,58 @@ def test_after_a_restart_what_was_counted_stands_in_for_the_clock() -> None:
     assert not future(present, late.true - MINUTE)
     late.later(HOUR)
     assert not future(present, late.true - 2 * MINUTE)
+
+
+@dataclass
+class Live(ScriptedSource):
+    """Brings one row a poll, written just now."""
+
+    machine: Machine | None = None
+
+    def poll(self, timeout_seconds: float, paused: frozenset[Partition]) -> Poll:
+        assert self.machine is not None
+        part, offset = Partition("p", 0), self.polls
+        self.polls += 1
+        value = json.dumps({"age": 30.0, "p": 1, "t": self.machine.true}).encode()
+        written = BrokerTime(self.machine.true, by_broker=False)
+        chunk = Messages(part, np.array([offset]), [value], written)
+        assigned = {part: Position(0)} if offset == 0 else {}
+        return Poll((chunk,), frozenset({part}), frozenset(), {part: 0}, assigned)
+
+
+def test_the_daemon_rejects_no_row_while_its_wall_clock_is_wrong(tmp_path: Path) -> None:
+    pd.DataFrame({"age": [20.0, 30.0, 40.0, 50.0] * 50, "p": [0, 1] * 100}).to_parquet(tmp_path / "reference.parquet")
+    config = parse_config(
+        {
+            "state": {"dir": str(tmp_path / "state")},
+            "kafka": {"bootstrap_servers": ["never:9092"], "predictions": ["p"]},
+            "models": [
+                {
+                    "name": "m", "task": "binary", "reference": "reference.parquet", "windows": ["5m"],
+                    "columns": {"timestamp": "t", "prediction": "p"},
+                }
+            ],
+        },
+        tmp_path,
+    )  # fmt: skip
+    machine = Machine()
+    routing = make_routing(config, {}, SILENT)
+    daemon = Daemon(
+        config,
+        load_all_references(config),
+        source=Live({}, machine=machine),
+        store=Store(config.state.dir, SILENT),
+        alerting=Alerting(routing, Courier(routing.sinks, Network(), lambda: 0.0), SILENT, lambda: 0.0),
+        clock=machine.clock(),
+        log=SILENT,
+    )
+    daemon.start()
+    for off in (0, -2 * HOUR, 0, 2 * HOUR, 0):
+        machine.off = off
+        for _ in range(20):
+            machine.later(10_000)
+            daemon.turn(0.0)
+    daemon.close()
+    assert sum(daemon.snapshot.models[0].rows.values()) == 100
+    assert daemon.snapshot.rejects["p", "future"] == 0
+    assert daemon.snapshot.models[0].late == 0
