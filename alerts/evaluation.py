@@ -70,7 +70,7 @@ class Evaluation:
         window: the configured length, ``1h``.
         at: when it was judged, in event time (the watermark had passed ``end``).
         realised: it speaks of performance, by labels that may have come long after the window.
-        fault: why the window tells of a broken feed rather than of the world, so that nobody retrains on it; empty
+        fault: why the window shows a broken feed rather than a change of the world, so that no retraining starts; empty
             otherwise.
     """
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from alerts.evaluation import Finding
 
 ESTIMATED = "estimated_performance"
-"""Subject of performance that is estimated without labels. It is told beside drift."""
+"""Subject of performance that is estimated without labels. It is reported beside drift."""
 REALISED = frozenset({"performance", "version", "segments", "fairness", "labels"})
 BREACHABLE = REALISED | {ESTIMATED, "quality"}
 """What subjects that can be breached are called, before a colon. All others drift."""
@@ -28,9 +28,9 @@ class Rule:
     Attributes:
         when: status that a finding must have; None for a rule on a number. ``drifted`` looks at drift alone,
             ``breached`` at performance, versions, fairness, labels and data quality alone.
-        metric: statistic that is held against a number of the rule's own, whatever its status.
+        metric: statistic that is compared with a number of the rule's own, whatever its status.
         above, below, change_from_reference: that number, one of the three; None for a rule on a status. The last is
-            held against the value less that on the reference: a fall of so much if it is negative, else a rise.
+            compared with the value less that on the reference: a fall by that much if it is negative, else a rise.
         recover: what a value (or change) that has crossed it must come back past before the alert ends; None for the
             same number.
         sure: the number must lie beyond the whole confidence interval for the alert to begin. It ends by the value.
@@ -104,7 +104,7 @@ def covers(rule: Rule, subject: str, statistic: str, *, realised: bool) -> bool:
 
 
 def number_of(rule: Rule, finding: Finding, value: float) -> float:
-    """A value, or bound, as the rule counts it; NaN if it cannot be told."""
+    """A value, or bound, as the rule counts it; NaN if it is unknown."""
     return value if rule.change_from_reference is None else value - finding.reference
 
 

@@ -96,9 +96,9 @@ class Checkpointer:
                     model.seen.assume(saved.positions)  # saved by a version that did not know it
                 model.restore(saved.models[name], saved.documents)
                 if model.fresh:
-                    self._log.warning("windows begun anew", model=name, why="another pane, lateness or windows")
+                    self._log.warning("window state reset", model=name, why="another pane, lateness or windows")
                 if model.labels_begun_anew:
-                    self._log.warning("labels begun anew", model=name, why="another task or other segments")
+                    self._log.warning("label state reset", model=name, why="another task or other segments")
             elif model.performance is not None:
                 model.performance.restore(None)
             self._report_damage(model, saved)

@@ -67,7 +67,7 @@ class Service:
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="reload")
         self._loading: Future[Prepared] | None = None
         self._running: Running | None = None
-        self.server = self._serve(prepared.config.http)
+        self.server, self._liveness = self._serve(prepared.config.http)
         try:
             self._running = self._start(prepared)
         except BaseException:
@@ -87,14 +87,14 @@ class Service:
     def _snapshot(self) -> Snapshot:
         return Snapshot() if self._running is None else self._running.daemon.snapshot
 
-    def _serve(self, section: HttpSection) -> HttpServer:
-        self._liveness = Liveness(self._clock, section.hang_after / 1000, self._environment, os.getpid())
+    def _serve(self, section: HttpSection) -> tuple[HttpServer, Liveness]:
+        liveness = Liveness(self._clock, section.hang_after / 1000, self._environment, os.getpid())
         telemetry = Telemetry(
             version("leewayd"),
             self._snapshot,
             section.max_metric_series,
             monotonic=self._clock.monotonic,
-            liveness=self._liveness,
+            liveness=liveness,
             log_lines_dropped=lines_dropped,
         )
         host, _, port = section.listen.rpartition(":")
@@ -110,7 +110,7 @@ class Service:
         except OSError as error:
             raise LeewayError(f"cannot listen on {section.listen}: {error.strerror}") from error
         self._log.info("http server started", port=server.port)
-        return server
+        return server, liveness
 
     def _start(self, prepared: Prepared) -> Running:
         running = start(
@@ -145,11 +145,10 @@ class Service:
         kind, place = type(error).__name__, _place(error)
         self._status = replace(self._status, failures=self._status.failures + 1)
         self._log.error("turn failed", error=kind, at=place, rows=attempt.rows)
-        goes_on = self._recovery.failed(attempt)
-        self._again(running)
-        if not goes_on:
+        if not self._recovery.failed(attempt):
             raise RetryableError(f"a turn fails without any row: {kind} at {place}; the state is that of the last "
                                  "checkpoint")  # fmt: skip
+        self._again(running)
 
     def _again(self, running: Running) -> None:
         """Makes the daemon again from its last checkpoint."""
@@ -249,14 +248,18 @@ class Service:
         self._refuse(problems)
 
     def _serve_again(self, section: HttpSection) -> None:
+        """Serves by another section; if its address cannot be used, the old server stays."""
         old = self._prepared.config.http
-        if section.listen != old.listen:
-            fresh = self._serve(section)
-            self.server.close()
-            self.server = fresh
-            return
+        if section.listen == old.listen:
+            self.server.close()  # a second one cannot listen there beside it
+        try:
+            fresh, liveness = self._serve(section)
+        except LeewayError:
+            if section.listen == old.listen:
+                self.server, self._liveness = self._serve(old)
+            raise
         self.server.close()
-        self.server = self._serve(section)
+        self.server, self._liveness = fresh, liveness
 
     def close(self) -> None:
         """Stops everything, in the order that loses nothing."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -179,3 +181,20 @@ def test_a_configuration_that_cannot_be_started_with_gives_way_to_the_old_one(
     while not service.daemon.finished:
         service.turn()
     assert sum(service.daemon.snapshot.models[0].rows.values()) == 400
+
+
+def test_an_address_that_is_taken_leaves_the_old_server_and_its_health_in_place(
+    running: tuple[Service, Config],
+) -> None:
+    service, config = running
+    before = service.server
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        service.reload(lambda: config.model_copy(update={"http": config.http.model_copy(update={"listen": listen})}))
+        turn_until_reloaded(service)
+    assert service.daemon.process.reload_failed
+    assert service.server is before
+    service.turn()
+    # The server that answers is the one whose progress the loop marks.
+    assert urllib.request.urlopen(f"http://127.0.0.1:{before.port}/healthz", timeout=5).status == 200
+    assert service._liveness.progress_timestamp is not None

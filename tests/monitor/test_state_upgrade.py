@@ -58,7 +58,7 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     # The alert that fired before, whose notification nobody had taken.
     assert "alert.firing" in [body["event"] for body in old.delivered]
     assert "lost" not in old.text.getvalue()
-    assert "begun anew" not in old.text.getvalue()
+    assert "state reset" not in old.text.getvalue()
 
 
 def test_rows_that_a_reference_was_learned_from_are_gone_from_every_file_and_others_stay(tmp_path: Path) -> None:
