@@ -27,13 +27,14 @@ def link_problems(config: Config) -> list[str]:
         if rule.runbook is not None:
             problems += _url(f'rule "{rule.name}": runbook', rule.runbook, allow_private=True)
     for receiver in config.receivers:
-        problems += _receiver(receiver, config.alerts.allow_private)
+        problems += one_receiver(receiver, config.alerts.allow_private)
     return problems
 
 
-def _receiver(
+def one_receiver(
     receiver: SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogReceiver, allow_private: bool
 ) -> list[str]:
+    """What `link_problems` says about one receiver."""
     place = f'receiver "{receiver.name}"'
     problems = []
     url = getattr(receiver, "url", None)
