@@ -262,11 +262,23 @@ class Service:
         self.server, self._liveness = fresh, liveness
 
     def close(self) -> None:
-        """Stops everything, in the order that loses nothing."""
+        """Stops everything, in the order that loses nothing.
+
+        Raises:
+            RetryableError: if what came since the last checkpoint could not be finished; it is read again.
+        """
         self._loader.shutdown(wait=False, cancel_futures=True)
-        if self._running is not None:
-            self._running.close()
-        self.server.close()
+        try:
+            if self._running is not None:
+                self._running.close()
+        except LeewayError:
+            raise
+        except Exception as error:
+            assert self._running is not None
+            self._running.abandon()
+            raise RetryableError(f"the stop failed: {type(error).__name__} at {_place(error)}") from error
+        finally:
+            self.server.close()
 
     def abandon(self) -> None:
         """Stops everything and saves nothing."""

@@ -10,6 +10,7 @@ import pytest
 
 from alerts.delivery import Courier
 from monitor.alerting import Alerting
+from monitor.errors import RetryableError
 from monitor.intake import Intake
 from monitor.references import single
 from monitor.router import Router
@@ -86,7 +87,8 @@ class Site(Machine):
         patch.setattr("monitor.run.make_source", lambda *_, **__: ScriptedSource(self.logs))
         patch.setattr("monitor.run.Urllib3Transport", lambda *_, **__: self.network)
         routing = make_routing(self.config, {}, SILENT)
-        prepared = Prepared(self.config, routing, {"m": single(self.profile)}, SILENT)
+        http = self.config.http.model_copy(update={"listen": "127.0.0.1:0"})
+        prepared = Prepared(self.config.model_copy(update={"http": http}), routing, {"m": single(self.profile)}, SILENT)
         service = Service(prepared, clock=clock, environment={})
         turns = 0
         try:
@@ -99,13 +101,13 @@ class Site(Machine):
                 if running is not None and service.daemon.finished:
                     for thread in running.courier._threads:
                         thread.join(0.02)
+            service.close()
         except KilledError:
             running = service._running
             if running is not None:
                 os.close(running.daemon._store._lock)
             service.server.close()
             raise
-        service.close()
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def run(site: Site, faults: Faults, at: int, kind: Any, patch: pytest.MonkeyPatc
     for _ in range(3):
         try:
             site.serve(patch)
-        except KilledError:
+        except (KilledError, RetryableError):  # the second: the stop itself failed, and the next start repeats it
             faults.arm(0, kind)
         else:
             return
