@@ -261,11 +261,11 @@ def step(
     """
     slack = np.zeros((2, *u.shape))
     if skew is not None:
-        slack = slack + skew_allowance(np.nan_to_num(skew), params)
+        slack = slack + skew_allowance(_bounded(skew), params)
     if reference_error is not None:
-        slack = slack + params.caution * np.nan_to_num(reference_error)
+        slack = slack + params.caution * _bounded(reference_error)
     if tolerance is not None:
-        slack = slack + np.nan_to_num(tolerance)
+        slack = slack + _bounded(tolerance)
     seen = ~np.isnan(u)
     score = np.where(seen, u, 0.0)
     up, since_up = _followed(state.up, state.since_up, score - slack[0], seen, pane_start, params)
@@ -274,6 +274,11 @@ def step(
     direction = np.where(value > 0, np.where(up >= down, 1, -1), 0).astype(np.int8)
     change_at = np.where(up >= down, since_up, since_down)
     return CusumState(up, down, since_up, since_down), Alarms(value, direction, change_at, value >= params.limit)
+
+
+def _bounded(values: Array) -> Array:
+    """0 for NaN; at most 1e150, which can still be squared: pieces that hardly vary make these numbers infinite."""
+    return np.minimum(np.nan_to_num(values), 1e150)
 
 
 def _followed(

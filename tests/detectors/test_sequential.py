@@ -318,3 +318,13 @@ def test_rows_that_scatter_more_do_not_pass_for_a_shift() -> None:
     generator = np.random.default_rng(31)
     panes = [3 * generator.standard_normal((200, 200)) for _ in range(150)]
     assert realised(first_alarms(panes, plain_spread(200, 0.0), cusum_for(300)), 150) > 150
+
+
+def test_infinite_errors_and_skews_stay_silent_without_a_warning() -> None:
+    params = Cusum(0.25, 10.0)
+    endless = np.array([np.inf])
+    after, alarms = step(
+        start(1), np.array([5.0]), 0, params, reference_error=endless, tolerance=endless, skew=np.full((2, 1), np.inf)
+    )
+    assert after.up.tolist() == [0.0]
+    assert not alarms.fired.any()
