@@ -13,8 +13,8 @@ from alerts.messages import words
 from alerts.policy import Incident, IncidentKey, Notice, ReceiverPolicy, plan
 from alerts.rules import AlertKey, AlertState, Transition, drop_unknown, end_series, step
 from alerts.sinks import Sink
+from alerts.status import AlertGroup
 from monitor.outbox import Outbox
-from monitor.snapshot import AlertGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alerts.delivery import Delivery, OutboxEntry
     from alerts.evaluation import Evaluation
     from alerts.rules import Step
-    from monitor.snapshot import ReceiverStatus
+    from alerts.status import ReceiverStatus
 
 _ALERTS = msgspec.msgpack.Decoder(list[tuple[AlertKey, AlertState]])
 _INCIDENTS = msgspec.msgpack.Decoder(list[tuple[IncidentKey, Incident]])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor.event_time import rfc3339
+from monitor.snapshot import Progress
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -17,23 +17,6 @@ _SPAN_SECONDS = 60.0
 """The rate of the last minute counts."""
 _FIRST_SECONDS, _AGAIN_SECONDS = 10.0, 60.0
 """Reported after so long, and again after so long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where judging stands.
-
-    Attributes:
-        busy: rows are read whose windows are not judged yet.
-        behind_ms: event time that all partitions have reached and that is not judged yet, ms.
-        waiting: messages that are not counted yet.
-        seconds: until nothing waits, at the rate of the last minute; None while that is unknown.
-    """
-
-    busy: bool = False
-    behind_ms: int = 0
-    waiting: int = 0
-    seconds: float | None = 0.0
 
 
 class CatchUp:

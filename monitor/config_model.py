@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from monitor.durations import DAY, SECOND, format_duration, parse_duration
 from monitor.nearest import hint, quoted
-from monitor.pyramid import window_step
+from monitor.window_step import window_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

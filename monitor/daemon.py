@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from monitor.catch_up import CatchUp, Progress
+from monitor.catch_up import CatchUp
 from monitor.checkpointer import Checkpointer, Parts
 from monitor.config_labels import reads_labels
 from monitor.inlet import Inlet
@@ -21,7 +21,7 @@ from monitor.references import single
 from monitor.router import Router, make_routers
 from monitor.routes import LearningRoute, ModelRoute
 from monitor.schedule import Tick
-from monitor.snapshot import EvaluationKey, ProcessStatus, Snapshot
+from monitor.snapshot import EvaluationKey, ProcessStatus, Progress, Snapshot
 from monitor.watched import WatchedModel
 from monitor.windows import SeriesEnd
 

@@ -10,15 +10,14 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.record_names import sampled
+from monitor.records import RawColumns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,28 +25,6 @@ if TYPE_CHECKING:
     from monitor.records import Messages
 
 Kind = str  # "number", "time" or "any"
-
-
-@dataclass(frozen=True, slots=True)
-class RawColumns:
-    """Columns of raw values, a row a record.
-
-    Attributes:
-        columns: for each path its values; rejected rows hold None.
-        offsets, within: where each row came from (`monitor.records.Decoded`).
-        rejects: row → reason.
-    """
-
-    columns: Mapping[str, Sequence[object]]
-    offsets: NDArray[np.int64]
-    within: NDArray[np.int64]
-    rejects: dict[int, str]
-    records: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-    """Row → the whole record, for a sample of the messages (`monitor.record_names`)."""
-    names: Sequence[str] = ()
-    """All columns that a table has; empty for messages."""
-    record: Callable[[int], Mapping[str, Any]] | None = None
-    """Gives the whole record of a row; None for tables."""
 
 
 class JsonDecoder:

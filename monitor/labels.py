@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from monitor.class_names import REST, ClassNames
-from monitor.encoder import to_numbers
 from monitor.outputs import hash_lists
+from monitor.records import LabelRows
 from monitor.scoring import MAX_RELEVANT
+from monitor.values import to_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from monitor.class_names import ClassNames
     from monitor.config import ModelSection
-    from monitor.decoder import RawColumns
-    from monitor.performance_build import PerformanceProfile
-
-
-@dataclass(frozen=True, slots=True)
-class LabelRows:
-    """The labels of one model in a chunk.
-
-    Attributes:
-        index: int64[n], increasing: which rows of the chunk these are.
-        times: int64[n], when each was known, epoch ms.
-        ids: raw prediction ids.
-        values: [n], structured as `monitor.scoring.Scorer.label_type` says; a class is its number.
-    """
-
-    model: str
-    index: NDArray[np.int64]
-    times: NDArray[np.int64]
-    ids: Sequence[object]
-    values: NDArray[np.void]
-
-    def take(self, part: slice | NDArray[np.int64]) -> LabelRows:
-        """Some of the rows."""
-        ids = self.ids[part] if isinstance(part, slice) else [self.ids[row] for row in part.tolist()]
-        return LabelRows(self.model, self.index[part], self.times[part], ids, self.values[part])
-
-    def between(self, first: int, stop: int) -> LabelRows:
-        """The rows whose chunk index lies in [first, stop)."""
-        low, high = self.index.searchsorted([first, stop])
-        return self.take(slice(int(low), int(high)))
+    from monitor.records import RawColumns
 
 
 class LabelRoute:
@@ -126,28 +99,3 @@ def _relevant(values: Sequence[object], found: NDArray[np.void]) -> NDArray[np.b
     for place in range(MAX_RELEVANT):
         found[f"item{place}"], found[f"gain{place}"] = hashes[:, place], gains[:, place]
     return usable
-
-
-def all_classes(profiles: list[PerformanceProfile]) -> tuple[str, ...] | None:
-    """The classes of all profiles, each once; None where labels are numbers or lists."""
-    known = [profile.classes for profile in profiles if profile.classes is not None]
-    return tuple(dict.fromkeys(name for classes in known for name in classes)) if known else None
-
-
-def all_names(profiles: list[PerformanceProfile], *, binary: bool) -> ClassNames | None:
-    """Which value is which of `all_classes`; None where labels are numbers or lists."""
-    classes = all_classes(profiles)
-    if classes is None:
-        return None
-    sets = [profile.negatives for profile in profiles]
-    negatives = None if None in sets else {name for held in sets for name in held or ()}
-    return ClassNames(classes, negatives, binary=binary)
-
-
-def translation(everybody: tuple[str, ...] | None, own: PerformanceProfile) -> NDArray[np.float64] | None:
-    """float64: number among all classes → number among those of one profile; None where they are the same."""
-    names = own.names
-    if everybody is None or own.classes is None or names is None or everybody == own.classes:
-        return None
-    found = [0.0 if name == REST and own.classes[0] == REST else names.number(name) for name in everybody]
-    return np.array([number if number >= 0 else np.nan for number in found])

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from monitor.config import ModelSection
 from monitor.first_usable import Seen
-from monitor.labels import LabelRows
 from monitor.pyramid import SLACK_PANES
+from monitor.records import LabelRows
 from monitor.reference_build import build_profile
 from monitor.tables import table_of
 

@@ -15,7 +15,7 @@ from alerts.parking import MAX_TITLES, ReceiverFault, Standing, begins_to_fail, 
 from alerts.sinks import RENDER
 from alerts.sinks.log import Log
 from alerts.sinks.outcome import Dead, Delivered, Refused, Retry
-from monitor.snapshot import ReceiverStatus
+from alerts.status import ReceiverStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

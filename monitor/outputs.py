@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from monitor.encoder import to_numbers
-from monitor.label_join import hash_ids
+from monitor.id_hash import hash_ids
+from monitor.records import Outputs
+from monitor.values import to_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from monitor.class_names import ClassNames
     from monitor.config import ModelSection
-    from monitor.decoder import RawColumns
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """Outputs of n rows.
-
-    Attributes:
-        ids: raw prediction ids; None where they are not needed.
-        scores: float64[n, K], one a class (binary: of the positive class, K = 1); NaN where missing, K = 0 without.
-        predicted: float64[n], the value, or the number of the class (`UNKNOWN` if it is none of
-            the reference's; NaN there for a binary model); NaN where missing.
-        low, high: float64[n], limits of the prediction; NaN where missing.
-        items: uint64[n, k], hashes of the ranked items, 0 where there is none; k = 0 unless the task is ranking.
-    """
-
-    ids: Sequence[object] | None
-    scores: NDArray[np.float64]
-    predicted: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    items: NDArray[np.uint64]
-
-    def take(self, part: slice | NDArray[np.int64]) -> Outputs:
-        """Some of the rows, in the order asked for."""
-        ids = self.ids
-        if ids is not None:
-            ids = ids[part] if isinstance(part, slice) else [ids[row] for row in part.tolist()]
-        return Outputs(ids, self.scores[part], self.predicted[part], self.low[part], self.high[part], self.items[part])
+    from monitor.records import RawColumns
 
 
 class OutputReader:

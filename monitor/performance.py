@@ -13,15 +13,17 @@ import msgspec
 import numpy as np
 
 from monitor.durations import DAY, HOUR, parse_duration
+from monitor.kept_labels import keep_labels, take_back_labels
+from monitor.label_classes import all_classes, all_names, translation
 from monitor.label_findings import BINS, MEMORY_MS, Delays, counted
 from monitor.label_join import LabelJoin, Outcome
 from monitor.label_state import LabelState, Totals
 from monitor.labelled_panes import AHEAD, LABELLED, ROWS, LabelledPanes
-from monitor.labels import LabelRows, all_classes, all_names, translation
 from monitor.lives import Lifetimes
 from monitor.maturity import Arrivals, Mature, Patience, complete, newest_mature
-from monitor.model_files import keep_labels, take_back_labels
-from monitor.pyramid import Window, window_step
+from monitor.pyramid import Window
+from monitor.records import LabelRows
+from monitor.window_step import window_step
 from monitor.windows import ALL, OVERFLOW, SeriesEnd, SeriesKey
 
 if TYPE_CHECKING:

@@ -22,14 +22,14 @@ from detectors.performance.ranking import Ranking
 from detectors.performance.regression import Regression
 from monitor.categories import canonical
 from monitor.class_names import REST, ClassNames, one_spelling, same_truth
-from monitor.decoder import RawColumns
 from monitor.durations import DAY, parse_duration
 from monitor.errors import ReferenceDataError
 from monitor.nearest import hint, quoted
 from monitor.outputs import OutputReader
-from monitor.pyramid import window_step
+from monitor.records import RawColumns
 from monitor.scoring import Scorer
-from monitor.sequences import Streams, stream_of_errors
+from monitor.streams import Streams, stream_of_errors
+from monitor.window_step import window_step
 
 if TYPE_CHECKING:
     from monitor.config import ModelSection

@@ -15,7 +15,7 @@ from detectors.performance.regression import Regression
 from monitor.arrays import from_json, to_json
 from monitor.performance_build import PerformanceProfile
 from monitor.scoring import Scorer, Task
-from monitor.sequences import Streams
+from monitor.streams import Streams
 
 
 class ErrorModelFile(msgspec.Struct):

@@ -21,7 +21,7 @@ from monitor.errors import ReferenceDataError
 from monitor.joint import Joint
 from monitor.performance_build import PerformanceProfile
 from monitor.performance_file import PerformanceFile, performance_in, performance_out
-from monitor.sequences import Streams
+from monitor.streams import Streams
 
 if TYPE_CHECKING:
     from pathlib import Path

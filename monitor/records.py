@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from monitor.labels import LabelRows
-from monitor.outputs import Outputs
 
 REJECT_REASONS = (
     "empty", "malformed", "too_large", "no_model", "no_timestamp", "bad_timestamp", "past", "future", "no_features",
@@ -228,3 +225,81 @@ class Decoded:
         """Offset and event time of the first record; None if all rows are rejects."""
         row = next((row for row in range(len(self.times)) if row not in self.rejects), None)
         return None if row is None else (int(self.offsets[row]), int(self.times[row]))
+
+
+@dataclass(frozen=True, slots=True)
+class RawColumns:
+    """Columns of raw values, a row a record.
+
+    Attributes:
+        columns: for each path its values; rejected rows hold None.
+        offsets, within: where each row came from (`monitor.records.Decoded`).
+        rejects: row → reason.
+    """
+
+    columns: Mapping[str, Sequence[object]]
+    offsets: NDArray[np.int64]
+    within: NDArray[np.int64]
+    rejects: dict[int, str]
+    records: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """Row → the whole record, for a sample of the messages (`monitor.record_names`)."""
+    names: Sequence[str] = ()
+    """All columns that a table has; empty for messages."""
+    record: Callable[[int], Mapping[str, Any]] | None = None
+    """Gives the whole record of a row; None for tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Outputs of n rows.
+
+    Attributes:
+        ids: raw prediction ids; None where they are not needed.
+        scores: float64[n, K], one a class (binary: of the positive class, K = 1); NaN where missing, K = 0 without.
+        predicted: float64[n], the value, or the number of the class (`UNKNOWN` if it is none of
+            the reference's; NaN there for a binary model); NaN where missing.
+        low, high: float64[n], limits of the prediction; NaN where missing.
+        items: uint64[n, k], hashes of the ranked items, 0 where there is none; k = 0 unless the task is ranking.
+    """
+
+    ids: Sequence[object] | None
+    scores: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    items: NDArray[np.uint64]
+
+    def take(self, part: slice | NDArray[np.int64]) -> Outputs:
+        """Some of the rows, in the order asked for."""
+        ids = self.ids
+        if ids is not None:
+            ids = ids[part] if isinstance(part, slice) else [ids[row] for row in part.tolist()]
+        return Outputs(ids, self.scores[part], self.predicted[part], self.low[part], self.high[part], self.items[part])
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRows:
+    """The labels of one model in a chunk.
+
+    Attributes:
+        index: int64[n], increasing: which rows of the chunk these are.
+        times: int64[n], when each was known, epoch ms.
+        ids: raw prediction ids.
+        values: [n], structured as `monitor.scoring.Scorer.label_type` says; a class is its number.
+    """
+
+    model: str
+    index: NDArray[np.int64]
+    times: NDArray[np.int64]
+    ids: Sequence[object]
+    values: NDArray[np.void]
+
+    def take(self, part: slice | NDArray[np.int64]) -> LabelRows:
+        """Some of the rows."""
+        ids = self.ids[part] if isinstance(part, slice) else [self.ids[row] for row in part.tolist()]
+        return LabelRows(self.model, self.index[part], self.times[part], ids, self.values[part])
+
+    def between(self, first: int, stop: int) -> LabelRows:
+        """The rows whose chunk index lies in [first, stop)."""
+        low, high = self.index.searchsorted([first, stop])
+        return self.take(slice(int(low), int(high)))

@@ -14,7 +14,6 @@ from monitor.categories import label
 from monitor.config_errors import place_text
 from monitor.counting import count_groups, moments_as_float
 from monitor.durations import HOUR, parse_duration
-from monitor.encoder import NumericSubject, category_coder
 from monitor.errors import ReferenceDataError
 from monitor.nearest import hint, quoted
 from monitor.performance_build import build_performance
@@ -23,6 +22,7 @@ from monitor.reference_columns import absent_columns, no_column, plan_subjects, 
 from monitor.reference_joint import joints_of, streams_in
 from monitor.references import References
 from monitor.tables import DataTable, in_reference, read_table
+from monitor.values import NumericSubject, category_coder
 
 if TYPE_CHECKING:
     from pathlib import Path

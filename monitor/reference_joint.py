@@ -12,9 +12,9 @@ from monitor.durations import DAY, parse_duration
 from monitor.errors import ReferenceDataError
 from monitor.joint import Joint, joint_of_embedding, joint_of_features, read_embedding, usable_rows
 from monitor.nearest import quoted
-from monitor.pyramid import window_step
-from monitor.sequences import Streams, streams_of
+from monitor.streams import Streams, streams_of
 from monitor.tables import in_reference
+from monitor.window_step import window_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

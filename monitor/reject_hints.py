@@ -12,8 +12,7 @@ from monitor.records import Messages
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from monitor.decoder import RawColumns
-    from monitor.records import Table
+    from monitor.records import RawColumns, Table
     from monitor.routes import LearningRoute, ModelRoute
 
     Route = ModelRoute | LearningRoute | LabelRoute

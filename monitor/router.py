@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from monitor.categories import canonical
-from monitor.decoder import JsonDecoder, RawColumns
+from monitor.decoder import JsonDecoder
 from monitor.event_time import to_milliseconds
-from monitor.records import Decoded, Messages
+from monitor.records import Decoded, Messages, RawColumns
 from monitor.reject_hints import hints_of, no_features
 from monitor.routes import at, versions_of
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from monitor.config import Config, IngestSection
-    from monitor.labels import LabelRoute, LabelRows
-    from monitor.records import ModelRows, Table
+    from monitor.labels import LabelRoute
+    from monitor.records import LabelRows, ModelRows, Table
     from monitor.routes import Integers, LearningRoute, ModelRoute
 
 

@@ -9,12 +9,11 @@ import numpy as np
 
 from detectors.layout import MISSING
 from monitor.categories import label
-from monitor.decoder import RawColumns
 from monitor.encoder import Encoder
 from monitor.joint import read_embedding
 from monitor.outputs import OutputReader
 from monitor.record_names import RecordNames, holds_any, sampled
-from monitor.records import ModelRows
+from monitor.records import ModelRows, RawColumns
 from monitor.tables import in_reference
 from monitor.windows import UNVERSIONED
 

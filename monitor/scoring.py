@@ -18,8 +18,7 @@ from detectors.performance.ranking import Ranking, count_ranking, ranking_metric
 from detectors.performance.regression import Regression, absolute_errors, count_regression, regression_metrics
 
 if TYPE_CHECKING:
-    from monitor.outputs import Outputs
-    from monitor.records import ModelRows
+    from monitor.records import ModelRows, Outputs
 
 Rows = NDArray[np.void]
 Integers = NDArray[np.int64]

@@ -11,182 +11,19 @@ from numpy.typing import NDArray
 from alerts.evaluation import Finding
 from detectors import adaptive, sequential
 from detectors.adaptive import Adaptive, AdaptiveState, adaptive_for, adaptive_step
-from detectors.layout import BINS, without_value
-from detectors.sequential import Cusum, CusumState, Spread, cusum_for, pane_scores, step
+from detectors.sequential import Cusum, CusumState, cusum_for, pane_scores, step
 from monitor.arrays import from_json, to_json
 from monitor.event_time import rfc3339
+from monitor.streams import Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from alerts.evaluation import Status
-    from detectors.layout import Counts, Layout
+    from detectors.layout import Counts
 
 Integers = NDArray[np.int64]
 Array = NDArray[np.float64]
-MOST_CLASSES = 5
-"""Classes of a prediction whose shares are followed."""
 MONTH_MS = 30 * 86_400_000
 _NAN = float("nan")
-_LEAST_PANES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Streams:
-    """What is followed, as the reference fixes it.
-
-    Attributes:
-        pane: ms.
-        subjects: subject of each stream, such as ``score`` or ``prediction``.
-        places: int64[S], place in the layout.
-        columns: int64[S], the column whose share is followed; −1 for the mean of a numeric subject.
-        location, scale: float64[S], mean and standard deviation of x in the reference; 0 and 1 for numeric subjects,
-            which are counted in reference standard deviations already.
-        names: of the classes; empty for numeric subjects.
-        spread: how much panes of the reference vary.
-    """
-
-    pane: int
-    subjects: tuple[str, ...]
-    places: Integers
-    columns: Integers
-    location: Array
-    scale: Array
-    names: tuple[str, ...]
-    spread: Spread
-
-    def sums(self, counts: Counts) -> tuple[Array, Array, Array]:
-        """n, Σx, Σx² of each stream, float64[S] (with leading dimensions of the counts): x of a class is 0 or 1."""
-        bins = counts.bins[..., self.places, :]
-        rows = np.asarray(counts.rows, dtype=np.float64)[..., None]
-        valid = rows - without_value(bins)
-        own = np.take_along_axis(bins, np.broadcast_to(self.columns, bins.shape[:-1])[..., None], axis=-1)[..., 0]
-        numeric = self.columns < 0
-        moments = counts.moments[..., self.places, :]
-        return (
-            valid,
-            np.where(numeric, moments[..., 0], own.astype(np.float64)),
-            np.where(numeric, moments[..., 1], own.astype(np.float64)),
-        )
-
-    def standardised(self, n: Array, total: Array, squares: Array) -> tuple[Array, Array, Array]:
-        """The same of z: x less its reference mean, in reference standard deviations."""
-        mean, scale = self.location, self.scale
-        return n, (total - n * mean) / scale, (squares - 2 * mean * total + n * mean**2) / scale**2
-
-
-def streams_of(
-    layout: Layout,
-    counts: Counts,
-    pane: int,
-    blocks: Counts | None,
-    effects: Array,
-    category: Mapping[str, tuple[str, ...]],
-) -> Streams:
-    """Which streams a reference has: its scores, and its prediction.
-
-    Args:
-        layout, counts: of the reference.
-        pane: ms.
-        blocks: counts of the reference's panes in their order, with one leading dimension; None without event times.
-        effects: float64[S], design effect of each subject's rows.
-        category: categorical subject → names of its regular columns.
-    """
-    subjects: list[str] = []
-    places: list[int] = []
-    columns: list[int] = []
-    names: list[str] = []
-    for place, subject in enumerate(layout.subjects):
-        if subject.startswith("feature:"):
-            continue
-        if layout.numeric[place]:
-            chosen, told = [-1], [""]
-        else:
-            order = np.argsort(-counts.bins[place, :BINS], kind="stable")
-            known = category[subject]
-            # One share of two says all.
-            most = 1 if len(known) == 2 else MOST_CLASSES
-            chosen = [int(column) for column in order[:most] if 0 < counts.bins[place, column] < int(counts.rows)]
-            told = [known[column] for column in chosen]
-        subjects += [subject] * len(chosen)
-        places += [place] * len(chosen)
-        columns += chosen
-        names += told
-    held = np.array(places, dtype=np.int64), np.array(columns, dtype=np.int64)
-    valid = (np.asarray(counts.rows) - without_value(counts.bins))[held[0]]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shares = np.where(held[1] < 0, np.nan, counts.bins[held[0], held[1]] / valid)
-        skew = (1 - 2 * shares) / np.sqrt(shares * (1 - shares))
-    share = np.nan_to_num(shares)
-    scale = np.where(held[1] < 0, 1.0, np.sqrt(np.maximum(share * (1 - share), 1e-12)))
-    kept = tuple(subjects), *held, share, scale, tuple(names)
-    bare = Streams(pane, *kept, sequential.plain_spread(len(subjects)))
-    unknown = np.full(len(subjects), np.nan)
-    effect = effects[held[0]]
-    with np.errstate(divide="ignore"):
-        plain = Spread(effect, unknown, unknown, np.zeros(len(subjects)), np.sqrt(effect / valid), skew)
-    spread = plain
-    if blocks is not None:
-        spread = _measured(np.asarray(blocks.rows), *bare.standardised(*bare.sums(blocks))[:2], plain)
-    return Streams(pane, *kept, spread)
-
-
-def stream_of_errors(errors: Array, pane: int, blocks: Integers | None) -> Streams | None:
-    """The stream of a model's errors on its reference; None where they do not vary.
-
-    Args:
-        errors: float64[m], 0 or 1 of a classifier, or the absolute error.
-        pane: ms.
-        blocks: int64[m], number of the pane that each row lies in, in their order; None without event times.
-    """
-    mean, scale = float(errors.mean()), float(errors.std())
-    if not len(errors) or scale == 0:
-        return None
-    z = (errors - mean) / scale
-    one = np.ones(1)
-    plain = Spread(one, one * _NAN, one * _NAN, one * 0, one / np.sqrt(len(z)), one * float((z**3).mean()))
-    spread = plain
-    if blocks is not None:
-        rows = np.bincount(blocks)
-        spread = _measured(
-            rows, rows[:, None].astype(np.float64), np.bincount(blocks, weights=z).astype(np.float64)[:, None], plain
-        )
-    none = np.array([-1], dtype=np.int64)
-    return Streams(pane, ("performance",), none, none, one * mean, one * scale, ("",), spread)
-
-
-def _measured(rows: Integers, n: Array, total: Array, plain: Spread) -> Spread:
-    """How much the panes of the reference vary, and how alike neighbours are.
-
-    Args:
-        rows: int64[P] of each pane.
-        n, total: float64[P, S], values and Σz.
-        plain: what holds where too few panes are known.
-    """
-    used = rows >= 0.2 * np.median(rows[rows > 0])
-    n, total = n[used], total[used]
-    size = len(n)
-    if size < _LEAST_PANES:
-        return plain
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = total / n
-        centred = means - np.nanmean(means, axis=0)
-        sd = np.nanstd(means, axis=0, ddof=1)
-        rows = size / np.nansum(1 / n, axis=0)
-        lag = np.nansum(centred[1:] * centred[:-1], axis=0) / np.nansum(centred**2, axis=0)
-        # Few panes tell little of their persistence: the upper end of its interval (Bartlett 1946).
-        persistence = np.clip(np.nan_to_num(lag) + 1 / np.sqrt(size), 0.0, 0.95)
-        inflated = np.sqrt((1 + persistence) / (1 - persistence))
-        error = np.where(sd > 0, sd / np.sqrt(size) * inflated, plain.reference_error)
-    known = np.isfinite(sd) & (sd > 0)
-    return Spread(
-        plain.effect,
-        np.where(known, sd, np.nan),
-        np.where(known, rows, np.nan),
-        persistence,
-        np.maximum(np.nan_to_num(error), plain.reference_error),
-        plain.skew,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alerts.evaluation import Evaluation
-from monitor.catch_up import Progress
+from alerts.status import AlertGroup, ReceiverStatus
 from monitor.label_state import Totals
 
 
@@ -18,16 +18,6 @@ class EvaluationKey(NamedTuple):
     version: str
     segment: str
     window: str
-
-
-class AlertGroup(NamedTuple):
-    """Alerts that are counted together."""
-
-    model: str
-    version: str
-    rule: str
-    severity: str
-    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +81,20 @@ class ProcessStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiverStatus:
-    """Whether a receiver takes notifications, and how many are parked because of a fault of its own."""
+class Progress:
+    """Where judging stands.
 
-    works: bool
-    parked: int
+    Attributes:
+        busy: rows are read whose windows are not judged yet.
+        behind_ms: event time that all partitions have reached and that is not judged yet, ms.
+        waiting: messages that are not counted yet.
+        seconds: until nothing waits, at the rate of the last minute; None while that is unknown.
+    """
+
+    busy: bool = False
+    behind_ms: int = 0
+    waiting: int = 0
+    seconds: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True)

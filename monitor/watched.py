@@ -15,7 +15,7 @@ from monitor.evaluate import Evaluator
 from monitor.extras import make_shape
 from monitor.first_usable import Seen
 from monitor.gaps import Gaps
-from monitor.labels import LabelRoute, LabelRows
+from monitor.labels import LabelRoute
 from monitor.maturity import Mature
 from monitor.model_files import labels_folder
 from monitor.model_state import changes, mark_saved, restore
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from monitor.config import ModelSection
     from monitor.labelled_panes import LabelledChange, PaneReader
     from monitor.record_faults import Rejects
-    from monitor.records import ModelRows, Partition
+    from monitor.records import LabelRows, ModelRows, Partition
     from monitor.references import References
     from monitor.saved import ModelChange, SavedModel
     from monitor.windows import Due, SeriesEnd, SeriesKey

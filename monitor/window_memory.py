@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from detectors.layout import COLUMNS
 from monitor.durations import format_duration, parse_duration
 from monitor.extras import make_shape
-from monitor.pyramid import Window, ring_capacities, window_step
+from monitor.pyramid import Window, ring_capacities
+from monitor.window_step import window_step
 
 if TYPE_CHECKING:
     from monitor.config import ModelSection

@@ -18,9 +18,10 @@ from monitor.counting import count_groups
 from monitor.durations import DAY, parse_duration
 from monitor.lives import Life, Lifetimes
 from monitor.panes import Pane, PaneRing, rows_alone
-from monitor.pyramid import SLACK_PANES, Window, ring_capacities, window_step
+from monitor.pyramid import SLACK_PANES, Window, ring_capacities
 from monitor.record_faults import RecordFaults
 from monitor.schema_changes import SchemaChanges
+from monitor.window_step import window_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

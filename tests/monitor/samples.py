@@ -6,8 +6,9 @@ import math
 from dataclasses import replace
 
 from alerts.evaluation import Evaluation, Finding
+from alerts.status import AlertGroup, ReceiverStatus
 from monitor.label_state import Totals
-from monitor.snapshot import AlertGroup, EvaluationKey, ModelStatus, PartitionStatus, ReceiverStatus, Snapshot
+from monitor.snapshot import EvaluationKey, ModelStatus, PartitionStatus, Snapshot
 
 NAN = math.nan
 

@@ -290,8 +290,7 @@ def test_a_learned_reference_holds_exactly_the_rows_that_were_asked_for(tmp_path
 
 
 def _learning_rows(route: object, part: pd.DataFrame) -> tuple[object, ...]:
-    from monitor.decoder import RawColumns
-    from monitor.records import Partition
+    from monitor.records import Partition, RawColumns
     from monitor.routes import LearningRoute, versions_of
 
     assert isinstance(route, LearningRoute)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.decoder import JsonDecoder, RawColumns
-from monitor.records import Messages, Partition
+from monitor.decoder import JsonDecoder
+from monitor.records import Messages, Partition, RawColumns
 
 PATHS = {"age": "number", "job": "any", "meta.at": "time", "meta.run.id": "any"}
 

@@ -15,7 +15,8 @@ from monitor.extras import make_shape
 from monitor.panes import PaneRing
 from monitor.reference_build import load_reference, load_references
 from monitor.references import single
-from monitor.sequences import Sequences, Streams
+from monitor.sequences import Sequences
+from monitor.streams import Streams
 from monitor.window_memory import memory_problems, pane_counts, series_bytes
 
 if TYPE_CHECKING:

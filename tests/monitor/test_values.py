@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from detectors.layout import COLUMNS, HIGH, INVALID, LOW, MISSING, NONFINITE
 from monitor.categories import canonical, label
 from monitor.durations import duration_of, format_duration, parse_duration
-from monitor.encoder import NumericSubject, category_coder, to_numbers
 from monitor.event_time import rfc3339, to_milliseconds
+from monitor.values import NumericSubject, category_coder, to_numbers
 
 MOMENT = 1_364_882_400_123  # 2013-04-02T06:00:00.123Z
 

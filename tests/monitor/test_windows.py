@@ -17,10 +17,10 @@ from monitor.durations import DAY, HOUR, MINUTE, parse_duration
 from monitor.intake import Intake
 from monitor.model_state import changes, restore
 from monitor.panes import EMPTY
-from monitor.pyramid import window_step
 from monitor.records import Decoded, ModelRows, Partition, Position
 from monitor.references import References
 from monitor.saved import SavedModel
+from monitor.window_step import window_step
 from monitor.windows import ALL, OVERFLOW, Due, ModelWindows, SeriesEnd, SeriesKey, Shape
 
 SUBJECTS = 2
