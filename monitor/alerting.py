@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from alerts.matching import Rule
 from alerts.messages import words
-from alerts.policy import Incident, IncidentKey, Notice, ReceiverPolicy, plan
+from alerts.policy import Incident, IncidentKey, Notice, plan
 from alerts.rules import AlertKey, AlertState, Transition, drop_unknown, end_series, step
-from alerts.sinks import Sink
 from alerts.status import AlertGroup
 from monitor.outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
     from alerts.evaluation import Evaluation
     from alerts.rules import Step
     from alerts.status import ReceiverStatus
+    from monitor.routing import Routing
 
 _ALERTS = msgspec.msgpack.Decoder(list[tuple[AlertKey, AlertState]])
 _INCIDENTS = msgspec.msgpack.Decoder(list[tuple[IncidentKey, Incident]])
@@ -33,23 +31,6 @@ DOCUMENTS: Mapping[str, msgspec.msgpack.Decoder[Any]] = {
     "alerts": _ALERTS, "incidents": _INCIDENTS, "cooldowns": _COOLDOWNS,
 }  # fmt: skip
 """How what a checkpoint saves is read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Routing:
-    """Rules and receivers, as configured.
-
-    Attributes:
-        rules: name → rule.
-        receivers: name → what it wants to hear.
-        sinks: name → where it is.
-        dashboard_url: what texts link to.
-    """
-
-    rules: Mapping[str, Rule]
-    receivers: Mapping[str, ReceiverPolicy]
-    sinks: Mapping[str, Sink]
-    dashboard_url: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from alerts.delivery import Delivery, Report
     from alerts.messages import Words
     from alerts.policy import Notice
-    from monitor.alerting import Routing
+    from monitor.routing import Routing
 
 RESULTS = ("delivered", "retried", "parked", "summarised", "dead", "suppressed")
 

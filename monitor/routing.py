@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alerts.http import token_fault, url_fault
 from alerts.matching import Rule
 from alerts.policy import ReceiverPolicy
+from alerts.sinks import Sink
 from alerts.sinks.log import Log
 from alerts.sinks.pagerduty import PagerDuty, routing_key_fault
 from alerts.sinks.slack import Slack
 from alerts.sinks.webhook import Webhook
-from monitor.alerting import Routing
 from monitor.errors import ConfigError
 from monitor.secret import read_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from structlog.typing import FilteringBoundLogger
 
-    from alerts.sinks import Sink
     from monitor.config import Config, LogReceiver, PagerDutyReceiver, RuleSection, SlackReceiver, WebhookReceiver
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Rules and receivers, as configured.
+
+    Attributes:
+        rules: name → rule.
+        receivers: name → what it wants to hear.
+        sinks: name → where it is.
+        dashboard_url: what texts link to.
+    """
+
+    rules: Mapping[str, Rule]
+    receivers: Mapping[str, ReceiverPolicy]
+    sinks: Mapping[str, Sink]
+    dashboard_url: str | None
 
 
 def make_routing(config: Config, environment: Mapping[str, str] | None, log: FilteringBoundLogger) -> Routing:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from alerts.delivery import Courier
 from alerts.http import Urllib3Transport
 from alerts.proxy import proxies_of
-from monitor.alerting import Alerting, Routing
+from monitor.alerting import Alerting
 from monitor.config import Config
 from monitor.daemon import Daemon
 from monitor.errors import LeewayError, ReferenceDataError, SourceError
@@ -20,7 +20,7 @@ from monitor.model_files import learned_path
 from monitor.recovery import Caution
 from monitor.reference_build import load_reference, load_references
 from monitor.references import References, single
-from monitor.routing import make_routing
+from monitor.routing import Routing, make_routing
 from monitor.schedule import Schedule, Tick
 from monitor.source_file import FileSource
 from monitor.source_kafka import KafkaSource

@@ -16,7 +16,8 @@ from alerts.policy import ReceiverPolicy
 from alerts.sinks.outcome import Dead, Delivered, Retry
 from alerts.sinks.pagerduty import PagerDuty
 from alerts.sinks.webhook import Webhook
-from monitor.alerting import Alerting, Routing
+from monitor.alerting import Alerting
+from monitor.routing import Routing
 from tests.alerts.samples import DRIFTED, HOUR, MINUTE, START, evaluation, psi, rule
 from tests.servers.receiver import PAGERDUTY_PATH, ROUTING_KEY, WEBHOOK_PATH, Answer, Receiver
 

@@ -18,8 +18,9 @@ from alerts.sinks.log import Log
 from alerts.sinks.pagerduty import PagerDuty
 from alerts.sinks.slack import Slack
 from alerts.sinks.webhook import Webhook
-from monitor.alerting import Alerting, Routing
+from monitor.alerting import Alerting
 from monitor.outbox import Receivers
+from monitor.routing import Routing
 from tests.alerts.samples import DAY, DRIFTED, HOUR, MINUTE, START, evaluation, psi, rule
 from tests.servers.receiver import ROUTING_KEY, _pagerduty_fault, _slack_fault
 
