@@ -17,8 +17,8 @@ from monitor.errors import ConfigError
 from monitor.evaluation_json import alert_line, evaluation_line, notification_line
 from monitor.event_time import ANY_AGE
 from monitor.history import History
+from monitor.load_references import load_all_references
 from monitor.routing import make_routing
-from monitor.run import load_all_references
 from monitor.source_file import FileSource
 from monitor.store import Store
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from monitor.config import Config
 from monitor.durations import format_duration
-from monitor.nearest import hint, listed, nearest, quoted, shown
+from monitor.nearest import hint, listed, nearest, place_text, quoted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,6 @@ _SECRET_KEYS = {
 _SECRET = re.compile(r"url|token|secret|password|routing_key|credential|headers|client|_env$", re.IGNORECASE)
 """Values of such keys are never repeated in a message."""
 _FIELD = re.compile(r"[a-z_]+(\[\d+\]|\.[a-z_]+)*: ")
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _LIST_OF_TABLES = ("models", "rules", "receivers")
 _KINDS = {
     "string": "text in quotes",
@@ -184,18 +183,6 @@ def _without_tags(location: tuple[int | str, ...], raw: Any) -> list[int | str]:
         elif number == len(location) - 1 and isinstance(part, str) and isinstance(node, dict) and _BARE.fullmatch(part):
             kept.append(part)  # a key that is missing
     return kept
-
-
-def place_text(location: list[int | str]) -> str:
-    """``models[0].drift.min_effect``, keys quoted where TOML needs it."""
-    text = ""
-    for part in location:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            key = part if _BARE.fullmatch(part) else quoted(part)
-            text += f".{key}" if text else key
-    return text
 
 
 def _keys(model: type[BaseModel] | None) -> set[str]:

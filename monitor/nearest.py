@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 60
 _MOST_NAMES = 20
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def quoted(text: object) -> str:
@@ -66,3 +67,15 @@ def listed(names: Iterable[str]) -> str:
     every = list(names)
     more = f" and {len(every) - _MOST_NAMES} more" if len(every) > _MOST_NAMES else ""
     return (", ".join(quoted(name) for name in every[:_MOST_NAMES]) or "none") + more
+
+
+def place_text(location: list[int | str]) -> str:
+    """``models[0].drift.min_effect``, keys quoted where TOML needs it."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            key = part if _BARE.fullmatch(part) else quoted(part)
+            text += f".{key}" if text else key
+    return text

@@ -15,9 +15,9 @@ from monitor.config_rules import metric_problems, rule_name_problems, subject_pr
 from monitor.errors import ConfigError, LeewayError
 from monitor.input_files import file_problems
 from monitor.kafka_options import client_options
+from monitor.load_references import load_all_references
 from monitor.references import References
 from monitor.routing import make_routing
-from monitor.run import load_all_references
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

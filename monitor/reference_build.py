@@ -11,11 +11,10 @@ from detectors.dispersion import Expected, by_value, measure_dispersion
 from detectors.layout import BINS, COLUMNS, MISSING, Counts
 from detectors.seasons import SLOTS, slots_of
 from monitor.categories import label
-from monitor.config_errors import place_text
 from monitor.counting import count_groups, moments_as_float
 from monitor.durations import HOUR, parse_duration
 from monitor.errors import ReferenceDataError
-from monitor.nearest import hint, quoted
+from monitor.nearest import hint, place_text, quoted
 from monitor.performance_build import build_performance
 from monitor.profile import Profile, is_profile, load_profile, make_layout
 from monitor.reference_columns import absent_columns, no_column, plan_subjects, refuse

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from monitor.config_errors import place_text
 from monitor.errors import ReferenceDataError
-from monitor.nearest import hint, nearest, quoted
+from monitor.nearest import hint, nearest, place_text, quoted
 from monitor.tables import DataTable, in_reference
 
 if TYPE_CHECKING:

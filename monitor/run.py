@@ -13,19 +13,17 @@ from alerts.proxy import proxies_of
 from monitor.alerting import Alerting
 from monitor.config import Config
 from monitor.daemon import Daemon
-from monitor.errors import LeewayError, ReferenceDataError, SourceError
+from monitor.errors import SourceError
 from monitor.kafka_options import client_options
+from monitor.load_references import load_all_references
 from monitor.logs import Log
-from monitor.model_files import learned_path
 from monitor.recovery import Caution
-from monitor.reference_build import load_reference, load_references
-from monitor.references import References, single
+from monitor.references import References
 from monitor.routing import Routing, make_routing
 from monitor.schedule import Schedule, Tick
 from monitor.source_file import FileSource
 from monitor.source_kafka import KafkaSource
 from monitor.store import Store
-from monitor.window_memory import memory_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,35 +36,6 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.2
 _STOP_SECONDS = 2.0
 """How long deliveries under way may take to end when the daemon stops."""
-
-
-def load_all_references(config: Config, *, strict: bool = True) -> dict[str, References]:
-    """The references of every model; one that is still to be learned is not there.
-
-    Args:
-        config: validated.
-        strict: False leaves out learned references that cannot be used: the daemon has them in its state as well.
-
-    Raises:
-        ReferenceDataError: with the faults of all of them.
-    """
-    references, problems = {}, []
-    for model in config.models:
-        place = f'model "{model.name}": '
-        try:
-            if model.learn_rows is None:
-                references[model.name] = load_references(model)
-            elif (path := learned_path(config.state.dir, model.name)).exists():
-                references[model.name] = single(load_reference(model, path))
-        except LeewayError as error:
-            if model.learn_rows is not None and not strict:
-                continue
-            problems += [place + line for line in str(error).splitlines()]
-        else:
-            problems += [place + line for line in memory_problems(model, references.get(model.name))]
-    if problems:
-        raise ReferenceDataError("\n".join(problems))
-    return references
 
 
 def make_source(config: Config, clock: Clock, environment: Mapping[str, str], log: Log) -> Source:

@@ -8,8 +8,8 @@ from alerts.delivery import Courier
 from monitor.alerting import Alerting
 from monitor.daemon import Daemon
 from monitor.evaluation_json import evaluation_line
+from monitor.load_references import load_all_references
 from monitor.routing import make_routing
-from monitor.run import load_all_references
 from monitor.store import Store
 from tests.monitor.test_restarts import SILENT, AbortedError, FakeTime, Network
 

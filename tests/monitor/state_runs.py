@@ -17,8 +17,8 @@ from alerts.http import HttpRequest, HttpResponse
 from monitor.alerting import Alerting
 from monitor.clock import Clock
 from monitor.daemon import Daemon
+from monitor.load_references import load_all_references
 from monitor.routing import make_routing
-from monitor.run import load_all_references
 from monitor.schedule import Tick
 from monitor.store import Store
 from tests.data.state_v2.make import HOUR, HOURS, SECRETS, Source, config, logs

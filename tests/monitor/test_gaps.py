@@ -18,9 +18,9 @@ from monitor.daemon import Daemon
 from monitor.durations import MINUTE
 from monitor.evaluation_json import evaluation_line
 from monitor.gaps import Gaps
+from monitor.load_references import load_all_references
 from monitor.records import Loss, Messages, Partition, Poll, Position
 from monitor.routing import make_routing
-from monitor.run import load_all_references
 from monitor.store import Store
 from tests.monitor.test_restarts import SILENT, FakeTime, Network
 

@@ -19,9 +19,9 @@ from monitor.daemon import Daemon
 from monitor.durations import HOUR, MINUTE
 from monitor.evaluation_json import alert_line, evaluation_line
 from monitor.lives import Life, Lifetimes
+from monitor.load_references import load_all_references
 from monitor.records import Partition
 from monitor.routing import make_routing
-from monitor.run import load_all_references
 from monitor.schedule import Tick
 from monitor.store import Store
 from tests.monitor.test_restarts import SILENT, AbortedError, FakeTime, Network, ScriptedSource

@@ -16,10 +16,10 @@ from monitor.clock import Clock
 from monitor.config_file import parse_config
 from monitor.daemon import Daemon
 from monitor.durations import DAY, HOUR, MINUTE
+from monitor.load_references import load_all_references
 from monitor.present import Present
 from monitor.records import BrokerTime, Messages, Partition, Poll, Position
 from monitor.routing import make_routing
-from monitor.run import load_all_references
 from monitor.store import Store
 from tests.monitor.test_restarts import SILENT, Network, ScriptedSource
 

@@ -29,9 +29,9 @@ from monitor.alerting import Alerting
 from monitor.clock import Clock
 from monitor.config_file import parse_config
 from monitor.daemon import Daemon
+from monitor.load_references import load_all_references
 from monitor.records import Messages, Partition, Poll, Position
 from monitor.routing import make_routing
-from monitor.run import load_all_references
 from monitor.schedule import Tick
 from monitor.store import Store
 
