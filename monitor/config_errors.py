@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from monitor.config import Config
 from monitor.durations import format_duration
-from monitor.nearest import hint, listed, nearest, place_text, quoted, shown
+from monitor.nearest import BARE_KEY, hint, listed, nearest, place_text, quoted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,7 +180,7 @@ def _without_tags(location: tuple[int | str, ...], raw: Any) -> list[int | str]:
         if inside:
             kept.append(part)
             node = node[part]
-        elif number == len(location) - 1 and isinstance(part, str) and isinstance(node, dict) and _BARE.fullmatch(part):
+        elif number == len(location) - 1 and isinstance(part, str) and isinstance(node, dict) and BARE_KEY.fullmatch(part):
             kept.append(part)  # a key that is missing
     return kept
 

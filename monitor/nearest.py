@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _LONGEST = 60
 _MOST_NAMES = 20
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+"""A key that TOML takes without quotes."""
 
 
 def quoted(text: object) -> str:
@@ -76,6 +77,6 @@ def place_text(location: list[int | str]) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            key = part if _BARE.fullmatch(part) else quoted(part)
+            key = part if BARE_KEY.fullmatch(part) else quoted(part)
             text += f".{key}" if text else key
     return text
