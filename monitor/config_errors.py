@@ -180,7 +180,7 @@ def _without_tags(location: tuple[int | str, ...], raw: Any) -> list[int | str]:
         if inside:
             kept.append(part)
             node = node[part]
-        elif number == len(location) - 1 and isinstance(part, str) and isinstance(node, dict) and BARE_KEY.fullmatch(part):
+        elif number == len(location) - 1 and isinstance(node, dict) and BARE_KEY.fullmatch(str(part)):
             kept.append(part)  # a key that is missing
     return kept
 
