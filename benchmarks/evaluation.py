@@ -12,7 +12,7 @@ from benchmarks.timing import best
 from detectors.judge import Settings, judge
 from detectors.layout import Counts
 from detectors.reference import Reference, independent_rows, prepare
-from monitor.config import ColumnsSection, ModelSection
+from monitor.config_model import ColumnsSection, ModelSection
 from monitor.counting import count_groups, moments_as_float
 from monitor.encoder import Encoder
 from monitor.reference_build import build_profile

@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks.evaluation import frame
 from monitor.clock import system_clock
-from monitor.config import ColumnsSection, IngestSection, ModelSection
+from monitor.config import IngestSection
+from monitor.config_model import ColumnsSection, ModelSection
 from monitor.records import Partition, Table
 from monitor.reference_build import build_profile
 from monitor.references import single

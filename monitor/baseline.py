@@ -18,7 +18,7 @@ from monitor.windows import ALL, OVERFLOW
 if TYPE_CHECKING:
     from detectors.layout import Counts
     from detectors.reference import Dispersion
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.references import References
     from monitor.windows import Due, Series, SeriesKey
 

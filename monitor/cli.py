@@ -21,15 +21,16 @@ from detectors.dispersion import MIN_BLOCKS
 from detectors.layout import HIGH, LOW, without_value
 from monitor.backtest import replayed, run_backtest
 from monitor.clock import system_clock
-from monitor.config import Config, LogSection, ModelSection
+from monitor.config import Config, LogSection
 from monitor.config_file import problems_located, read_config
+from monitor.config_log import make_log
 from monitor.demo import run_demo
 from monitor.durations import format_duration
 from monitor.errors import ConfigError, LeewayError, ReferenceDataError, RetryableError
 from monitor.event_time import rfc3339
 from monitor.guess import guess
 from monitor.init import starting_config
-from monitor.logs import guard_standard_error, make_log
+from monitor.logs import guard_standard_error
 from monitor.preflight import check as check_file
 from monitor.profile import load_profile, save_profile
 from monitor.reference_build import load_reference
@@ -40,6 +41,7 @@ from monitor.state_drop import drop_state
 from monitor.tables import read_table
 
 if TYPE_CHECKING:
+    from monitor.config_model import ModelSection
     from monitor.history import History
     from monitor.references import References
     from monitor.snapshot import Snapshot

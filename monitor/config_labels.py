@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from monitor.nearest import hint, quoted
 
 if TYPE_CHECKING:
-    from monitor.config import Config, ModelSection
+    from monitor.config import Config
+    from monitor.config_model import ModelSection
 
 
 def label_sources(config: Config) -> frozenset[str]:

@@ -20,7 +20,8 @@ from monitor.nearest import hint, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from monitor.config import ModelSection, RuleSection
+    from monitor.config import RuleSection
+    from monitor.config_model import ModelSection
 
 _WILD = frozenset("*?[")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from monitor.durations import duration_of
 from monitor.nearest import quoted
@@ -53,3 +53,9 @@ Budget = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 Rows = Annotated[int, Field(ge=1, le=10**12)]
 Cost = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 Effect = Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """Every section refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

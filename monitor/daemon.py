@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from detectors.layout import Counts
     from monitor.alerting import Alerting, Outcome
     from monitor.clock import Clock
-    from monitor.config import Config, ModelSection
+    from monitor.config import Config
+    from monitor.config_model import ModelSection
     from monitor.first_usable import Seen
     from monitor.maturity import Mature
     from monitor.references import References

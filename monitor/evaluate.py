@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from detectors.judge import Judgement
     from detectors.layout import Counts
     from detectors.reference import Reference
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.performance_findings import Metrics, Yardstick
     from monitor.profile import Profile
     from monitor.references import References

@@ -15,7 +15,7 @@ from monitor.windows import Shape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.profile import Profile
     from monitor.records import ModelRows
 

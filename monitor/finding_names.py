@@ -16,7 +16,7 @@ from detectors.quality import STATISTICS as QUALITIES
 from monitor.state_damage import STATISTIC as DAMAGED
 
 if TYPE_CHECKING:
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
 
 OTHERS = (
     "cusum", "adwin", "features_gone", "features_new", "duplicate_rate", "traffic_ratio", "responsible", "fallback",

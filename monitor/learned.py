@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.profile import Profile
 
 KIND = "reference"

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.config import ModelSection
+from monitor.config_model import ModelSection
 from monitor.first_usable import Seen
 from monitor.pyramid import SLACK_PANES
 from monitor.records import LabelRows

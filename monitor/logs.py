@@ -16,8 +16,6 @@ from structlog.typing import FilteringBoundLogger
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-    from monitor.config import LogSection
-
 Log = FilteringBoundLogger
 """What takes events."""
 
@@ -112,16 +110,21 @@ def lines_dropped() -> int:
     return output.dropped if isinstance(output, GuardedOutput) else 0
 
 
-def make_log(config: LogSection) -> FilteringBoundLogger:
-    """A logger that writes to standard error, for systemd or a container to keep."""
-    level = getattr(logging, config.level.upper())
+def open_log(level_name: str, style: str) -> FilteringBoundLogger:
+    """A logger that writes to standard error, for systemd or a container to keep.
+
+    Args:
+        level_name: the least level that is written, such as ``info``.
+        style: ``json``, or ``console`` for people.
+    """
+    level = getattr(logging, level_name.upper())
     # kafka-python logs through the standard library. What they say is told by leewayd in its own words,
     # once; kafka-python alone would write three lines a second for as long as a broker is away.
     theirs = level if level <= logging.DEBUG else logging.CRITICAL
     logging.basicConfig(stream=sys.stderr, level=theirs, format="%(name)s %(levelname)s %(message)s")
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
-        if config.format == "json"
+        if style == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     logger: FilteringBoundLogger = structlog.wrap_logger(

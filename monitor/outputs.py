@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from monitor.class_names import ClassNames
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.records import RawColumns
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.label_join import Pairs
     from monitor.labelled_panes import LabelledChange, PaneReader
     from monitor.records import ModelRows

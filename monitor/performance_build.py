@@ -32,7 +32,7 @@ from monitor.streams import Streams, stream_of_errors
 from monitor.window_step import window_step
 
 if TYPE_CHECKING:
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.tables import DataTable
 
 MAX_CLASSES = 50

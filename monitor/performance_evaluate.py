@@ -30,7 +30,7 @@ from monitor.windows import ALL, OVERFLOW, SeriesKey
 
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.maturity import Mature
     from monitor.performance import Performance
     from monitor.performance_findings import Yardstick

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alerts.evaluation import Status
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.performance_build import PerformanceProfile
 
 _NAN = float("nan")

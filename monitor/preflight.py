@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from monitor.config import Config, FileSection, ModelSection, Receiver, RuleSection, StateSection
+from monitor.config import Config, FileSection, Receiver, RuleSection, StateSection
 from monitor.config_file import anchored, parse_config, read_text, receiver_problems, tables
+from monitor.config_model import ModelSection
 from monitor.config_receivers import one_receiver
 from monitor.config_rules import metric_problems, rule_name_problems, subject_problems
 from monitor.errors import ConfigError, LeewayError

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _ONE_IN_16 = np.uint64(60)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectors.reference import Dispersion
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
 
 MAX_KNOWN_CATEGORIES = 5_000
 MAX_SEGMENTS_PER_COLUMN = 50

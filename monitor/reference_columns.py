@@ -10,7 +10,7 @@ from monitor.nearest import hint, nearest, place_text, quoted
 from monitor.tables import DataTable, in_reference
 
 if TYPE_CHECKING:
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
 
 _MISSPELT = 0.85
 """Names as similar as this are taken for one name and a slip of it."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from detectors.layout import Layout
     from detectors.reference import Dispersion
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.tables import DataTable
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.profile import Profile
     from monitor.references import References
 

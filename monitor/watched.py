@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from alerts.evaluation import Evaluation
     from detectors.layout import Counts
     from monitor.clock import Clock
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.labelled_panes import LabelledChange, PaneReader
     from monitor.record_faults import Rejects
     from monitor.records import LabelRows, ModelRows, Partition

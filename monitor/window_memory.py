@@ -11,7 +11,7 @@ from monitor.pyramid import Window, ring_capacities
 from monitor.window_step import window_step
 
 if TYPE_CHECKING:
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.references import References
 
 MOST_PER_SERIES = 2**30

@@ -26,7 +26,7 @@ from monitor.window_step import window_step
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
     from monitor.records import ModelRows, Partition
 
 ALL = "all"

@@ -12,9 +12,9 @@ import pytest
 from monitor.backtest import replayed, run_backtest
 from monitor.config import Config, LogSection
 from monitor.config_file import parse_config
+from monitor.config_log import make_log
 from monitor.durations import DAY, HOUR, MINUTE
 from monitor.errors import ConfigError, LeewayError
-from monitor.logs import make_log
 from monitor.profile import decode_profile, encode_profile, load_profile
 
 START = 1_700_006_400_000 // DAY * DAY

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from monitor.class_names import UNKNOWN, ClassNames, one_spelling, same_truth
-from monitor.config import ModelSection
+from monitor.config_model import ModelSection
 from monitor.performance_file import PerformanceFile, performance_in, performance_out
 from monitor.reference_build import build_profile
 from monitor.tables import DataTable

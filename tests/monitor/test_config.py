@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from monitor.config import Config, ModelSection
+from monitor.config import Config
 from monitor.config_file import parse_config, read_config
+from monitor.config_model import ModelSection
 from monitor.errors import ConfigError
 from monitor.routing import make_rule
 

@@ -19,7 +19,7 @@ from tests.monitor.test_restarts import SILENT, FakeTime
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from monitor.config import ModelSection
+    from monitor.config_model import ModelSection
 
 
 def outcome(seed: int, folder: Path) -> str:

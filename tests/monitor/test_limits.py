@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from detectors.sequential import plain_spread
-from monitor.config import ModelSection
+from monitor.config_model import ModelSection
 from monitor.errors import ReferenceDataError
 from monitor.extras import make_shape
 from monitor.panes import PaneRing

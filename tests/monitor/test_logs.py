@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from monitor.config import LogSection
-from monitor.logs import guarded, lines_dropped, make_log
+from monitor.config_log import make_log
+from monitor.logs import guarded, lines_dropped
 from tests.daemon_process import following
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,8 +19,9 @@ import monitor.volume
 from alerts.moments import rfc3339, utc
 from detectors.traffic import Volume, judge_traffic
 from monitor.backtest import replayed
-from monitor.config import IngestSection, ModelSection
+from monitor.config import IngestSection
 from monitor.config_file import parse_config
+from monitor.config_model import ModelSection
 from monitor.durations import DAY, HOUR, MINUTE
 from monitor.maturity import Arrivals, Patience, newest_mature
 from monitor.pyramid import Window

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from detectors.layout import BINS, HIGH, LOW, MISSING
-from monitor.config import ModelSection
+from monitor.config_model import ModelSection
 from monitor.errors import ReferenceDataError
 from monitor.profile import load_profile, save_profile
 from monitor.reference_build import load_reference

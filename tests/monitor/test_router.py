@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from detectors.layout import HIGH, INVALID, MISSING
-from monitor.config import IngestSection, ModelSection
+from monitor.config import IngestSection
+from monitor.config_model import ModelSection
 from monitor.records import Decoded, Messages, Partition, Table
 from monitor.reference_build import load_references
 from monitor.router import Router

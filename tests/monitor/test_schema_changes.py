@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.backtest import replayed, run_backtest
-from monitor.config import ModelSection
 from monitor.config_file import parse_config
+from monitor.config_model import ModelSection
 from monitor.decoder import JsonDecoder
 from monitor.durations import DAY, HOUR
 from monitor.record_names import MOST_NAMES, RecordNames, sampled

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.layout import COLUMNS
-from monitor.config import ColumnsSection, ModelSection
+from monitor.config_model import ColumnsSection, ModelSection
 from monitor.durations import DAY, HOUR, MINUTE, parse_duration
 from monitor.intake import Intake
 from monitor.model_state import changes, restore
