@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from detectors.dispersion import MIN_BLOCKS
 from detectors.kernel_mean import COSINE_UNIT, MOST_ROWS, draw_frequencies, unpacked, waves
 from detectors.multivariate_dispersion import Spread, measure_spread
+from detectors.multivariate_sums import Sums
 from detectors.performance.fixed import joined, split
 
 VARIANCE_KEPT = 0.65
@@ -66,31 +67,6 @@ class Multivariate:
     def width(self) -> int:
         """P, the number of counters: 6 + 2 D + G (G + 1)/2 + C + C (C + 1)/2."""
         return int(_ends(self)[-1])
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Counters by name; N = C (C − 1)/2 pairs of coordinates in the order of `numpy.triu_indices`.
-
-    Attributes:
-        rows: float64[...], rows that took part.
-        left_out: float64[...], rows without any coordinate (an embedding of the wrong length or not finite).
-        error: float64[..., 2], Σe and Σe², e the reconstruction error.
-        features: float64[..., 2 D], mean Fourier features, cosines first; the squares of all sum to at most 1.
-        worth: float64[..., N], rows that hold both coordinates.
-        correlation: float64[..., N]; NaN where it is not defined.
-        held: float64[..., C], rows that hold the coordinate.
-        mean: float64[..., C], mean of the coordinate.
-    """
-
-    rows: NDArray[np.float64]
-    left_out: NDArray[np.float64]
-    error: NDArray[np.float64]
-    features: NDArray[np.float64]
-    worth: NDArray[np.float64]
-    correlation: NDArray[np.float64]
-    held: NDArray[np.float64]
-    mean: NDArray[np.float64]
 
 
 def fit(

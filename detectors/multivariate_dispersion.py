@@ -12,7 +12,7 @@ from scipy.special import chdtri
 from detectors.dispersion import MIN_BLOCKS
 
 if TYPE_CHECKING:
-    from detectors.multivariate import Sums
+    from detectors.multivariate_sums import Sums
 
 STEEPEST = 0.99
 """Correlations are cut here before Fisher's transformation, which beyond makes mountains of molehills."""

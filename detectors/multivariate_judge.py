@@ -10,8 +10,9 @@ from scipy.special import ndtri
 
 from detectors.judge import DRIFTED, INSUFFICIENT, OK
 from detectors.kernel_mean import normal_reach, weighted_chi2_quantile
-from detectors.multivariate import Multivariate, Sums, sums
+from detectors.multivariate import Multivariate, sums
 from detectors.multivariate_dispersion import fisher_z
+from detectors.multivariate_sums import Sums
 
 STATISTICS = ("pca_reconstruction", "mmd", "correlation")
 UNITS = np.array([1.0, 0.25, 1.0])

@@ -48,7 +48,8 @@ def test_a_full_disk_drops_lines_until_there_is_room(tmp_path: Path) -> None:
     code = f"""
 import resource, signal, sys
 from monitor.config import LogSection
-from monitor.logs import guard_standard_error, lines_dropped, make_log
+from monitor.config_log import make_log
+from monitor.logs import guard_standard_error, lines_dropped
 guard_standard_error()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, resource.RLIM_INFINITY))
