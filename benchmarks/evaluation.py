@@ -9,9 +9,9 @@ import pandas as pd
 
 from benchmarks import peers
 from benchmarks.timing import best
-from detectors.judge import Settings, judge
+from detectors.drift.judge import Settings, judge
+from detectors.drift.reference import Reference, independent_rows, prepare
 from detectors.layout import Counts
-from detectors.reference import Reference, independent_rows, prepare
 from monitor.config_model import ColumnsSection, ModelSection
 from monitor.counting import count_groups, moments_as_float
 from monitor.encoder import Encoder

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alerts.evaluation import Evaluation, Finding
-from detectors.judge import STATISTICS
+from detectors.drift.judge import STATISTICS
 from monitor.clock import system_clock
 from monitor.http_server import HttpServer
 from monitor.liveness import Liveness

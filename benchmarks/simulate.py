@@ -16,11 +16,11 @@ from scipy.special import chdtrc, kolmogorov
 
 from benchmarks import simulate_joint, simulate_sliding
 from benchmarks.simulate_rows import binned, percent
-from detectors import effects
 from detectors.budget import alpha as alpha_of
-from detectors.dispersion import measure_dispersion
-from detectors.judge import DRIFTED, INSUFFICIENT, Settings, judge
-from detectors.reference import prepare
+from detectors.drift import effects
+from detectors.drift.dispersion import measure_dispersion
+from detectors.drift.judge import DRIFTED, INSUFFICIENT, Settings, judge
+from detectors.drift.reference import prepare
 from tests.detectors.populations import KINDS, population, reference_rows, windows
 from tests.detectors.samples import count, layout_of
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detectors.judge import Judgement
+    from detectors.drift.judge import Judgement
+    from detectors.drift.reference import Reference
     from detectors.layout import Counts
-    from detectors.reference import Reference
 
     Array = NDArray[np.float64]
     Flags = NDArray[np.bool_]

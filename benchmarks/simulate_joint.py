@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.simulate_rows import binned, percent, sliding
-from detectors import adaptive, sequential
-from detectors.adaptive import adaptive_for, adaptive_step
 from detectors.budget import alpha as alpha_of
 from detectors.budget import shared
-from detectors.judge import DRIFTED, Settings, judge
+from detectors.drift.judge import DRIFTED, Settings, judge
+from detectors.joint.judge import STATISTICS, judge_multivariate
+from detectors.joint.statistics import count_multivariate, fit
 from detectors.layout import Counts
-from detectors.multivariate import count_multivariate, fit
-from detectors.multivariate_judge import STATISTICS, judge_multivariate
-from detectors.sequential import cusum_for, pane_scores, plain_spread, step
+from detectors.sequential import adaptive, cusum
+from detectors.sequential.adaptive import adaptive_for, adaptive_step
+from detectors.sequential.cusum import cusum_for, pane_scores, plain_spread, step
 from tests.detectors.samples import layout_of, reference_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detectors.multivariate import Multivariate
+    from detectors.joint.statistics import Multivariate
 
     Array = NDArray[np.float64]
     Rows = Callable[[np.random.Generator, tuple[int, ...]], Array]
@@ -127,7 +127,7 @@ def run_lengths(kind: str, arl: float, streams: int, panes: int, rows: int = 50)
     drawn, skew = STREAMS[kind]
     dice = np.random.default_rng([len(kind), streams])
     spread, n = plain_spread(streams, skew), np.full(streams, float(rows))
-    summed, limit = sequential.start(streams), cusum_for(arl)
+    summed, limit = cusum.start(streams), cusum_for(arl)
     window, other = adaptive.start(streams, 24), adaptive_for(arl)
     first, changes = np.full(streams, np.inf), 0
     for pane in range(panes):
@@ -149,7 +149,7 @@ def delays(shift: float, arl: float, streams: int, rows: int = 50) -> tuple[floa
     """Median panes until CUSUM and the adaptive window find a shift after 100 quiet panes; median error of its time."""
     dice = np.random.default_rng([int(1000 * shift), streams])
     spread, n = plain_spread(streams, 0.0), np.full(streams, float(rows))
-    summed, limit = sequential.start(streams), cusum_for(arl)
+    summed, limit = cusum.start(streams), cusum_for(arl)
     window, other = adaptive.start(streams), adaptive_for(arl)
     seen, place = np.full((2, streams), np.inf), np.full(streams, np.nan)
     for pane in range(100 + 400):

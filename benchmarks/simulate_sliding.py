@@ -10,11 +10,11 @@ from scipy.signal import lfilter
 
 from benchmarks.simulate_rows import binned, percent, sliding
 from detectors.budget import alpha as alpha_of
-from detectors.dispersion import Expected, by_value, measure_dispersion
-from detectors.judge import DRIFTED, INSUFFICIENT, STATISTICS, Settings, judge
+from detectors.drift.dispersion import Expected, by_value, measure_dispersion
+from detectors.drift.judge import DRIFTED, INSUFFICIENT, STATISTICS, Settings, judge
+from detectors.drift.reference import Reference, prepare
+from detectors.drift.seasons import mixed
 from detectors.layout import Counts
-from detectors.reference import Reference, prepare
-from detectors.seasons import mixed
 from tests.detectors.populations import KINDS, population, reference_rows, windows
 from tests.detectors.samples import count, layout_of
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectors.drift.reference import Dispersion
     from detectors.layout import Layout
-    from detectors.reference import Dispersion
 
     Array = NDArray[np.float64]
 

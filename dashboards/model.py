@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards import performance, road
+from dashboards import performance
+from dashboards import pipeline as road
 from dashboards.page import Page, Row
 from dashboards.panels import (
     AMBER,
@@ -23,7 +24,7 @@ from dashboards.panels import (
     ranking,
     states,
 )
-from dashboards.road import ITS_DAEMON, MODEL, WINDOW
+from dashboards.pipeline import ITS_DAEMON, MODEL, WINDOW
 
 if TYPE_CHECKING:
     from dashboards.panels import PanelBuilder

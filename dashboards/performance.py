@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dashboards.panels import GREEN, RED, Column, Query, Word, lines, ranking
-from dashboards.road import MODEL, WINDOW
+from dashboards.pipeline import MODEL, WINDOW
 
 if TYPE_CHECKING:
     from dashboards.panels import PanelBuilder

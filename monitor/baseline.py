@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alerts.evaluation import Finding
-from detectors.dispersion import MIN_BLOCKS
-from detectors.reference import Reference, prepare
-from detectors.seasons import slot_rows
+from detectors.drift.dispersion import MIN_BLOCKS
+from detectors.drift.reference import Reference, prepare
+from detectors.drift.seasons import slot_rows
 from monitor.burn_in import BurnIn
 from monitor.durations import DAY, format_duration
 from monitor.event_time import rfc3339
@@ -16,8 +16,8 @@ from monitor.profile import Profile
 from monitor.windows import ALL, OVERFLOW
 
 if TYPE_CHECKING:
+    from detectors.drift.reference import Dispersion
     from detectors.layout import Counts
-    from detectors.reference import Dispersion
     from monitor.config_model import ModelSection
     from monitor.references import References
     from monitor.windows import Due, Series, SeriesKey

@@ -2,7 +2,7 @@
 
 A reference without event times, or with too few windows in it, says nothing of how correlated rows are. During the
 burn-in that the configuration declares, windows are not judged; those that do not overlap are kept as blocks, and their
-dispersion around their own mean is what later windows are judged with (`detectors.dispersion`).
+dispersion around their own mean is what later windows are judged with (`detectors.drift.dispersion`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from detectors.dispersion import MIN_BLOCKS, measure_dispersion
+from detectors.drift.dispersion import MIN_BLOCKS, measure_dispersion
+from detectors.drift.reference import Dispersion, independent_rows
 from detectors.layout import COLUMNS
-from detectors.reference import Dispersion, independent_rows
 
 if TYPE_CHECKING:
     from detectors.layout import Counts

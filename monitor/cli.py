@@ -17,7 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from alerts.messages import utc
-from detectors.dispersion import MIN_BLOCKS
+from detectors.drift.dispersion import MIN_BLOCKS
 from detectors.layout import HIGH, LOW, without_value
 from monitor.backtest import replayed, run_backtest
 from monitor.clock import system_clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from detectors.shown import OPTIONAL
+from detectors.drift.optional_statistics import OPTIONAL
 from monitor.durations import parse_duration
 from monitor.finding_names import (
     FAMILIES,

@@ -8,10 +8,10 @@ import numpy as np
 
 from alerts.evaluation import Evaluation, Finding, OffsetRange
 from detectors.budget import alpha, shared
-from detectors.explain import explain
-from detectors.judge import DRIFTED, INSUFFICIENT, Settings, judge
+from detectors.drift.explain import explain
+from detectors.drift.judge import DRIFTED, INSUFFICIENT, Settings, judge
 from detectors.layout import MISSING
-from detectors.quality import QualitySettings
+from detectors.quality.rates import QualitySettings
 from monitor.baseline import Baseline
 from monitor.durations import DAY, parse_duration
 from monitor.extras import duplicates_of
@@ -28,9 +28,9 @@ from monitor.windows import ALL, OVERFLOW
 
 if TYPE_CHECKING:
     from alerts.evaluation import Status
-    from detectors.judge import Judgement
+    from detectors.drift.judge import Judgement
+    from detectors.drift.reference import Reference
     from detectors.layout import Counts
-    from detectors.reference import Reference
     from monitor.config_model import ModelSection
     from monitor.performance_findings import Metrics, Yardstick
     from monitor.profile import Profile

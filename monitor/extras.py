@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectors.duplicates import BUCKETS, Bounds, bucket_counts, counted_rate, sketched_rate
+from detectors.quality.duplicates import BUCKETS, Bounds, bucket_counts, counted_rate, sketched_rate
 from monitor.id_hash import hash_ids
 from monitor.scoring import Scorer
 from monitor.windows import Shape

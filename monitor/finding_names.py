@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alerts.evaluation import LOST
-from detectors.judge import STATISTICS
-from detectors.multivariate_judge import STATISTICS as JOINT
+from detectors.drift.judge import STATISTICS
+from detectors.joint.judge import STATISTICS as JOINT
 from detectors.performance.binary import Binary
 from detectors.performance.fairness import MEASURES
 from detectors.performance.multiclass import Multiclass
 from detectors.performance.ranking import Ranking
 from detectors.performance.regression import Regression
-from detectors.quality import STATISTICS as QUALITIES
+from detectors.quality.rates import STATISTICS as QUALITIES
 from monitor.state_damage import STATISTIC as DAMAGED
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alerts.evaluation import Finding
-from detectors.judge import DRIFTED, INSUFFICIENT
-from detectors.multivariate import Multivariate, count_multivariate, fit, for_blocks
-from detectors.multivariate_dispersion import Spread
-from detectors.multivariate_judge import STATISTICS, Yardstick, explain_multivariate, judge_multivariate, yardstick
-from detectors.vectors import Embedder, Vectoriser, embedded, fit_embedder, fit_vectoriser, names, vectors
+from detectors.drift.judge import DRIFTED, INSUFFICIENT
+from detectors.joint.dispersion import Spread
+from detectors.joint.judge import STATISTICS, Yardstick, explain_multivariate, judge_multivariate, yardstick
+from detectors.joint.statistics import Multivariate, count_multivariate, fit, for_blocks
+from detectors.joint.vectors import Embedder, Vectoriser, embedded, fit_embedder, fit_vectoriser, names, vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

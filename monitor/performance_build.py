@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from detectors.dispersion import MIN_BLOCKS
+from detectors.drift.dispersion import MIN_BLOCKS
 from detectors.performance.binary import Binary, score_bins
 from detectors.performance.calibration import Calibration, fit_calibration, fit_multiclass
 from detectors.performance.error_model import fit_error_model

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from detectors.dispersion import MIN_BLOCKS
+from detectors.drift.dispersion import MIN_BLOCKS
+from detectors.drift.reference import Dispersion, Reference, independent_rows, prepare
+from detectors.drift.seasons import mixed
 from detectors.layout import BINS, COLUMNS, Counts, Layout
-from detectors.reference import Dispersion, Reference, independent_rows, prepare
-from detectors.seasons import mixed
 from monitor.arrays import from_json, to_json
 from monitor.counting import moments_as_fixed, moments_as_float
 from monitor.durations import parse_duration
@@ -47,7 +47,7 @@ class Profile:
         dispersions: window length in ms → how windows of that length differ within the reference.
         first, last: event times of the first and last row, epoch ms; None when the reference carries no times.
         performance: what the reference says of performance.
-        season: what windows are compared by (`detectors.seasons.SLOTS`); None for the whole reference at once.
+        season: what windows are compared by (`detectors.drift.seasons.SLOTS`); None for the whole reference at once.
         slots: with a season, counts of the rows of each slot, leading dimension H.
         joints: what is watched together: features, embeddings.
         streams: what is followed pane by pane: scores, the prediction.

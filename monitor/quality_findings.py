@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alerts.evaluation import Finding
-from detectors.attribution import attribute
-from detectors.judge import INSUFFICIENT, STATISTICS
+from detectors.drift.attribution import attribute
+from detectors.drift.judge import INSUFFICIENT, STATISTICS
 from detectors.layout import MISSING
-from detectors.quality import BREACHED, QualitySettings, explain_quality, judge_quality
-from detectors.quality import STATISTICS as QUALITIES
+from detectors.quality.rates import BREACHED, QualitySettings, explain_quality, judge_quality
+from detectors.quality.rates import STATISTICS as QUALITIES
 from monitor.schema_changes import listed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from alerts.evaluation import Status
-    from detectors.judge import Judgement
+    from detectors.drift.judge import Judgement
+    from detectors.drift.reference import Reference
     from detectors.layout import Counts
-    from detectors.reference import Reference
     from monitor.extras import Duplicates
 
 _NAN = float("nan")

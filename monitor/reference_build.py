@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.binning import quantile_edges
-from detectors.dispersion import Expected, by_value, measure_dispersion
+from detectors.drift.dispersion import Expected, by_value, measure_dispersion
+from detectors.drift.seasons import SLOTS, slots_of
 from detectors.layout import BINS, COLUMNS, MISSING, Counts
-from detectors.seasons import SLOTS, slots_of
 from monitor.categories import label
 from monitor.counting import count_groups, moments_as_float
 from monitor.durations import HOUR, parse_duration
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detectors.reference import Dispersion
+    from detectors.drift.reference import Dispersion
     from monitor.config_model import ModelSection
 
 MAX_KNOWN_CATEGORIES = 5_000

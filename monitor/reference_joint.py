@@ -19,8 +19,8 @@ from monitor.window_step import window_step
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from detectors.drift.reference import Dispersion
     from detectors.layout import Layout
-    from detectors.reference import Dispersion
     from monitor.config_model import ModelSection
     from monitor.tables import DataTable
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.fixed_point import grouped, joined, split
 from detectors.performance.binary import Binary, binary_metrics, count_binary
 from detectors.performance.calibration import Calibration, calibrate, calibrate_multiclass
 from detectors.performance.error_model import ErrorModel, expected_errors, uncertainty
 from detectors.performance.estimate import Estimate, quantile
-from detectors.performance.fixed import grouped, joined, split
 from detectors.performance.multiclass import Multiclass, confusion, count_multiclass, multiclass_metrics
 from detectors.performance.ranking import Ranking, count_ranking, ranking_metrics
 from detectors.performance.regression import Regression, absolute_errors, count_regression, regression_metrics

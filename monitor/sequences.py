@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.evaluation import Finding
-from detectors import adaptive, sequential
-from detectors.adaptive import Adaptive, AdaptiveState, adaptive_for, adaptive_step
-from detectors.sequential import Cusum, CusumState, cusum_for, pane_scores, step
+from detectors.sequential import adaptive, cusum
+from detectors.sequential.adaptive import Adaptive, AdaptiveState, adaptive_for, adaptive_step
+from detectors.sequential.cusum import Cusum, CusumState, cusum_for, pane_scores, step
 from monitor.arrays import from_json, to_json
 from monitor.event_time import rfc3339
 from monitor.streams import Streams
@@ -81,9 +81,9 @@ class Sequences:
 
     def _fresh(self, pane: int) -> _Followed:
         size = len(self.streams.subjects)
-        none = np.full(size, sequential.NEVER, dtype=np.int64)
+        none = np.full(size, cusum.NEVER, dtype=np.int64)
         return _Followed(
-            pane, np.zeros(size), np.zeros(size), np.zeros(size), sequential.start(size), adaptive.start(size),
+            pane, np.zeros(size), np.zeros(size), np.zeros(size), cusum.start(size), adaptive.start(size),
             none, np.zeros(size), np.zeros(size, dtype=np.int8), none.copy(),
         )  # fmt: skip
 
@@ -138,7 +138,7 @@ class Sequences:
                 detail = f"{of} has {verb} a little and stayed so since about {rfc3339(int(state.change_at[place]))}"
             found.append(Finding(subject, f"cusum{suffix}", value, value, _NAN, limit, status, detail))
             before, after = float(state.adaptive.before[place]), float(state.adaptive.after[place])
-            lately = state.found_at[place] != sequential.NEVER and at - int(state.found_at[place]) < self.keep
+            lately = state.found_at[place] != cusum.NEVER and at - int(state.found_at[place]) < self.keep
             status, detail = ("insufficient", held_back) if held_back else ("ok", "")
             if not held_back and lately:
                 status = bad

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import sequential
 from detectors.layout import BINS, without_value
-from detectors.sequential import Spread
+from detectors.sequential.cusum import Spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +114,7 @@ def streams_of(
     share = np.nan_to_num(shares)
     scale = np.where(held[1] < 0, 1.0, np.sqrt(np.maximum(share * (1 - share), 1e-12)))
     kept = tuple(subjects), *held, share, scale, tuple(names)
-    bare = Streams(pane, *kept, sequential.plain_spread(len(subjects)))
+    bare = Streams(pane, *kept, cusum.plain_spread(len(subjects)))
     unknown = np.full(len(subjects), np.nan)
     effect = effects[held[0]]
     with np.errstate(divide="ignore"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alerts.evaluation import Finding, Status
-from detectors.traffic import TrafficState, Volume, judge_traffic, learn, start
+from detectors.quality.traffic import TrafficState, Volume, judge_traffic, learn, start
 from monitor.arrays import from_json, to_json
 from monitor.durations import DAY, HOUR
 

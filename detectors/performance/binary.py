@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.binning import quantile_edges
+from detectors.fixed_point import UNIT, grouped, joined, split, weights
 from detectors.performance import binary_curves as curves
 from detectors.performance.estimate import (
     Estimate,
@@ -25,7 +26,6 @@ from detectors.performance.estimate import (
     sum_of,
     wilson,
 )
-from detectors.performance.fixed import UNIT, grouped, joined, split, weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectors.fixed_point import UNIT, grouped, joined, split, weights
 from detectors.performance.binary import EPS, bin_of, f1_of, score_bins
 from detectors.performance.binary_curves import roc_auc, roc_auc_bound
 from detectors.performance.estimate import (
@@ -24,7 +25,6 @@ from detectors.performance.estimate import (
     sum_of,
     wilson,
 )
-from detectors.performance.fixed import UNIT, grouped, joined, split, weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

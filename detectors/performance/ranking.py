@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectors.performance import fixed
+from detectors import fixed_point
 from detectors.performance.estimate import Estimate, ratio, wilson
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ def count_ranking(
     parts = [np.stack([judged, ~judged, judged & (hits > 0)], axis=-1).astype(np.int64)]
     for name in _MEANS:
         value = np.where(judged, terms[name], 0.0)
-        parts += [fixed.split(value), fixed.split(value * value)]
-    return fixed.grouped(np.concatenate(parts, axis=-1), groups, size)
+        parts += [fixed_point.split(value), fixed_point.split(value * value)]
+    return fixed_point.grouped(np.concatenate(parts, axis=-1), groups, size)
 
 
 def counted(counts: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
@@ -128,7 +128,7 @@ def ranking_metrics(
     found = {"hit_rate": wilson(counts[..., 2].astype(np.float64), rows, alpha, phi)}
     for place, name in enumerate(_MEANS):
         start = len(_COUNTS) + 4 * place
-        total, squares = (fixed.joined(counts[..., begin : begin + 2]) for begin in (start, start + 2))
+        total, squares = (fixed_point.joined(counts[..., begin : begin + 2]) for begin in (start, start + 2))
         found[name] = _mean(total, squares, rows, alpha, phi)
     return {name: found[name] for name in task.names}
 

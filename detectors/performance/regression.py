@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.performance import fixed
+from detectors import fixed_point
 from detectors.performance.estimate import Estimate, mean_variance, normal, quantile, ratio, wilson
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 Sums = dict[str, Array]
 
 REACH = 2.0**13
-"""Greatest error and label, in units of the scale: its square is `fixed.LIMIT`."""
+"""Greatest error and label, in units of the scale: its square is `fixed_point.LIMIT`."""
 LEAST = 2.0**-14
 """Errors below this many units have one bin, which stands for no error at all."""
 PER_OCTAVE = 8
@@ -120,11 +120,11 @@ def count_regression(
     terms = _terms(predicted, actual, error, label)
     flags = np.ones_like(cut), cut, np.abs(actual) < _EPS, np.minimum(predicted, actual) <= -1, bounded, covered
     parts = [np.stack(flags, axis=-1).astype(np.int64)]
-    parts += [fixed.split(terms[name]) for name in _NARROW]
+    parts += [fixed_point.split(terms[name]) for name in _NARROW]
     parts += [_split_wide(terms[name]) for name in _WIDE]
     place = np.clip(np.searchsorted(_EDGES, error, side="right") - 1, 0, BINS - 1)
     histogram = np.bincount(groups * BINS + place, minlength=size * BINS).astype(np.int64).reshape(size, BINS)
-    return np.concatenate([fixed.grouped(np.concatenate(parts, axis=-1), groups, size), histogram], axis=-1)
+    return np.concatenate([fixed_point.grouped(np.concatenate(parts, axis=-1), groups, size), histogram], axis=-1)
 
 
 def counted(task: Regression, counts: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
@@ -141,7 +141,7 @@ def counted(task: Regression, counts: NDArray[np.int64]) -> dict[str, NDArray[np
 def absolute_errors(task: Regression, counts: NDArray[np.int64]) -> tuple[Array, Array, Array]:
     """Rows, Σ|e| and Σe² in units of the scale, float64[...] each, of counts int64[..., task.width]."""
     parts = dict(_parts(_NARROW, len(_COUNTS), 2))
-    absolute, square = (fixed.joined(counts[..., parts[name]]) for name in ("absolute", "square"))
+    absolute, square = (fixed_point.joined(counts[..., parts[name]]) for name in ("absolute", "square"))
     return counts[..., 0].astype(np.float64), absolute, square
 
 
@@ -171,10 +171,10 @@ def regression_metrics(
         the ends of mape where a label is nearer to 0 than 2.2e-16: a single such row decides its value.
     """
     sums = {name: counts[..., place].astype(np.float64) for place, name in enumerate(_COUNTS)}
-    sums |= {name: fixed.joined(counts[..., part]) for name, part in _parts(_NARROW, len(_COUNTS), 2)}
+    sums |= {name: fixed_point.joined(counts[..., part]) for name, part in _parts(_NARROW, len(_COUNTS), 2)}
     for name, part in _parts(_WIDE, len(_COUNTS) + 2 * len(_NARROW), 4):
         halves = counts[..., part]
-        sums[name] = fixed.joined(halves[..., :2]) + fixed.LIMIT * fixed.joined(halves[..., 2:])
+        sums[name] = fixed_point.joined(halves[..., :2]) + fixed_point.LIMIT * fixed_point.joined(halves[..., 2:])
 
     def mean(total: Array, squares: Array, unit: float, low: float = 0.0, high: float = np.inf) -> Estimate:
         variance = mean_variance(total, squares, sums["rows"], phi)
@@ -215,7 +215,7 @@ def _terms(predicted: Array, actual: Array, error: Array, label: Array) -> Sums:
         both = np.abs(predicted) / 4 + np.abs(actual) / 4
         smape = np.where(both > 0, np.abs(predicted / 2 - actual / 2) / both, 0.0)
         log = np.where(below, 0.0, np.log1p(predicted) - np.log1p(actual))
-    ape = np.minimum(ape, fixed.LIMIT**2)
+    ape = np.minimum(ape, fixed_point.LIMIT**2)
     return {
         "absolute": size,
         "error": error,
@@ -234,15 +234,15 @@ def _terms(predicted: Array, actual: Array, error: Array, label: Array) -> Sums:
         "cross2": square * label**2,
         "log4": log**4,
         "ape": ape,
-        "ape2": np.minimum(ape, fixed.LIMIT) ** 2,
+        "ape2": np.minimum(ape, fixed_point.LIMIT) ** 2,
     }
 
 
 def _split_wide(values: Array) -> NDArray[np.int64]:
     """int64[n, 4]: values up to LIMIT² in magnitude; those beyond LIMIT are counted apart in units of LIMIT."""
-    great = np.abs(values) > fixed.LIMIT
-    fine, coarse = np.where(great, 0.0, values), np.where(great, values / fixed.LIMIT, 0.0)
-    return np.concatenate([fixed.split(fine), fixed.split(coarse)], axis=-1)
+    great = np.abs(values) > fixed_point.LIMIT
+    fine, coarse = np.where(great, 0.0, values), np.where(great, values / fixed_point.LIMIT, 0.0)
+    return np.concatenate([fixed_point.split(fine), fixed_point.split(coarse)], axis=-1)
 
 
 def _parts(names: tuple[str, ...], start: int, width: int) -> Iterator[tuple[str, slice]]:

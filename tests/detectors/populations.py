@@ -13,8 +13,8 @@ from tests.detectors.samples import counts_of, own_edges, reference_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from detectors.drift.reference import Reference
     from detectors.layout import Counts
-    from detectors.reference import Reference
 
     Array = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.binning import bin_numbers, quantile_edges
+from detectors.drift.reference import Dispersion, Reference, independent_rows, prepare
 from detectors.layout import BINS, COLUMNS, MISSING, Counts, Layout
-from detectors.reference import Dispersion, Reference, independent_rows, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

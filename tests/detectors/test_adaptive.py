@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from detectors.adaptive import (
+from detectors.sequential.adaptive import (
     ROWS,
     SQUARES,
     TOTAL,
@@ -25,7 +25,7 @@ from detectors.adaptive import (
     run_length,
     start,
 )
-from detectors.sequential import NEVER, PRIOR_ROWS, Spread, plain_spread
+from detectors.sequential.cusum import NEVER, PRIOR_ROWS, Spread, plain_spread
 
 Array = NDArray[np.float64]
 Rows = Callable[[np.random.Generator, tuple[int, ...]], Array]

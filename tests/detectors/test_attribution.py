@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
-from detectors.attribution import adjusted, attribute, contributions
-from detectors.effects import psi, smoothed_shares
-from detectors.judge import STATISTICS, Settings, judge
+from detectors.drift.attribution import adjusted, attribute, contributions
+from detectors.drift.effects import psi, smoothed_shares
+from detectors.drift.judge import STATISTICS, Settings, judge
 from tests.detectors.populations import KINDS, population, reference_rows, windows
 from tests.detectors.samples import count, reference_of
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
-from detectors.dispersion import MIN_BLOCKS, measure_dispersion
+from detectors.drift.dispersion import MIN_BLOCKS, measure_dispersion
 from detectors.layout import COLUMNS, INVALID, MISSING
 
 Array = NDArray[np.float64]

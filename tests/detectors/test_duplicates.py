@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from detectors.duplicates import BUCKETS, bucket_counts, counted_rate, sketched_rate
+from detectors.quality.duplicates import BUCKETS, bucket_counts, counted_rate, sketched_rate
 from monitor.id_hash import hash_ids
 
 

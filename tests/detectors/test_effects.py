@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency, wasserstein_distance
 
-from detectors import effects
+from detectors.drift import effects
 
 if TYPE_CHECKING:
     import random

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from detectors.explain import explain
+from detectors.drift.explain import explain
 from detectors.layout import HIGH, INVALID, LOW, MISSING
 from tests.detectors.samples import count, gaps, reference_of
 

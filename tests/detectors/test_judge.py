@@ -13,9 +13,9 @@ import pytest
 from scipy.stats import binom
 
 from detectors.budget import alpha as alpha_of
-from detectors.judge import DRIFTED, INSUFFICIENT, OK, STATISTICS, Judgement, Settings, judge
+from detectors.drift.judge import DRIFTED, INSUFFICIENT, OK, STATISTICS, Judgement, Settings, judge
+from detectors.drift.reference import Dispersion
 from detectors.layout import BINS, COLUMNS, HIGH, LOW, MISSING
-from detectors.reference import Dispersion
 from tests.detectors.populations import KINDS, ZIPF, population, reference_rows, windows
 from tests.detectors.samples import count, counts_of, gaps, reference_of, stack
 

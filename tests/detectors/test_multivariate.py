@@ -10,12 +10,12 @@ from scipy.stats import chi2, norm
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import rbf_kernel
 
-from detectors.judge import DRIFTED, INSUFFICIENT
-from detectors.kernel_mean import draw_frequencies, normal_reach, unpacked, waves, weighted_chi2_quantile
+from detectors.drift.judge import DRIFTED, INSUFFICIENT
+from detectors.joint.judge import STATISTICS, explain_multivariate, judge_multivariate
+from detectors.joint.kernel_mean import draw_frequencies, normal_reach, unpacked, waves, weighted_chi2_quantile
+from detectors.joint.statistics import Multivariate, _components, _errors, _whole, count_multivariate, fit, sums
+from detectors.joint.vectors import embedded, fit_embedder, fit_vectoriser, names, vectors
 from detectors.layout import HIGH, INVALID, LOW, MISSING
-from detectors.multivariate import Multivariate, _components, _errors, _whole, count_multivariate, fit, sums
-from detectors.multivariate_judge import STATISTICS, explain_multivariate, judge_multivariate
-from detectors.vectors import embedded, fit_embedder, fit_vectoriser, names, vectors
 from tests.detectors.samples import count, layout_of
 
 Array = np.ndarray

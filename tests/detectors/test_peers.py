@@ -15,10 +15,10 @@ import pytest
 from scipy import stats
 from scipy.special import chdtrc
 
-from detectors import effects
-from detectors.judge import STATISTICS, Settings, judge
+from detectors.drift import effects
+from detectors.drift.judge import STATISTICS, Settings, judge
+from detectors.drift.optional_statistics import OPTIONAL
 from detectors.layout import HIGH
-from detectors.shown import OPTIONAL
 from tests.data.make_peers import samples
 from tests.detectors.samples import count, own_edges, reference_of
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from detectors.judge import INSUFFICIENT, OK
+from detectors.drift.judge import INSUFFICIENT, OK
+from detectors.drift.reference import Dispersion
 from detectors.layout import COLUMNS, HIGH, INVALID, MISSING, NONFINITE, Counts
-from detectors.quality import BREACHED, STATISTICS, Quality, QualitySettings, explain_quality, judge_quality
-from detectors.reference import Dispersion
+from detectors.quality.rates import BREACHED, STATISTICS, Quality, QualitySettings, explain_quality, judge_quality
 from tests.detectors.populations import KINDS, ZIPF, reference_rows
 from tests.detectors.samples import count, reference_of
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.judge import DRIFTED, Settings, judge
+from detectors.drift.judge import DRIFTED, Settings, judge
+from detectors.drift.reference import Reference, independent_rows, prepare
+from detectors.drift.seasons import MOST_UNKNOWN, mixed, slot_rows, slots_of
 from detectors.layout import Counts, Layout
-from detectors.reference import Reference, independent_rows, prepare
-from detectors.seasons import MOST_UNKNOWN, mixed, slot_rows, slots_of
 from tests.detectors.samples import count, layout_of, stack
 
 HOUR = 3_600_000

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from detectors.sequential import (
+from detectors.sequential.cusum import (
     NEVER,
     Alarms,
     Cusum,

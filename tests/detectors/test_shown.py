@@ -12,9 +12,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from scipy.stats.contingency import association
 
-from detectors import effects
-from detectors.judge import STATISTICS, Judgement, Settings, judge
-from detectors.shown import OPTIONAL, quantile
+from detectors.drift import effects
+from detectors.drift.judge import STATISTICS, Judgement, Settings, judge
+from detectors.drift.optional_statistics import OPTIONAL, quantile
 from tests.detectors.samples import count, layout_of, own_edges, reference_of, stack
 
 ALL = tuple(OPTIONAL)

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import simulate_joint, simulate_sliding
 from benchmarks.simulate_rows import binned, sliding
 from benchmarks.simulate_sliding import ALPHA, CYCLE, LOOSE, TRAFFIC, Tally
-from detectors.judge import DRIFTED, INSUFFICIENT, OK
+from detectors.drift.judge import DRIFTED, INSUFFICIENT, OK
 from tests.detectors.samples import count, layout_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from detectors.smooth import COMPONENTS, smooth_basis
+from detectors.drift.smooth import COMPONENTS, smooth_basis
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

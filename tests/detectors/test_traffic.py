@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.traffic import KEEP, TrafficState, judge_traffic, learn, start
+from detectors.quality.traffic import KEEP, TrafficState, judge_traffic, learn, start
 
 ALPHA = 1e-5
 WEEK = 168

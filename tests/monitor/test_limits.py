@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detectors.sequential import plain_spread
+from detectors.sequential.cusum import plain_spread
 from monitor.config_model import ModelSection
 from monitor.errors import ReferenceDataError
 from monitor.extras import make_shape

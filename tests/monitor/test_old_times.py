@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import monitor.volume
 from alerts.moments import rfc3339, utc
-from detectors.traffic import Volume, judge_traffic
+from detectors.quality.traffic import Volume, judge_traffic
 from monitor.backtest import replayed
 from monitor.config import IngestSection
 from monitor.config_file import parse_config

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
 from alerts.evaluation import Evaluation, Finding
-from detectors.judge import STATISTICS
+from detectors.drift.judge import STATISTICS
 from monitor.series_cap import shared
 from monitor.snapshot import EvaluationKey
 from monitor.telemetry_statistics import Statistics, StatisticsPage

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn import metrics as sk
 
+from detectors.fixed_point import UNIT
 from detectors.performance.binary import (
     MAX_BINS,
     Binary,
@@ -18,7 +19,6 @@ from detectors.performance.binary import (
     score_bins,
 )
 from detectors.performance.estimate import Estimate, clopper_pearson, delta_variance, logit, normal, wilson
-from detectors.performance.fixed import UNIT
 
 COSTS = (10.0, -5.0, -50.0, 0.0)
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from detectors.fixed_point import UNIT
 from detectors.performance.estimate import Estimate
-from detectors.performance.fixed import UNIT
 from detectors.performance.multiclass import (
     Multiclass,
     class_bins,

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from detectors.effects import shares
+from detectors.drift.effects import shares
+from detectors.drift.reference import Dispersion, independent_rows
+from detectors.drift.smooth import smooth_basis
 from detectors.layout import HIGH, LOW, MISSING, without_value
 from detectors.pooling import MIN_EXPECTED
-from detectors.reference import Dispersion, independent_rows
-from detectors.smooth import smooth_basis
 
 MIN_BLOCKS = 5
 """With fewer blocks nothing can be told of how they vary."""

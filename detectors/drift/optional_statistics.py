@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from detectors import effects
+from detectors.drift import effects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.bounds import binomial_bounds
-from detectors.judge import INSUFFICIENT, OK
+from detectors.drift.judge import INSUFFICIENT, OK
 from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING, NONFINITE, without_value
 
 if TYPE_CHECKING:
+    from detectors.drift.reference import Reference
     from detectors.layout import Counts
-    from detectors.reference import Reference
 
 STATISTICS = (
     "missing_rate", "invalid_rate", "nonfinite_rate", "out_of_range_rate", "unseen_rate", "constant",

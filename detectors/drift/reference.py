@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.effects import shares
+from detectors.drift.effects import shares
+from detectors.drift.smooth import smooth_basis
 from detectors.layout import Counts, Layout
 from detectors.pooling import LADDER, pool_columns, value_order
-from detectors.smooth import smooth_basis
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Reference:
 
 
 def prepare(layout: Layout, counts: Counts, dispersion: Dispersion) -> Reference:
-    """A reference ready for `detectors.judge.judge`."""
+    """A reference ready for `detectors.drift.judge.judge`."""
     order = value_order(layout, counts.bins)
     held = counts.bins[np.arange(len(layout.subjects))[:, None], order].astype(np.float64)
     q = np.nan_to_num(shares(held))

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from detectors.judge import DRIFTED, INSUFFICIENT, OK
-from detectors.kernel_mean import normal_reach, weighted_chi2_quantile
-from detectors.multivariate import Multivariate, sums
-from detectors.multivariate_dispersion import fisher_z
-from detectors.multivariate_sums import Sums
+from detectors.drift.judge import DRIFTED, INSUFFICIENT, OK
+from detectors.joint.dispersion import fisher_z
+from detectors.joint.kernel_mean import normal_reach, weighted_chi2_quantile
+from detectors.joint.statistics import Multivariate, sums
+from detectors.joint.sums import Sums
 
 STATISTICS = ("pca_reconstruction", "mmd", "correlation")
 UNITS = np.array([1.0, 0.25, 1.0])
@@ -33,7 +33,7 @@ class Judged:
         debiased: the same less what sampling noise alone adds, not below 0.
         lower, upper: bounds of the effect, each at 1 − alpha.
         threshold: float64[3], what the lower bounds are held against.
-        status: uint8[..., 3], `detectors.judge`'s OK, DRIFTED or INSUFFICIENT.
+        status: uint8[..., 3], `detectors.drift.judge`'s OK, DRIFTED or INSUFFICIENT.
     """
 
     value: NDArray[np.float64]

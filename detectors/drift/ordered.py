@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectors import effects
+from detectors.drift import effects
 from detectors.layout import BINS
 from detectors.pooling import VALUES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from detectors.drift.reference import Reference
     from detectors.layout import Counts
-    from detectors.reference import Reference
 
 _LN2 = np.log(2.0)
 

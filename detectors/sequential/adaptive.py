@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from detectors.sequential import NEVER, PRIOR_ROWS, UNKNOWN_SKEW, Spread, pane_variance, plain_spread
+from detectors.sequential.cusum import NEVER, PRIOR_ROWS, UNKNOWN_SKEW, Spread, pane_variance, plain_spread
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]

@@ -1,8 +1,8 @@
 """Drift of several features together, from sums alone: what breaks when every feature by itself looks as ever.
 
 Three statistics: the mean reconstruction error of principal components (as NannyML has it), the maximum mean
-discrepancy of a kernel by random Fourier features, and the greatest change of a correlation. `detectors.vectors` makes
-the points, this module fits the model and counts, `detectors.multivariate_judge` decides.
+discrepancy of a kernel by random Fourier features, and the greatest change of a correlation. `detectors.joint.vectors`
+makes the points, this module fits the model and counts, `detectors.joint.judge` decides.
 
 Points are rounded to multiples of 2^-12 and projections to multiples of about 2^-35, so that every product and sum of
 them is exact in float64, whatever the order: panes add up to the same integers in any order.
@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.dispersion import MIN_BLOCKS
-from detectors.kernel_mean import COSINE_UNIT, MOST_ROWS, draw_frequencies, unpacked, waves
-from detectors.multivariate_dispersion import Spread, measure_spread
-from detectors.multivariate_sums import Sums
-from detectors.performance.fixed import joined, split
+from detectors.drift.dispersion import MIN_BLOCKS
+from detectors.fixed_point import joined, split
+from detectors.joint.dispersion import Spread, measure_spread
+from detectors.joint.kernel_mean import COSINE_UNIT, MOST_ROWS, draw_frequencies, unpacked, waves
+from detectors.joint.sums import Sums
 
 VARIANCE_KEPT = 0.65
 """Share of the variance that the principal components keep; NannyML's default."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import effects
+from detectors.drift import effects
 
 if TYPE_CHECKING:
+    from detectors.drift.reference import Reference
     from detectors.layout import Counts
-    from detectors.reference import Reference
 
 FDR = 0.05
 """Of the subjects that are named as responsible, at most this share is wrongly so, on average."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from detectors.dispersion import MIN_BLOCKS
+from detectors.drift.dispersion import MIN_BLOCKS
 
 if TYPE_CHECKING:
-    from detectors.multivariate_sums import Sums
+    from detectors.joint.sums import Sums
 
 STEEPEST = 0.99
 """Correlations are cut here before Fisher's transformation, which beyond makes mountains of molehills."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectors.effects import shares
+from detectors.drift.effects import shares
 from detectors.layout import BINS, HIGH, INVALID, LOW, NONFINITE, without_value
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectors.drift.reference import Reference
     from detectors.layout import Counts
-    from detectors.reference import Reference
 
 _NOTICEABLE_SHIFT = 0.02
 _NOTICEABLE_SPREAD = 0.05

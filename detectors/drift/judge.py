@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincc, stdtrit
 
-from detectors import effects
 from detectors.bounds import binomial_bounds, noncentrality_bounds
+from detectors.drift import effects
+from detectors.drift.optional_statistics import OPTIONAL, Evidence
+from detectors.drift.ordered import ordered_statistics, points, sides
 from detectors.layout import HIGH, LOW, without_value
-from detectors.ordered import ordered_statistics, points, sides
 from detectors.pooling import LADDER, MIN_EXPECTED, VALUES, pooled_sums
-from detectors.shown import OPTIONAL, Evidence
 
 if TYPE_CHECKING:
+    from detectors.drift.reference import Reference
     from detectors.layout import Counts
-    from detectors.reference import Reference
 
 MIN_EFFECTIVE_ROWS = 10.0
 """Windows worth fewer independent rows are not judged by their counts."""
@@ -43,7 +43,7 @@ class Settings:
         min_missing: change of the missing share that matters.
         alpha: one-sided error probability of one decision.
         min_rows: windows with fewer rows are not judged.
-        shown: names of `detectors.shown.OPTIONAL` to show beside the usual statistics.
+        shown: names of `detectors.drift.optional_statistics.OPTIONAL` to show beside the usual statistics.
     """
 
     min_effect: float = 0.02

@@ -1,0 +1,1 @@
+"""Whether one feature has drifted: effect sizes, their confidence bounds and the decision."""

@@ -1,0 +1,1 @@
+"""Whether several features together have drifted."""

@@ -1,0 +1,1 @@
+"""Whether the data itself is sound: rates of faults, repeated rows, traffic."""

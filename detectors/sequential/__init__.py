@@ -1,0 +1,1 @@
+"""When a stream changed: small changes that last, found pane by pane."""
