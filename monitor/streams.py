@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.layout import BINS, without_value
+from detectors.sequential import cusum
 from detectors.sequential.cusum import Spread
 
 if TYPE_CHECKING:
