@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.timing import best
-from monitor.config import IngestSection
-from monitor.config_file import parse_config
-from monitor.decoder import JsonDecoder
-from monitor.records import Messages, Partition
-from monitor.reference_build import load_references
-from monitor.router import Router
-from monitor.routes import ModelRoute
-from tests.census import REFERENCE, census, messages
+from monitor.checks.load import parse_config
+from monitor.config.schema import IngestSection
+from monitor.decode.json import JsonDecoder
+from monitor.decode.readers import ModelRoute
+from monitor.decode.topics import Router
+from monitor.reference.build import load_references
+from monitor.rows.records import Messages, Partition
+from tests.support.census import REFERENCE, census, messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,16 +12,16 @@ from benchmarks.timing import best
 from detectors.drift.judge import Settings, judge
 from detectors.drift.reference import Reference, independent_rows, prepare
 from detectors.layout import Counts
-from monitor.config_model import ColumnsSection, ModelSection
-from monitor.counting import count_groups, moments_as_float
-from monitor.encoder import Encoder
-from monitor.reference_build import build_profile
-from monitor.tables import DataTable
+from monitor.config.model import ColumnsSection, ModelSection
+from monitor.decode.encoder import Encoder
+from monitor.reference.build import build_profile
+from monitor.reference.tables import DataTable
+from monitor.windows.counting import count_groups, moments_as_float
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from monitor.profile import Profile
+    from monitor.reference.profile import Profile
 
 NUMERIC, CATEGORICAL, WINDOWS = 200, 20, 3
 

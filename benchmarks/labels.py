@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.timing import best
-from monitor.label_join import LabelJoin, Outcome, hash_ids
+from monitor.labels.join import LabelJoin, Outcome, hash_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

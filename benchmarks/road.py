@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.census import census, config_text, keyless, messages
-from tests.daemon_process import DaemonProcess
 from tests.servers.found import free_port, missing_for_kafka
 from tests.servers.kafka import KafkaBroker
+from tests.support.census import census, config_text, keyless, messages
+from tests.support.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

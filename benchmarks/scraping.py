@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from alerts.evaluation import Evaluation, Finding
 from detectors.drift.judge import STATISTICS
-from monitor.clock import system_clock
-from monitor.http_server import HttpServer
-from monitor.liveness import Liveness
-from monitor.snapshot import EvaluationKey, ModelStatus, Snapshot
-from monitor.telemetry import Telemetry
+from monitor.common.clock import system_clock
+from monitor.serve.http_server import HttpServer
+from monitor.serve.liveness import Liveness
+from monitor.serve.metrics import Telemetry
+from monitor.serve.snapshot import EvaluationKey, ModelStatus, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,8 +21,8 @@ from detectors.drift import effects
 from detectors.drift.dispersion import measure_dispersion
 from detectors.drift.judge import DRIFTED, INSUFFICIENT, Settings, judge
 from detectors.drift.reference import prepare
-from tests.detectors.populations import KINDS, population, reference_rows, windows
-from tests.detectors.samples import count, layout_of
+from tests.support.counts import count, layout_of
+from tests.support.populations import KINDS, population, reference_rows, windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from detectors.layout import Counts
 from detectors.sequential import adaptive, cusum
 from detectors.sequential.adaptive import adaptive_for, adaptive_step
 from detectors.sequential.cusum import cusum_for, pane_scores, plain_spread, step
-from tests.detectors.samples import layout_of, reference_of
+from tests.support.counts import layout_of, reference_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ PANE = 100
 LENGTHS = (3, 10, 50)
 """Panes in each window, of `PANE` rows."""
 TOGETHER, ALONE = 0.1, 0.7
-"""Their shares of the budget, as `monitor.evaluate` splits it."""
+"""Their shares of the budget, as `monitor.evaluate.drift` splits it."""
 ALPHA = shared(TOGETHER, decisions=len(STATISTICS), steps_ms=(HOUR,) * len(LENGTHS))
 UNIVARIATE = alpha_of(ALONE, subjects=FEATURES, segments=1, steps_ms=(HOUR,) * len(LENGTHS))
 LOOSE = 1e-3

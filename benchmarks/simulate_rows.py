@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectors.layout import COLUMNS, HIGH, LOW, Counts
-from tests.detectors.samples import own_edges
+from tests.support.counts import own_edges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,8 +15,8 @@ from detectors.drift.judge import DRIFTED, INSUFFICIENT, STATISTICS, Settings, j
 from detectors.drift.reference import Reference, prepare
 from detectors.drift.seasons import mixed
 from detectors.layout import Counts
-from tests.detectors.populations import KINDS, population, reference_rows, windows
-from tests.detectors.samples import count, layout_of
+from tests.support.counts import count, layout_of
+from tests.support.populations import KINDS, population, reference_rows, windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

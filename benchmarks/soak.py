@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks.soak_traffic import PARTITIONS, REGIONS, Traffic, totals, write_reference
 from benchmarks.soak_watch import Verdict, look, verdicts
-from tests.daemon_process import DaemonProcess, wait_until
 from tests.servers.found import free_port, missing_for_kafka
 from tests.servers.kafka import KafkaBroker
 from tests.servers.receiver import WEBHOOK_PATH, Answer, Receiver
+from tests.support.daemon_process import DaemonProcess, wait_until
 
 if TYPE_CHECKING:
     from benchmarks.soak_watch import Sample

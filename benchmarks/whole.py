@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.evaluation import frame
-from monitor.clock import system_clock
-from monitor.config import IngestSection
-from monitor.config_model import ColumnsSection, ModelSection
-from monitor.records import Partition, Table
-from monitor.reference_build import build_profile
-from monitor.references import single
-from monitor.router import Router
-from monitor.tables import DataTable
-from monitor.watched import WatchedModel
+from monitor.common.clock import system_clock
+from monitor.config.model import ColumnsSection, ModelSection
+from monitor.config.schema import IngestSection
+from monitor.daemon.model import WatchedModel
+from monitor.decode.topics import Router
+from monitor.reference.build import build_profile
+from monitor.reference.by_version import single
+from monitor.reference.tables import DataTable
+from monitor.rows.records import Partition, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from monitor.labelled_panes import Counts
-    from monitor.windows import SeriesKey
+    from monitor.labels.panes import Counts
+    from monitor.windows.windows import SeriesKey
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

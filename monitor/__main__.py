@@ -1,5 +1,5 @@
 """`python -m monitor` is `leewayd`."""
 
-from monitor.cli import main
+from monitor.cli.main import main
 
 main()

@@ -26,7 +26,7 @@ from alerts.http import HttpRequest, HttpResponse
 from alerts.sinks.log import Log
 from alerts.sinks.outcome import Dead, Delivered, Outcome, Retry
 from alerts.sinks.webhook import Webhook
-from tests.alerts.samples import DAY, HOUR, MINUTE
+from tests.support.alerts import DAY, HOUR, MINUTE
 
 NOW = 1_700_000_000_000
 

@@ -14,7 +14,7 @@ from alerts.matching import Rule
 from alerts.messages import Words, _between, _span, cut, summary, tidy, words
 from alerts.moments import rfc3339, utc
 from alerts.policy import Notice
-from tests.alerts.samples import (
+from tests.support.alerts import (
     CARRIER,
     DAY,
     DELAY,

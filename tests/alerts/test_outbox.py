@@ -16,10 +16,10 @@ from alerts.policy import ReceiverPolicy
 from alerts.sinks.outcome import Dead, Delivered, Retry
 from alerts.sinks.pagerduty import PagerDuty
 from alerts.sinks.webhook import Webhook
-from monitor.alerting import Alerting
-from monitor.routing import Routing
-from tests.alerts.samples import DRIFTED, HOUR, MINUTE, START, evaluation, psi, rule
+from monitor.alerting.alerting import Alerting
+from monitor.alerting.receivers import Routing
 from tests.servers.receiver import PAGERDUTY_PATH, ROUTING_KEY, WEBHOOK_PATH, Answer, Receiver
+from tests.support.alerts import DRIFTED, HOUR, MINUTE, START, evaluation, psi, rule
 
 NOW = 1_700_000_000_000
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from alerts.matching import Rule
 from alerts.policy import Incident, IncidentKey, Plan, ReceiverPolicy, dedup_key_of, plan
 from alerts.rules import AlertKey, AlertState, Transition, drop_unknown
-from tests.alerts.samples import DAY, DRIFTED, HOUR, START, evaluation, psi, rule, transitions
+from tests.support.alerts import DAY, DRIFTED, HOUR, START, evaluation, psi, rule, transitions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

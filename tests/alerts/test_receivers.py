@@ -18,11 +18,11 @@ from alerts.sinks.log import Log
 from alerts.sinks.pagerduty import PagerDuty
 from alerts.sinks.slack import Slack
 from alerts.sinks.webhook import Webhook
-from monitor.alerting import Alerting
-from monitor.outbox import Receivers
-from monitor.routing import Routing
-from tests.alerts.samples import DAY, DRIFTED, HOUR, MINUTE, START, evaluation, psi, rule
+from monitor.alerting.alerting import Alerting
+from monitor.alerting.outbox import Receivers
+from monitor.alerting.receivers import Routing
 from tests.servers.receiver import ROUTING_KEY, _pagerduty_fault, _slack_fault
+from tests.support.alerts import DAY, DRIFTED, HOUR, MINUTE, START, evaluation, psi, rule
 
 NOW = 1_700_000_000_000
 CALM = psi("feature:dep_delay", 0.001, "ok")

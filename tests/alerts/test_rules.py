@@ -9,7 +9,7 @@ import pytest
 
 from alerts.matching import Rule
 from alerts.rules import KEPT_FINDINGS, AlertKey, AlertState, Step, drop_unknown, end_series, step
-from tests.alerts.samples import (
+from tests.support.alerts import (
     DELAY,
     DRIFTED,
     HOUR,

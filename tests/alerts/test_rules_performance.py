@@ -15,7 +15,7 @@ from alerts.evaluation import Finding
 from alerts.matching import Rule
 from alerts.policy import Incident, plan
 from alerts.rules import AlertKey, AlertState, drop_unknown, end_series, step
-from tests.alerts.samples import (
+from tests.support.alerts import (
     HOUR,
     MINUTE,
     NAN,

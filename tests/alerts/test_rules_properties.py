@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from alerts.rules import step
-from tests.alerts.samples import MINUTE, NAN, START, evaluation, metric, metric_rule, psi, rule, run
+from tests.support.alerts import MINUTE, NAN, START, evaluation, metric, metric_rule, psi, rule, run
 
 if TYPE_CHECKING:
     from alerts.evaluation import Evaluation

@@ -24,8 +24,8 @@ from alerts.sinks.pagerduty import PagerDuty
 from alerts.sinks.payload import to_json
 from alerts.sinks.slack import Slack, _cut_escaped, escape
 from alerts.sinks.webhook import Webhook
-from tests.alerts.samples import DRIFTED, NAN, evaluation, notices, psi, resolve, rule, trigger
 from tests.servers.receiver import ROUTING_KEY, WEBHOOK_PATH, Answer, Received, Receiver
+from tests.support.alerts import DRIFTED, NAN, evaluation, notices, psi, resolve, rule, trigger
 
 SECRET = "xoxb-very-secret"
 TRANSPORT = Urllib3Transport()  # one for all: making it takes 30 ms

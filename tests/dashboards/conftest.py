@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from tests.census import census, census_labels, config_text, keyless, label_messages, messages
-from tests.daemon_process import DaemonProcess
 from tests.servers.found import free_port
 from tests.servers.receiver import Answer, Receiver
+from tests.support.census import census, census_labels, config_text, keyless, label_messages, messages
+from tests.support.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tests.daemon_process import DaemonProcess, wait_until
 from tests.servers.found import free_port
+from tests.support.daemon_process import DaemonProcess, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from monitor.backtest import replayed, run_backtest
-from monitor.clock import system_clock
-from monitor.config_file import read_config
-from monitor.evaluation_json import evaluation_line
-from monitor.service import set_up
-from tests.census import census, config_text, keyless, messages
+from monitor.backtest.lines import evaluation_line
+from monitor.backtest.replay import replayed, run_backtest
+from monitor.checks.load import read_config
+from monitor.common.clock import system_clock
+from monitor.daemon.service import set_up
+from tests.support.census import census, config_text, keyless, messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alerts.evaluation import Evaluation
-    from monitor.alerting import Outcome
+    from monitor.alerting.alerting import Outcome
     from tests.servers.kafka import KafkaBroker
 
 pytestmark = pytest.mark.kafka

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.census import census, config_text, keyless, messages
-from tests.daemon_process import DaemonProcess, wait_until
 from tests.servers.found import free_port
 from tests.servers.kafka import PASSWORD, USER, KafkaBroker, make_certificate
+from tests.support.census import census, config_text, keyless, messages
+from tests.support.daemon_process import DaemonProcess, wait_until
 
 pytestmark = pytest.mark.kafka
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from monitor.clock import system_clock
-from monitor.config import IngestSection, KafkaSection
-from monitor.records import Partition
-from monitor.source_kafka import KafkaSource
-from tests.census import census, config_text, keyless, messages
-from tests.daemon_process import DaemonProcess, wait_until
+from monitor.common.clock import system_clock
+from monitor.config.schema import IngestSection, KafkaSection
+from monitor.rows.records import Partition
+from monitor.sources.kafka import KafkaSource
 from tests.servers.found import free_port
 from tests.servers.kafka import Codec, KafkaBroker
+from tests.support.census import census, config_text, keyless, messages
+from tests.support.daemon_process import DaemonProcess, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

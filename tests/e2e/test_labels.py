@@ -14,18 +14,18 @@ import pytest
 import structlog
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
-from monitor.backtest import replayed, run_backtest
-from monitor.clock import system_clock
-from monitor.config_file import read_config
-from monitor.evaluation_json import evaluation_line
-from monitor.service import set_up
-from tests.census import DAY, REFERENCE, census, census_labels, keyless, label_messages, messages
+from monitor.backtest.lines import evaluation_line
+from monitor.backtest.replay import replayed, run_backtest
+from monitor.checks.load import read_config
+from monitor.common.clock import system_clock
+from monitor.daemon.service import set_up
+from tests.support.census import DAY, REFERENCE, census, census_labels, keyless, label_messages, messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alerts.evaluation import Evaluation
-    from monitor.alerting import Outcome
+    from monitor.alerting.alerting import Outcome
     from tests.servers.kafka import KafkaBroker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]

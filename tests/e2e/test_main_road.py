@@ -12,21 +12,21 @@ import structlog
 from kafka import KafkaConsumer, TopicPartition
 
 from detectors.layout import BINS, HIGH, LOW, MISSING
-from monitor.config_file import read_config
-from monitor.records import Partition
-from monitor.reference_build import load_reference
-from monitor.store import Store
-from tests.census import DAY, census, config_text, keyless, messages
-from tests.daemon_process import DaemonProcess, wait_until
+from monitor.checks.load import read_config
+from monitor.reference.build import load_reference
+from monitor.rows.records import Partition
+from monitor.state.store import Store
 from tests.servers.found import free_port
 from tests.servers.receiver import ROUTING_KEY, SLACK_PATH, Receiver
+from tests.support.census import DAY, census, config_text, keyless, messages
+from tests.support.daemon_process import DaemonProcess, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from monitor.profile import Profile
-    from monitor.saved import Saved
+    from monitor.reference.profile import Profile
+    from monitor.state.checkpoint import Saved
     from tests.servers.kafka import KafkaBroker
 
 pytestmark = pytest.mark.kafka

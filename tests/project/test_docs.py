@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 
 from detectors.layout import MISSING
-from monitor.config_file import parse_config
-from monitor.records import Messages, Partition
-from monitor.reference_build import load_reference
-from monitor.references import single
-from monitor.router import Router
-from monitor.routes import ModelRoute
+from monitor.checks.load import parse_config
+from monitor.decode.readers import ModelRoute
+from monitor.decode.topics import Router
+from monitor.reference.build import load_reference
+from monitor.reference.by_version import single
+from monitor.rows.records import Messages, Partition
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md"),
                 *(ROOT / "tests" / "data").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")])  # fmt: skip
 

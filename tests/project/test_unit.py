@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).resolve().parents[2] / "deploy" / "leewayd.service"
+from tests.support.paths import ROOT
+
+UNIT = ROOT / "deploy" / "leewayd.service"
 MOST_EXPOSED = 1.5
 
 DIRECTIVES = """

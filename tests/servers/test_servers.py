@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from benchmarks import road
-from tests.daemon_process import DaemonProcess
 from tests.servers.found import HERE, free_port
 from tests.servers.kafka import Codec, KafkaBroker, Message
 from tests.servers.process import ServerFailedError, ServerProcess
 from tests.servers.prometheus import PrometheusServer, promtool
+from tests.support.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

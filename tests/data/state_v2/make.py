@@ -25,20 +25,20 @@ import structlog
 
 from alerts.delivery import Courier
 from alerts.http import HttpRequest, HttpResponse, TransportError
-from monitor.alerting import Alerting
-from monitor.clock import Clock
-from monitor.config_file import parse_config
-from monitor.daemon import Daemon
-from monitor.load_references import load_all_references
-from monitor.records import Messages, Partition, Poll, Position
-from monitor.routing import make_routing
-from monitor.schedule import Tick
-from monitor.store import Store
+from monitor.alerting.alerting import Alerting
+from monitor.alerting.receivers import make_routing
+from monitor.checks.load import parse_config
+from monitor.checks.references import load_all_references
+from monitor.common.clock import Clock
+from monitor.daemon.loop import Daemon
+from monitor.daemon.schedule import Tick
+from monitor.rows.records import Messages, Partition, Poll, Position
+from monitor.state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from monitor.config import Config
+    from monitor.config.schema import Config
 
 MINUTE, HOUR = 60_000, 3_600_000
 BEGIN = 480_000 * HOUR

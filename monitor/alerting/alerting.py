@@ -1,0 +1,190 @@
+"""Evaluations in, saved notifications out: the rules, incidents and outbox of the running daemon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from alerts.messages import words
+from alerts.policy import Incident, IncidentKey, Notice, plan
+from alerts.rules import AlertKey, AlertState, Transition, drop_unknown, end_series, step
+from alerts.status import AlertGroup
+from monitor.alerting.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from structlog.typing import FilteringBoundLogger
+
+    from alerts.delivery import Delivery, OutboxEntry
+    from alerts.evaluation import Evaluation
+    from alerts.rules import Step
+    from alerts.status import ReceiverStatus
+    from monitor.alerting.receivers import Routing
+
+_ALERTS = msgspec.msgpack.Decoder(list[tuple[AlertKey, AlertState]])
+_INCIDENTS = msgspec.msgpack.Decoder(list[tuple[IncidentKey, Incident]])
+_COOLDOWNS = msgspec.msgpack.Decoder(dict[str, int])
+DOCUMENTS: Mapping[str, msgspec.msgpack.Decoder[Any]] = {
+    "alerts": _ALERTS, "incidents": _INCIDENTS, "cooldowns": _COOLDOWNS,
+}  # fmt: skip
+"""How what a checkpoint saves is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What evaluations led to."""
+
+    transitions: tuple[Transition, ...]
+    notices: tuple[Notice, ...]
+
+
+class Alerting:
+    """Holds alerts, incidents, cooldowns and the outbox.
+
+    Args:
+        routing: rules and receivers.
+        courier: brings notifications to receivers.
+        log: past-tense events.
+        random: a fraction from 0 to 1, for the jitter of retries.
+    """
+
+    def __init__(
+        self, routing: Routing, courier: Delivery, log: FilteringBoundLogger, random: Callable[[], float]
+    ) -> None:
+        self._routing, self._log = routing, log
+        self._rules = tuple(routing.rules.values())
+        self.states: Mapping[AlertKey, AlertState] = {}
+        self.incidents: Mapping[IncidentKey, Incident] = {}
+        self.cooldowns: Mapping[str, int] = {}
+        self._outgoing = Outbox(routing, courier, log, random)
+
+    def restore(self, documents: Mapping[str, bytes], outbox: Sequence[OutboxEntry]) -> None:
+        """Goes on from a checkpoint."""
+        if "alerts" in documents:
+            self.states = dict(_ALERTS.decode(documents["alerts"]))
+            self.incidents = dict(_INCIDENTS.decode(documents["incidents"]))
+            self.cooldowns = _COOLDOWNS.decode(documents["cooldowns"])
+        self._outgoing.restore(documents.get("receivers"), outbox, self._open_keys())
+
+    def documents(self) -> dict[str, bytes]:
+        """What a checkpoint saves, apart from the outbox. MessagePack, because JSON has no NaN."""
+        encode = msgspec.msgpack.encode
+        return {
+            "alerts": encode(list(self.states.items())),
+            "incidents": encode(list(self.incidents.items())),
+            "cooldowns": encode(self.cooldowns),
+            "receivers": self._outgoing.document(),
+        }
+
+    def observe(self, evaluation: Evaluation, wall_ms: int) -> Outcome:
+        """Applies the rules to an evaluation and puts the notifications that follow into the outbox."""
+        return self._apply(step(self._rules, self.states, evaluation), wall_ms)
+
+    def end_series(
+        self, model: str, version: str, segment: str, at: int, wall_ms: int, *, realised: bool = False
+    ) -> Outcome:
+        """Resolves the alerts of a series that is gone: those of drift windows, or those on realised performance."""
+        moved = end_series(self.states, model, version, segment, at, self._rules, realised=realised)
+        return self._apply(moved, wall_ms)
+
+    def drop_unknown(self, models: Mapping[str, Sequence[str]], at: int, wall_ms: int) -> Outcome:
+        """Resolves alerts that the configuration no longer knows."""
+        return self._apply(drop_unknown(self.states, self._rules, models, at), wall_ms)
+
+    def _apply(self, moved: Step, wall_ms: int) -> Outcome:
+        self.states = moved.states
+        if not moved.transitions:
+            return Outcome((), ())
+        planned = plan(moved.transitions, self.incidents, self.cooldowns, self._routing.rules, self._routing.receivers)
+        self.incidents, self.cooldowns = planned.incidents, planned.cooldowns
+        for change in moved.transitions:
+            self._log.info(
+                f"alert {change.state}", rule=change.key.rule, model=change.key.model, version=change.key.version,
+                segment=change.key.segment, window=change.key.window, subjects=change.evidence.matched,
+            )  # fmt: skip
+        for held in planned.suppressed:
+            self._outgoing.results[held.receiver, "suppressed"] += 1
+            self._log.info(
+                "notification suppressed", receiver=held.receiver, model=held.model, rule=held.rule, reason=held.reason
+            )
+        for notice in planned.notices:
+            self._outgoing.put(notice, words(notice, self._routing.dashboard_url), wall_ms)
+        return Outcome(moved.transitions, planned.notices)
+
+    def deliver(self, wall_ms: int) -> None:
+        """Takes in how attempts ended, and hands over what is due. Only what is saved is ever sent."""
+        for trigger in self._outgoing.deliver(wall_ms, self._open_keys()):
+            # The receiver has not heard of the beginning, so it needs no end.
+            self.incidents = {
+                key: replace(incident, told=tuple(name for name in incident.told if name != trigger.receiver))
+                if incident.dedup_key == trigger.dedup_key
+                else incident
+                for key, incident in self.incidents.items()
+            }
+
+    def _open_keys(self) -> list[str]:
+        return [incident.dedup_key for incident in self.incidents.values()]
+
+    def changes(self) -> tuple[tuple[OutboxEntry, ...], tuple[str, ...]]:
+        """Entries to save and ids to delete."""
+        return self._outgoing.changes()
+
+    def mark_saved(self) -> None:
+        """Marks the last `changes` as saved: they may be sent."""
+        self._outgoing.mark_saved()
+
+    @property
+    def outbox(self) -> Mapping[str, OutboxEntry]:
+        """Notifications that are not delivered yet, by id."""
+        return self._outgoing.entries
+
+    @property
+    def results(self) -> Mapping[tuple[str, str], int]:
+        """(receiver, result) → how many notifications ended so."""
+        return self._outgoing.results
+
+    @property
+    def urgent(self) -> bool:
+        """Whether something is to be saved soon, because it waits to be sent or must not be sent again."""
+        return self._outgoing.urgent
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing waits to be delivered."""
+        return not self._outgoing.entries
+
+    @property
+    def unheard_fault(self) -> str:
+        """The failing receivers that no other receiver could be notified of, and why; empty if there are none."""
+        return self._outgoing.unheard_fault
+
+    def waiting(self) -> dict[str, tuple[int, int | None]]:
+        """Receiver → how many notifications wait, and since when the oldest has (epoch ms)."""
+        return self._outgoing.waiting()
+
+    def receivers(self) -> dict[str, ReceiverStatus]:
+        """Receiver → whether it works, and how many notifications are parked for it."""
+        return self._outgoing.status()
+
+    def counts(self, versions: Mapping[str, Sequence[str]]) -> dict[AlertGroup, int]:
+        """Alerts by group; groups without any are there with 0, so that a query always finds them.
+
+        Args:
+            versions: model → its versions.
+        """
+        found: dict[AlertGroup, int] = {}
+        for rule in self._rules:
+            for model, names in versions.items():
+                if not rule.models or model in rule.models:
+                    for version in names:
+                        for state in ("pending", "firing"):
+                            found[AlertGroup(model, version, rule.name, rule.severity, state)] = 0
+        for key, alert in self.states.items():
+            rule_now = self._routing.rules.get(key.rule)
+            severity = rule_now.severity if rule_now else "warning"
+            group = AlertGroup(key.model, key.version, key.rule, severity, alert.state)
+            found[group] = found.get(group, 0) + 1
+        return found

@@ -1,0 +1,196 @@
+"""What a backtest remembers for its report: every statistic over time, and the worst window of each that drifted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.evaluation import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alerts.evaluation import Evaluation
+    from alerts.matching import Rule
+    from alerts.policy import Notice
+    from alerts.rules import Transition
+    from detectors.layout import Counts
+    from monitor.alerting.alerting import Outcome
+    from monitor.reference.by_version import References
+    from monitor.serve.snapshot import Snapshot
+
+
+class TrackKey(NamedTuple):
+    """One window length of one series; drift and realised performance are judged at times of their own."""
+
+    model: str
+    version: str
+    segment: str
+    window: str
+    realised: bool = False
+
+
+Name = tuple[str, str]
+"""Subject and statistic."""
+
+
+@dataclass(slots=True)
+class Beyond:
+    """When a finding was beyond its limit: first and last end of such a window, how many, and what was told last."""
+
+    first: int
+    last: int
+    windows: int
+    detail: str
+
+
+@dataclass(slots=True)
+class Track:
+    """Every evaluation of one window length of one series, in order.
+
+    Attributes:
+        ends: event time of each window's end, epoch ms.
+        rows, labelled: in each window.
+        thresholds: of each finding that was ever made; NaN where it is shown but not judged.
+        references: what each is on the reference, where that is known.
+        details: what was last told of each, where something was.
+        beyond: those that were ever breached or drifted.
+        numbers: of each finding (place in ``ends``, value, lower, upper); only where there was enough data.
+    """
+
+    ends: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    labelled: list[int] = field(default_factory=list)
+    thresholds: dict[Name, float] = field(default_factory=dict)
+    numbers: dict[Name, list[tuple[int, float, float, float]]] = field(default_factory=dict)
+    references: dict[Name, float] = field(default_factory=dict)
+    details: dict[Name, str] = field(default_factory=dict)
+    beyond: dict[Name, Beyond] = field(default_factory=dict)
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Takes in one evaluation."""
+        place = len(self.ends)
+        self.ends.append(evaluation.end)
+        self.rows.append(evaluation.rows)
+        self.labelled.append(evaluation.labelled_rows)
+        for finding in evaluation.findings:
+            name = (finding.subject, finding.statistic)
+            self.thresholds[name] = finding.threshold
+            self.references[name] = finding.reference
+            if finding.detail:
+                self.details[name] = finding.detail
+            if finding.status in ("breached", "drifted"):
+                held_beyond = self.beyond.setdefault(name, Beyond(evaluation.end, evaluation.end, 0, ""))
+                held_beyond.last, held_beyond.detail = evaluation.end, finding.detail
+                held_beyond.windows += 1
+            held = self.numbers.setdefault(name, [])
+            if finding.status != "insufficient":
+                held.append((place, finding.value, finding.lower, finding.upper))
+
+    def series(self, name: Name) -> NDArray[np.float64]:
+        """float64[N, 3] of one finding: value, lower, upper; NaN where there was too little data."""
+        numbers = np.full((len(self.ends), 3), np.nan)
+        for place, *three in self.numbers[name]:
+            numbers[place] = three
+        return numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The window in which a subject was furthest beyond its threshold.
+
+    Attributes:
+        margin: lower bound less threshold.
+        bins: int64[COLUMNS], the window's counts of the subject; None for what is not counted by values, such as an
+            embedding.
+        extremes: least and greatest z of the window; infinite where there is none.
+    """
+
+    track: TrackKey
+    finding: Finding
+    margin: float
+    start: int
+    end: int
+    rows: int
+    bins: NDArray[np.int64] | None
+    extremes: tuple[float, float]
+
+
+class Leeway(NamedTuple):
+    """How near a subject came to drift: threshold less the greatest lower bound, and when."""
+
+    subject: str
+    statistic: str
+    track: TrackKey
+    left: float
+    lower: float
+    threshold: float
+    end: int
+
+
+class History:
+    """Listens to a replay.
+
+    Args:
+        references: model name → what it is compared with.
+        rules: name → rule.
+    """
+
+    def __init__(self, references: Mapping[str, References], rules: Mapping[str, Rule]) -> None:
+        self.references, self.rules = references, rules
+        self.tracks: dict[TrackKey, Track] = {}
+        self.worst: dict[tuple[str, str, str], Worst] = {}
+        self.transitions: list[Transition] = []
+        self.notices: list[Notice] = []
+        self.snapshot: Snapshot | None = None
+
+    def evaluated(self, evaluation: Evaluation, counts: Counts | None) -> None:
+        """Takes in one evaluation and what its window held; None for realised performance."""
+        key = TrackKey(evaluation.model, evaluation.version, evaluation.segment, evaluation.window, evaluation.realised)
+        self.tracks.setdefault(key, Track()).add(evaluation)
+        if counts is None:
+            return
+        places = {name: place for place, name in enumerate(self.references[key.model].of(key.version).layout.subjects)}
+        for finding in evaluation.findings:
+            if finding.status == "drifted":
+                self._remember(key, evaluation, finding, counts, places.get(finding.subject))
+
+    def _remember(
+        self, key: TrackKey, evaluation: Evaluation, finding: Finding, counts: Counts, place: int | None
+    ) -> None:
+        margin = finding.lower - finding.threshold
+        name = (evaluation.model, finding.subject, finding.statistic)
+        held = self.worst.get(name)
+        if held is None or margin > held.margin:
+            low, high = (np.inf, -np.inf) if place is None else counts.extremes[place].tolist()
+            bins = None if place is None else counts.bins[place].copy()
+            self.worst[name] = Worst(
+                key, finding, margin, evaluation.start, evaluation.end, evaluation.rows, bins, (low, high)
+            )  # fmt: skip
+
+    def changed(self, outcome: Outcome) -> None:
+        """Takes in what an evaluation led to."""
+        self.transitions += outcome.transitions
+        self.notices += outcome.notices
+
+    def finished(self, snapshot: Snapshot) -> None:
+        """Takes in where the replay ended."""
+        self.snapshot = snapshot
+
+    def leeways(self) -> list[Leeway]:
+        """For every judged subject and statistic the nearest that any window came to drift, nearest first."""
+        nearest: dict[tuple[str, str, str], Leeway] = {}
+        for key, track in self.tracks.items():
+            for name, threshold in track.thresholds.items():
+                held = [number for number in track.numbers[name] if not np.isnan(number[2])]
+                if key.realised or np.isnan(threshold) or name[0] == "estimated_performance" or not held:
+                    continue
+                place, _, lower, _ = max(held, key=lambda number: number[2])
+                found = Leeway(*name, key, threshold - lower, lower, threshold, track.ends[place])
+                best = nearest.get((key.model, *name))
+                if best is None or found.left < best.left:
+                    nearest[(key.model, *name)] = found
+        return sorted(nearest.values(), key=lambda found: (found.left / max(found.threshold, 1e-9), found[:3]))

@@ -1,0 +1,40 @@
+"""Pieces of HTML that the sections of the report share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from monitor.backtest.history import TrackKey
+
+
+NAMES = {"multivariate": "all features together", "error": "the error"}
+"""What subjects are called that no column is named after."""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> str:
+    """A table that scrolls by itself on a narrow screen.
+
+    Args:
+        head, rows: cells as HTML.
+        right: columns of numbers.
+    """
+
+    def cells(row: Sequence[str], tag: str) -> str:
+        return "".join(
+            f"<{tag}{' class=right' if place in right else ''}>{cell}</{tag}>" for place, cell in enumerate(row)
+        )
+
+    lines = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    shown = "".join(("<div class=scroll><table><thead><tr>", cells(head, "th"), "</tr></thead><tbody>"))
+    return f"{shown}{lines}</tbody></table></div>"
+
+
+def where(key: TrackKey, many_models: bool) -> str:
+    """Which series and window, as far as it needs to be told."""
+    parts = [key.model] if many_models else []
+    parts += [f"version {key.version}"] if key.version != "-" else []
+    parts += [key.segment] if key.segment != "all" else []
+    return ", ".join([*parts, f"window {key.window}"])

@@ -1,0 +1,151 @@
+"""A log through configuration and rules, on a clock of its own: what would have fired, and when."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alerts.messages import summary
+from monitor.alerting.alerting import Alerting
+from monitor.alerting.receivers import make_routing
+from monitor.backtest.history import History
+from monitor.backtest.lines import alert_line, evaluation_line, notification_line
+from monitor.checks.references import load_all_references
+from monitor.common.clock import Clock
+from monitor.common.errors import ConfigError
+from monitor.common.event_time import ANY_AGE
+from monitor.config.labels import label_problems
+from monitor.config.schema import FileSection
+from monitor.daemon.loop import Daemon
+from monitor.sources.files import FileSource
+from monitor.state.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from alerts.delivery import OutboxEntry, Report
+    from alerts.evaluation import Evaluation
+    from monitor.alerting.alerting import Outcome
+    from monitor.config.schema import Config
+    from monitor.serve.snapshot import Snapshot
+
+_BATCH = 20_000
+
+
+@dataclass(slots=True)
+class _Undelivered:
+    """Takes notifications and sends nothing: a backtest must wake nobody."""
+
+    taken: list[str] = field(default_factory=list)
+
+    def submit(self, entry: OutboxEntry) -> None:
+        """Forgets it."""
+
+    def reports(self) -> list[Report]:
+        """Nothing ever comes of it."""
+        return []
+
+
+def replayed(config: Config, inputs: list[Path], model: str | None, labels: list[Path] | None = None) -> Config:
+    """The configuration, reading the given files instead of its own source.
+
+    Args:
+        config: as it runs in production.
+        inputs: ``.jsonl`` or ``.parquet`` files.
+        labels: the same, with the labels.
+        model: the only model to replay; needed when several would read every record.
+
+    Raises:
+        ConfigError: if it cannot be told which model a record belongs to.
+    """
+    names = [section.name for section in config.models]
+    if model is not None and model not in names:
+        raise ConfigError([f"no model {model!r}; there are {', '.join(names)}"])
+    models = [section.model_copy(update={"topics": []}) for section in config.models if model in (None, section.name)]
+    if len(models) > 1 and any(section.columns.model is None for section in models):
+        raise ConfigError([f"several models and no columns.model: give --model, one of {', '.join(names)}"])
+    kept = {section.name for section in models}
+    rules = [
+        rule.model_copy(update={"models": [name for name in rule.models if name in kept]})
+        for rule in config.rules
+        if not rule.models or kept & set(rule.models)
+    ]
+    source = FileSection(predictions=inputs, labels=labels or [])
+    # A log may be of any age; production refuses rows older than this.
+    ingest = config.ingest.model_copy(update={"max_past": ANY_AGE})
+    changed = config.model_copy(
+        update={"kafka": None, "file": source, "models": models, "rules": rules, "ingest": ingest}
+    )
+    if problems := label_problems(changed):
+        raise ConfigError(problems)
+    return changed
+
+
+def run_backtest(
+    config: Config,
+    *,
+    now: float,
+    monotonic: Callable[[], float],
+    log: FilteringBoundLogger,
+    write: Callable[[bytes], object] | None,
+    progress: Callable[[Snapshot], object],
+) -> History:
+    """Replays the files of ``config.file`` to their end.
+
+    Args:
+        config: made by `replayed`.
+        now: wall clock, epoch seconds, frozen: rows from further ahead are rejects, as they are in production.
+        monotonic: seconds; for the cost of evaluations only.
+        log: past-tense events.
+        write: takes each JSON line, in order; None for none.
+        progress: called after each turn.
+
+    Returns:
+        What the report is made of.
+
+    Raises:
+        LeewayError: if a reference or the log cannot be used.
+    """
+    assert config.file is not None
+    routing = make_routing(config, None, log)
+    references = load_all_references(config)
+    alerting = Alerting(routing, _Undelivered(), log, lambda: 0.0)
+    history = History(references, routing.rules)
+
+    def observe(evaluation: Evaluation | None, outcome: Outcome) -> None:
+        if evaluation is not None:
+            history.evaluated(evaluation, None if evaluation.realised else daemon.window_counts(evaluation))
+        history.changed(outcome)
+        if write is None:
+            return
+        if evaluation is not None:
+            write(evaluation_line(evaluation))
+        for change in outcome.transitions:
+            write(alert_line(change, summary(change, routing.rules[change.key.rule])))
+        for notice in outcome.notices:
+            write(notification_line(notice, alerting.outbox[notice.id].payload))
+
+    with tempfile.TemporaryDirectory(prefix="leewayd-backtest-") as folder:
+        daemon = Daemon(
+            config,
+            references,
+            source=FileSource(
+                config.file.predictions + config.file.labels, follow=False, batch=_BATCH, wait=lambda _: None
+            ),
+            store=Store(Path(folder), log),
+            alerting=alerting,
+            clock=Clock(lambda: now, monotonic, lambda _: None),
+            log=log,
+            observer=observe,
+        )
+        daemon.start()
+        while not daemon.finished:
+            daemon.turn(0.0)
+            progress(daemon.snapshot)
+        daemon.close()
+        history.finished(daemon.snapshot)
+    return history

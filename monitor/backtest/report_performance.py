@@ -1,0 +1,127 @@
+"""The report's sections on performance, and on data quality."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alerts.messages import utc
+from detectors.performance.compare import higher_is_better
+from monitor.backtest.charts import interval_chart, number
+from monitor.backtest.html import NAMES, table, where
+
+if TYPE_CHECKING:
+    from monitor.backtest.history import History, Track, TrackKey
+
+_MOST_CHARTS = 4
+_REALISED, _ESTIMATED = "performance", "estimated_performance"
+# Shown where no metric is judged: without labels in the reference there is nothing to hold them against.
+_TELLING = ("roc_auc", "accuracy", "f1_macro", "mae", "rmse", "r2", "ndcg", "hit_rate")
+
+
+def performance_section(history: History) -> str:
+    """Metrics over time, realised and estimated, and all of them in a table; empty where there are none."""
+    many = len(history.references) > 1
+    whole = [
+        (key, track)
+        for key, track in history.tracks.items()
+        if key.segment == "all" and any(name[0] in (_REALISED, _ESTIMATED) for name in track.numbers)
+    ]
+    return "".join(_shown(history, key, track, many) for key, track in whole)
+
+
+def _shown(history: History, key: TrackKey, track: Track, many_models: bool) -> str:
+    kind = _REALISED if key.realised else _ESTIMATED
+    metrics = [name[1] for name in track.numbers if name[0] == kind]
+    judged = [metric for metric in metrics if not np.isnan(track.thresholds[kind, metric])]
+    charted = (judged or [metric for metric in _TELLING if metric in metrics])[:_MOST_CHARTS]
+    title = f"{'Realised' if key.realised else 'Estimated'} performance, {where(key, many_models)}"
+    parts = [f"<h3>{escape(title)}</h3>"]
+    if key.realised:
+        labelled, rows = sum(track.labelled), sum(track.rows)
+        share = f"{labelled / rows:.1%} of the predictions in its {len(track.ends):,} windows had a label."
+        parts.append(f'<p class="quiet">{share}</p>' if rows else "")
+    for metric in charted:
+        name = (kind, metric)
+        reference = track.references.get(name, np.nan)
+        against = "" if np.isnan(reference) else f", {number(reference)} on the reference"
+        chart = interval_chart(
+            np.array(track.ends), track.series(name), track.thresholds[name], f"{title}: {metric} over time",
+            from_zero=metric.startswith(("cusum", "adwin")), judged=judged_bound(metric),
+        )  # fmt: skip
+        parts.append(f"<article><h3>{escape(metric)} <small>{escape(title + against)}</small></h3>{chart}</article>")
+    rows_of_table = [row for metric in metrics if (row := _last(track, (kind, metric))) is not None]
+    if rows_of_table:
+        head = ("Metric", "Last", "At least", "At most", "Reference", "Limit", "Window ended")
+        parts.append(f"<details><summary>All metrics of the last window</summary>{_numbers(head, rows_of_table)}"
+                     "</details>")  # fmt: skip
+    return "".join(parts) + _others(history, key, track)
+
+
+def judged_bound(metric: str) -> int:
+    """Column of the bound that is compared with the limit: 1, the lower one, of a loss; 2, the upper one, of a gain."""
+    return 2 if higher_is_better(metric) else 1
+
+
+def _numbers(head: tuple[str, ...], rows: list[list[str]]) -> str:
+    return table(head, rows, frozenset(range(1, len(head) - 1)))
+
+
+def _last(track: Track, name: tuple[str, str]) -> list[str] | None:
+    if not track.numbers[name]:
+        return None
+    place, value, lower, upper = track.numbers[name][-1]
+    numbers = (value, lower, upper, track.references.get(name, np.nan), track.thresholds[name])
+    shown = ["–" if np.isnan(part) else number(part) for part in numbers]
+    return [escape(name[1]), *shown, utc(track.ends[place])]
+
+
+def _others(history: History, key: TrackKey, track: Track) -> str:
+    """Versions beside the champion, worse segments and fairness, as last told."""
+    subjects = {"version": "against the champion", "segments": "segments that are worse"}
+    rows = []
+    for name, held in track.numbers.items():
+        what = subjects.get(name[0]) or (name[0] if name[0].startswith("fairness:") else "")
+        if not what or not held:
+            continue
+        place, value, lower, upper = held[-1]
+        numbers = ["–" if np.isnan(part) else number(part) for part in (value, lower, upper)]
+        rows.append(
+            [escape(what), escape(name[1]), *numbers, escape(track.details.get(name, "")), utc(track.ends[place])]
+        )
+    if not rows:
+        return ""
+    head = ("What", "Metric", "Last", "At least", "At most", "Told", "Window ended")
+    return table(head, rows, frozenset({2, 3, 4}))
+
+
+def quality_section(history: History) -> str:
+    """What was beyond its limit beside drift: data quality, traffic, what is watched together or followed."""
+    many = len(history.references) > 1
+    rows, quiet = [], 0
+    for key, track in history.tracks.items():
+        subjects = frozenset(history.references[key.model].of(key.version).layout.subjects)
+        for name in track.numbers:
+            if name not in track.beyond:
+                quiet += _beside(name[0])
+                continue
+            # Features and outputs have a card each, and performance of all rows has its own section.
+            if name[0] in subjects or (name[0] in (_REALISED, _ESTIMATED) and key.segment == "all"):
+                continue
+            told = track.beyond[name]
+            subject = NAMES.get(name[0], name[0].removeprefix("quality:"))
+            rows.append(
+                [escape(subject), escape(name[1]), str(told.windows), utc(told.first), utc(told.last),
+                 escape(told.detail), escape(where(key, many))]
+            )  # fmt: skip
+    note = f'<p class="quiet">{quiet:,} more were watched and never beyond their limit.</p>'
+    if not rows:
+        return f'<p class="quiet">Nothing.</p>{note}'
+    head = ("Subject", "Statistic", "Windows", "First", "Last", "What", "Where")
+    return table(head, rows, frozenset({2})) + note
+
+
+def _beside(subject: str) -> bool:
+    return subject.startswith(("quality", "multivariate", "embedding", "reference")) or subject in ("error", "labels")

@@ -1,0 +1,1 @@
+"""The configuration file, read and checked: every fault at once, each with its place."""

@@ -1,0 +1,223 @@
+"""Faults that pydantic finds, in plain English: the place, the value found and the nearest valid one."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from monitor.common.durations import format_duration
+from monitor.common.nearest import BARE_KEY, hint, listed, nearest, place_text, quoted, shown
+from monitor.config.schema import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic_core import ErrorDetails
+
+# Keys that people try first, and why they are refused.
+_SECRET_KEYS = {
+    "url": "the URL is a secret: put it in a file or the environment and name that with url_file or url_env",
+    "routing_key": "the routing key is a secret: use routing_key_file or routing_key_env",
+    "token": "the token is a secret: use token_file or token_env",
+}
+_SECRET = re.compile(r"url|token|secret|password|routing_key|credential|headers|client|_env$", re.IGNORECASE)
+"""Values of such keys are never repeated in a message."""
+_FIELD = re.compile(r"[a-z_]+(\[\d+\]|\.[a-z_]+)*: ")
+_LIST_OF_TABLES = ("models", "rules", "receivers")
+_KINDS = {
+    "string": "text in quotes",
+    "int": "a whole number",
+    "int_from_float": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list in [brackets]",
+    "dict": "a table",
+    "model": "a table",
+    "path": "a path in quotes",
+}
+
+
+def describe(items: Sequence[ErrorDetails], raw: dict[str, Any]) -> list[str]:
+    """Faults as lines, each beginning with its place.
+
+    Args:
+        items: of pydantic's `ValidationError`.
+        raw: the document that was validated.
+    """
+    lines: list[str] = []
+    kinds: dict[str, list[str]] = {}
+    for item in items:
+        place = place_text(_without_tags(item["loc"], raw))
+        if (kind := _kind(item["type"])) is None:
+            lines += _described(item, raw)
+        elif place in kinds:  # a value that may be of several types fails for each of them
+            kinds[place].append(kind)
+        else:
+            kinds[place] = [kind]
+            lines += _described(item, raw)
+    several = {place: found for place, found in kinds.items() if len(found) > 1}
+    for place, found in several.items():
+        either = f"must be {', '.join(found[:-1])} or {found[-1]}"
+        lines = [
+            line.replace(f"must be {found[0]}", either) if line.startswith(f"{place}: ") else line for line in lines
+        ]
+    return lines
+
+
+def _kind(error: str) -> str | None:
+    """The type of value that an error asks for; None for other errors."""
+    return _KINDS.get(error.removesuffix("_type").removesuffix("_parsing"))
+
+
+def _described(item: ErrorDetails, raw: dict[str, Any]) -> list[str]:
+    location = _without_tags(item["loc"], raw)
+    place = place_text(location)
+    if item["type"] == "value_error":
+        lines = str(item["ctx"]["error"] if "ctx" in item else item["msg"]).splitlines()
+        # A section names the field that it complains of; a field's own fault is told at the field.
+        return [_joined(place, line, field=_FIELD.match(line) is not None) for line in lines]
+    return [_joined(place, _sentence(item, location, raw), field=item["type"].startswith("union_tag"))]
+
+
+def _joined(place: str, sentence: str, *, field: bool) -> str:
+    return f"{place}{'.' if field else ': '}{sentence}" if place else sentence
+
+
+def _sentence(item: ErrorDetails, location: list[int | str], raw: dict[str, Any]) -> str:
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_key(item["loc"], location, raw)
+    if kind == "missing":
+        return "required, but not given"
+    if kind == "union_tag_not_found":
+        return f"type: required, but not given; valid: {listed(_expected(context.get('expected_tags', '')))}"
+    if kind == "union_tag_invalid":
+        return f"type: got {quoted(context['tag'])}; {hint(context['tag'], _expected(context['expected_tags']))}"
+    secret = any(isinstance(part, str) and _SECRET.search(part) for part in location)
+    found = item["input"]
+    got = "" if secret else f"got {shown(found)}; "
+    if kind == "literal_error":
+        valid = _expected(context["expected"])
+        return got + (hint(found, valid) if isinstance(found, str) else f"valid: {listed(valid)}")
+    if location and location[-1] in _LIST_OF_TABLES and kind == "list_type":
+        return f"must be a list of tables: write [[{location[-1]}]] with two brackets"
+    if isinstance(found, str):  # a limit of a duration
+        context = {
+            key: f'"{format_duration(part)}"' if isinstance(part, int) else part for key, part in context.items()
+        }
+    return got + _must(kind, context, item["msg"])
+
+
+def _must(kind: str, context: dict[str, Any], message: str) -> str:
+    limits = {
+        "greater_than": "must be greater than {gt}",
+        "greater_than_equal": "must be at least {ge}",
+        "less_than": "must be less than {lt}",
+        "less_than_equal": "must be at most {le}",
+        "too_short": "must hold at least {min_length}",
+        "too_long": "holds {actual_length}; at most {max_length} are allowed",
+        "string_too_short": "must not be empty",
+        "string_too_long": "must be at most {max_length} characters long",
+        "finite_number": "must be a finite number",
+        "int_from_float": "must be a whole number",
+    }
+    if kind in limits:
+        return limits[kind].format(**context)
+    known = _kind(kind)
+    return f"must be {known}" if known else message[:1].lower() + message[1:]
+
+
+def _expected(text: str) -> list[str]:
+    """The names in pydantic's "'a', 'b' or 'c'"."""
+    return re.findall(r"'([^']*)'", text)
+
+
+def _unknown_key(whole: tuple[int | str, ...], location: list[int | str], raw: dict[str, Any]) -> str:
+    key = str(location[-1])
+    # `url` is a plain setting of a webhook and an unknown key elsewhere, so only here is it a misplaced secret.
+    if key in _SECRET_KEYS and "receivers" in location:
+        return _SECRET_KEYS[key]
+    known = _keys(_section_at(list(whole[:-1])))
+    if key not in known:
+        # TOML gives a key to the last table above it, so one that stands too low belongs to another table.
+        for above in range(len(whole) - 2, -1, -1):
+            outer = _section_at(list(whole[:above]))
+            if isinstance(whole[above], str) and key in _keys(outer):
+                parents = [str(part) for part in _without_tags(whole[:above], raw) if isinstance(part, str)]
+                home = f"[{'.'.join(parents)}]" if parents else "the top of the file"
+                home = f"[{home}]" if len(parents) == 1 and parents[0] in _LIST_OF_TABLES else home
+                below = ".".join(str(part) for part in location[:-1] if isinstance(part, str))
+                return f"unknown key; it belongs to {home}: move it above the line [{below}]"
+        if nearest(key, known) is None and (beside := _section_beside(key, whole, raw)) is not None:
+            return f"unknown key; it belongs to [{beside}]"
+    return f"unknown key; {hint(key, sorted(known), 'valid here')}"
+
+
+def _section_beside(key: str, whole: tuple[int | str, ...], raw: dict[str, Any]) -> str | None:
+    """The section beside or below that has a key, such as ``models.drift``."""
+    for above in range(len(whole) - 1, 0, -1):
+        outer = _section_at(list(whole[:above])) if isinstance(whole[above], str) else None
+        for name, field in outer.model_fields.items() if outer else ():
+            if any(key in _keys(inner) for inner in _sections(field.annotation)):
+                return ".".join(
+                    [*(str(part) for part in _without_tags(whole[:above], raw) if isinstance(part, str)), name]
+                )
+    return None
+
+
+def _without_tags(location: tuple[int | str, ...], raw: Any) -> list[int | str]:
+    """The location in the document: pydantic puts the ``type`` of a receiver, and branches of unions, in between."""
+    kept: list[int | str] = []
+    node = raw
+    for number, part in enumerate(location):
+        inside = (isinstance(node, dict) and part in node) or (
+            isinstance(node, list) and isinstance(part, int) and part < len(node)
+        )
+        if inside:
+            kept.append(part)
+            node = node[part]
+        elif number == len(location) - 1 and isinstance(node, dict) and BARE_KEY.fullmatch(str(part)):
+            kept.append(part)  # a key that is missing
+    return kept
+
+
+def _keys(model: type[BaseModel] | None) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items()} if model else set()
+
+
+def _section_at(location: list[int | str]) -> type[BaseModel] | None:
+    """The section that a location in a validation error lies in."""
+    candidates: list[type[BaseModel]] = [Config]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        tagged = [model for model in candidates if _tag(model) == part]
+        if tagged:
+            candidates = tagged
+            continue
+        candidates = [
+            inner
+            for model in candidates
+            for name, field in model.model_fields.items()
+            if part in (name, field.alias)
+            for inner in _sections(field.annotation)
+        ]
+    return candidates[0] if candidates else None
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("type")
+    return typing.get_args(field.annotation)[0] if field else None
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    origin = typing.get_origin(annotation)
+    if origin in (list, dict, types.UnionType, typing.Union, typing.Annotated):
+        return [section for inner in typing.get_args(annotation) for section in _sections(inner)]
+    return []

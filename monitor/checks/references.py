@@ -1,0 +1,43 @@
+"""Loads the references of every model, and names the faults of all of them at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monitor.checks.window_memory import memory_problems
+from monitor.common.errors import LeewayError, ReferenceDataError
+from monitor.reference.build import load_reference, load_references
+from monitor.reference.by_version import References, single
+from monitor.state.model_files import learned_path
+
+if TYPE_CHECKING:
+    from monitor.config.schema import Config
+
+
+def load_all_references(config: Config, *, strict: bool = True) -> dict[str, References]:
+    """The references of every model; one that is still to be learned is not there.
+
+    Args:
+        config: validated.
+        strict: False leaves out learned references that cannot be used: the daemon has them in its state as well.
+
+    Raises:
+        ReferenceDataError: with the faults of all of them.
+    """
+    references, problems = {}, []
+    for model in config.models:
+        place = f'model "{model.name}": '
+        try:
+            if model.learn_rows is None:
+                references[model.name] = load_references(model)
+            elif (path := learned_path(config.state.dir, model.name)).exists():
+                references[model.name] = single(load_reference(model, path))
+        except LeewayError as error:
+            if model.learn_rows is not None and not strict:
+                continue
+            problems += [place + line for line in str(error).splitlines()]
+        else:
+            problems += [place + line for line in memory_problems(model, references.get(model.name))]
+    if problems:
+        raise ReferenceDataError("\n".join(problems))
+    return references

@@ -1,0 +1,87 @@
+"""A first configuration from a sample: working, and saying where it had to guess."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from monitor.common.durations import format_duration
+
+if TYPE_CHECKING:
+    from monitor.cli.guess import Guess
+
+
+def starting_config(found: Guess, reference: str, model: str) -> str:
+    """The text of a TOML file.
+
+    Args:
+        found: what the sample's columns probably are.
+        reference: the sample's path, as it is to stand in the file.
+        model: the model's name.
+    """
+    rate = "" if found.rows_per_hour is None else f" ({found.rows_per_hour:,.0f} rows an hour in the sample)"
+    lines = [
+        f"# Written by `leewayd init` from {reference}.",
+        "# Lines marked GUESS deserve a look; then: leewayd check THIS_FILE",
+        "# Every other option: config.example.toml",
+        "",
+        "[state]",
+        'dir = "./state"',
+        "",
+        "[http]",
+        'listen = "127.0.0.1:9464"',
+        "",
+        "[kafka]",
+        'bootstrap_servers = ["localhost:9092"]   # GUESS',
+        'predictions = ["predictions"]            # GUESS: the topic of the prediction log',
+        "",
+        "[[models]]",
+        f"name = {_text(model)}",
+        f"task = {_text(found.task)}   # GUESS",
+        f"reference = {_text(reference)}   # better: the data that the model was trained on, with event times",
+        f"pane = {_text(format_duration(found.pane))}",
+        f"windows = [{', '.join(map(_text, found.windows))}]   # about 1,000 rows in the shortest{rate}",
+        f"lateness = {_text(format_duration(found.lateness))}",
+        f"segments = [{', '.join(map(_text, found.segments))}]",
+        "",
+        "[models.columns]",
+        *_column("timestamp", found.timestamp, "event time; in messages it must be there, in the reference it may"),
+        *_column("prediction", found.prediction, "what the model said"),
+        *_column("score", found.score, None),
+        *_column("label", found.label, None),
+        *_column("id", found.id, None),
+        *_column("version", found.version, None),
+    ]
+    if found.excluded:
+        names = ", ".join(map(_text, found.excluded))
+        lines.append(f"exclude = [{names}]   # lists, or a value of its own in nearly every row")
+    lines += [
+        "",
+        "[models.drift]",
+        "min_effect = 0.02             # the PSI that matters",
+        "false_alarms_per_30d = 1.0    # over all features, windows and segments",
+        "",
+        "# Without rules and receivers, drift is told in the log. For example:",
+        "# [[rules]]",
+        '# name = "feature drift"',
+        '# when = "drifted"',
+        '# for = "30m"',
+        '# notify = ["team"]',
+        "# [[receivers]]",
+        '# name = "team"',
+        '# type = "slack"',
+        '# url_env = "SLACK_URL"',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _column(key: str, name: str | None, needed: str | None) -> list[str]:
+    if name is not None:
+        return [f"{key} = {_text(name)}   # GUESS"]
+    return [] if needed is None else [f'{key} = "{key}"   # GUESS: no such column in the sample; {needed}']
+
+
+def _text(value: str) -> str:
+    """A TOML basic string; JSON's escapes are among TOML's."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

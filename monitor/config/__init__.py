@@ -1,0 +1,1 @@
+"""What may stand in the configuration, what it means and what it defaults to."""

@@ -1,0 +1,28 @@
+"""Which options two configurations give differently, by name; values may be secrets and are left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monitor.config.schema import Config
+
+
+def changed_options(old: Config, new: Config) -> list[str]:
+    """Names such as ``models.income.drift.min_effect``, in order; list items that have names go by them."""
+    before, after = _flat(old.model_dump(), ""), _flat(new.model_dump(), "")
+    return sorted(name for name in before.keys() | after.keys() if before.get(name, _GONE) != after.get(name, _GONE))
+
+
+_GONE = object()
+
+
+def _flat(value: Any, prefix: str) -> dict[str, object]:
+    if isinstance(value, list) and value and all(isinstance(part, dict) and "name" in part for part in value):
+        value = {part["name"]: part for part in value}
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    found: dict[str, object] = {}
+    for key, part in value.items():
+        found |= _flat(part, f"{prefix}.{key}" if prefix else str(key))
+    return found

@@ -1,0 +1,70 @@
+"""Secrets come from a file, the environment or systemd's credentials folder, never from the configuration."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from monitor.common.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# Names that people give to secrets. Anything else may be a secret that was pasted in place of its name.
+_NAME = re.compile(r"[A-Z]{1,20}(_[A-Z]{1,20})*(_\d{1,2})?|[a-z]{1,20}([._-][a-z]{1,20})*")
+
+
+def read_secret(
+    place: str, file: Path | None, variable: str | None, environment: Mapping[str, str], option: str = ""
+) -> str | None:
+    """The secret, without surrounding white space; None if neither a file nor a variable is named.
+
+    A file that does not exist is looked up by its name in ``$CREDENTIALS_DIRECTORY`` as well, so that one
+    configuration serves systemd (``LoadCredential=slack_url:...``) and a container.
+
+    Args:
+        place: where the option stands, for messages.
+        file, variable: where the secret is.
+        environment: of the process.
+        option: the options' name without ``_file`` and ``_env``, for messages.
+
+    Raises:
+        ConfigError: if what is named cannot be read or is empty. The message never holds the value, nor a name that
+            may be the value.
+    """
+    if variable is not None:
+        value = environment.get(variable, "").strip()
+        if not value:
+            raise ConfigError([f"{place}: {_variable(variable, option)} is not set"])
+        return value
+    if file is None:
+        return None
+    candidates = [file]
+    if folder := environment.get("CREDENTIALS_DIRECTORY"):
+        candidates.insert(0, type(file)(folder) / file.name)
+    for candidate in candidates:
+        try:
+            value = candidate.read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError:
+            raise ConfigError([f"{place}: {_file(candidate, option)} is not text in UTF-8"]) from None
+        except (OSError, ValueError):  # ValueError: a zero byte in the name
+            continue
+        if not value:
+            raise ConfigError([f"{place}: {_file(candidate, option)} is empty"])
+        return value
+    raise ConfigError([f"{place}: cannot read {_file(file, option)}"])
+
+
+def _variable(name: str, option: str) -> str:
+    if _NAME.fullmatch(name) is not None:
+        return f"the environment variable {name}"
+    return f"the environment variable that {f'{option}_env' if option else 'the option'} names"
+
+
+def _file(file: Path, option: str) -> str:
+    try:
+        known = _NAME.fullmatch(file.name) is not None and file.parent.is_dir()
+    except (OSError, ValueError):
+        known = False
+    return str(file) if known else f"the file that {f'{option}_file' if option else 'the option'} names"

@@ -1,0 +1,1 @@
+"""The loop, the monitored models, the order of event time, recovery and set-up."""

@@ -1,0 +1,1 @@
+"""Messages to rows of models, or to rejects with a reason."""

@@ -1,0 +1,111 @@
+"""Until a model has seen a record with any of its features, records without any are rejects.
+
+A wrong path in the configuration makes every record look empty; counted as rows they would be drift, a page and a call
+for retraining. Once records were usable, an empty one is news of the feed itself and is counted. Which of the two a
+record is depends on the order of its own partition alone, so batches and restarts change nothing: what the windows have
+taken in is saved with them (`Seen`), what was decoded ahead of them is remembered here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from monitor.rows.records import ModelRows, Partition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from monitor.rows.records import Decoded
+
+NO_FEATURES = "no_features"
+_NEVER = int(np.iinfo(np.int64).max)
+
+
+class Seen:
+    """The partitions in which a model has seen a usable record; saved with its windows."""
+
+    def __init__(self) -> None:
+        self.partitions: set[Partition] = set()
+        self.changed = False
+
+    def take(self, rows: ModelRows, partition: Partition) -> None:
+        """Rows of a partition were counted."""
+        if partition not in self.partitions and len(rows.index) and (rows.bare is None or not rows.bare.all()):
+            self.assume([partition])
+
+    def assume(self, partitions: Iterable[Partition]) -> None:
+        """Usable records of some partitions are known to have been counted."""
+        self.partitions |= set(partitions)
+        self.changed = True
+
+    def document(self) -> bytes:
+        """What a checkpoint saves."""
+        return msgspec.msgpack.encode(sorted(self.partitions))
+
+    def restore(self, document: bytes) -> None:
+        """Goes on from a checkpoint."""
+        self.partitions = {Partition(*pair) for pair in msgspec.msgpack.decode(document, type=list[tuple[str, int]])}
+
+
+class FirstUsable:
+    """Turns records without any feature into rejects, chunk by chunk, until a partition has brought a usable one.
+
+    Args:
+        seen: gives what the windows of a model have seen.
+        report: called with (model, topic, hint) once for each model and topic that such a record was rejected of.
+    """
+
+    def __init__(self, seen: Callable[[str], Seen], report: Callable[[str, str, str], object]) -> None:
+        self._seen, self._report = seen, report
+        self._ahead: set[tuple[str, Partition]] = set()
+        self._hints: dict[tuple[str, str], str] = {}
+
+    def forget(self, partition: Partition) -> None:
+        """What was read ahead of the windows is dropped, and will be read again."""
+        self._ahead = {pair for pair in self._ahead if pair[1] != partition}
+
+    def sift(self, decoded: Decoded) -> Decoded:
+        """The chunk with such records among its rejects; chunks of a partition must come in order."""
+        partition, kept, dropped = decoded.partition, list[ModelRows](), set[int]()
+        for name in dict.fromkeys(rows.model for rows in decoded.models):
+            mine = [rows for rows in decoded.models if rows.model == name]
+            first = self._first(name, mine, partition)
+            without: set[int] = set()
+            for rows in mine:
+                if rows.bare is None or first < 0:
+                    kept.append(rows)
+                    continue
+                use = ~rows.bare | (rows.index > first)
+                without |= set(rows.index[~use].tolist())
+                kept.append(rows.take(np.flatnonzero(use)))
+            if without and (name, partition.topic) not in self._hints:
+                hint = self._hints[name, partition.topic] = decoded.hints.get(NO_FEATURES, "")
+                self._report(name, partition.topic, hint)
+            dropped |= without
+        if not dropped:
+            return decoded
+        # A record that another model can use is no reject.
+        dropped -= {row for rows in kept for row in rows.index.tolist()}
+        rejects = dict(decoded.rejects) | dict.fromkeys(sorted(dropped), NO_FEATURES)
+        return replace(decoded, models=tuple(kept), rejects=rejects)
+
+    def _first(self, name: str, mine: list[ModelRows], partition: Partition) -> int:
+        """The row of the first usable record; before all rows if the partition has brought one."""
+        if (name, partition) in self._ahead or partition in self._seen(name).partitions:
+            return -1
+        usable = [rows.index if rows.bare is None else rows.index[~rows.bare] for rows in mine]
+        first = min((int(index[0]) for index in usable if len(index)), default=_NEVER)
+        if first < _NEVER:
+            self._ahead.add((name, partition))
+        return first
+
+    def why_not_ready(self, models: Mapping[str, Seen]) -> str:
+        """Which model still waits for its first usable record, and what its records hold; empty if none does."""
+        for (name, topic), hint in self._hints.items():
+            if name in models and not models[name].partitions:
+                return f"model {name!r} has seen no record with any of its features in {topic!r}: {hint}"
+        return ""

@@ -1,0 +1,211 @@
+"""Chunks of one topic → rows of the models that it feeds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from monitor.common.event_time import to_milliseconds
+from monitor.decode.json import JsonDecoder
+from monitor.decode.readers import at, versions_of
+from monitor.decode.reject_hints import hints_of, no_features
+from monitor.rows.categories import canonical
+from monitor.rows.records import Decoded, Messages, RawColumns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from monitor.config.schema import Config, IngestSection
+    from monitor.decode.label_reader import LabelRoute
+    from monitor.decode.readers import Integers, LearningRoute, ModelRoute
+    from monitor.rows.records import LabelRows, ModelRows, Table
+
+
+class Router:
+    """Decodes the chunks of one topic.
+
+    Args:
+        routes: the models that the topic feeds.
+        limits: sizes beyond which messages are refused.
+        keep_rejected: keep rejected messages for a dead-letter topic.
+        labels: the models whose labels the topic holds.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[ModelRoute | LearningRoute],
+        limits: IngestSection,
+        keep_rejected: bool,
+        labels: Sequence[LabelRoute] = (),
+    ) -> None:
+        self._routes, self._labels = routes, labels
+        kinds: dict[str, str] = {}
+        for route in (*routes, *labels):
+            for path, kind in route.kinds().items():
+                kinds[path] = kind if kinds.get(path, kind) == kind else "any"
+        self._paths = tuple(kinds)
+        self._json = JsonDecoder(kinds, limits.max_message_bytes, limits.max_rows_per_message)
+        self._keep_rejected = keep_rejected
+        self._skew, self._max_past = limits.max_future_skew, limits.max_past
+
+    def decode(self, chunk: Messages | Table, now: int) -> Decoded:
+        """Rows of every model; what cannot be used is a reject with its reason.
+
+        Args:
+            chunk: as polled.
+            now: the present, epoch ms (`monitor.daemon.present`); rows from further ahead than the allowed skew are
+                rejects, and so are rows older than `max_past` or than the epoch.
+        """
+        if isinstance(chunk, Messages):
+            raw = self._json.decode(chunk)
+            next_offset = int(chunk.offsets[-1]) + 1
+        else:
+            blank: Sequence[object] = (None,) * chunk.rows
+            raw = RawColumns(
+                {path: chunk.columns.get(path, blank) for path in self._paths},
+                np.arange(chunk.first_offset, chunk.first_offset + chunk.rows),
+                np.zeros(chunk.rows, dtype=np.int64),
+                {},
+                names=tuple(chunk.columns),
+            )
+            next_offset = chunk.first_offset + chunk.rows
+        size = len(raw.offsets)
+        times = np.zeros(size, dtype=np.int64)
+        rejects = dict(raw.rejects)
+        models = [rows for route in self._routes for rows in self._rows(route, raw, times, rejects, now)]
+        labels = [self._label_rows(route, raw, times, rejects, now) for route in self._labels] if raw.columns else []
+        owners: dict[int, str] = {}
+        foreign: frozenset[int] = frozenset()
+        if any(route.model for route in (*self._routes, *self._labels)):
+            taken = np.zeros(size, dtype=bool)
+            for index in (*(rows.index for rows in models), *(rows.index for rows in labels)):
+                taken[index] = True
+            for row in np.flatnonzero(~taken).tolist():
+                rejects.setdefault(row, "no_model")
+            owners, foreign = self._whose(raw, rejects)
+        bare = [(route, rows) for rows in models if rows.bare is not None for route in self._routes
+                if route.name == rows.model]  # fmt: skip
+        values: dict[int, bytes] = {}
+        if self._keep_rejected and isinstance(chunk, Messages):
+            place = np.searchsorted(chunk.offsets, raw.offsets)
+            doubtful = {row for _, rows in bare for row in rows.index[rows.bare].tolist()}
+            values = {
+                row: value for row in (*rejects, *doubtful) if (value := chunk.values[int(place[row])]) is not None
+            }
+        hints = hints_of(raw, rejects, (*self._routes, *self._labels), chunk)
+        if bare:
+            route, rows = bare[0]
+            hints["no_features"] = no_features(raw, int(rows.index[rows.bare][0]), route.features)
+        return Decoded(
+            chunk.partition, raw.offsets, raw.within, times, rejects, values, tuple(models), next_offset, tuple(labels),
+            hints, tuple(route.name for route in self._routes), tuple(route.name for route in self._labels), owners,
+            foreign,
+        )  # fmt: skip
+
+    def _whose(self, raw: RawColumns, rejects: Mapping[int, str]) -> tuple[dict[int, str], frozenset[int]]:
+        """Rejected row → the model that its record names; and those that name a model which reads other topics."""
+        owners: dict[int, str] = {}
+        foreign = set()
+        routes = [route for route in (*self._routes, *self._labels) if route.model is not None]
+        for row in rejects if raw.columns else ():
+            names = [(route.name, _name(raw.columns[str(route.model)][row])) for route in routes]
+            own = next((model for model, name in names if name == model), None)
+            if own is not None:
+                owners[row] = own
+            elif any(name is not None for _, name in names):
+                foreign.add(row)
+        return owners, frozenset(foreign)
+
+    def _rows(
+        self,
+        route: ModelRoute | LearningRoute,
+        raw: RawColumns,
+        times: Integers,
+        rejects: dict[int, str],
+        now: int,
+    ) -> list[ModelRows]:
+        """The rows of one model, by the reference they belong to; fills in their ``times`` and adds the rejects."""
+        kept = self._usable(route, raw, times, rejects, now) if raw.columns else []
+        if not kept:
+            return []
+        versions = versions_of(None if route.version is None else at(raw.columns[route.version], kept), len(kept))
+        return route.rows(raw, times, np.array(kept, dtype=np.int64), versions)
+
+    def _label_rows(
+        self, route: LabelRoute, raw: RawColumns, times: Integers, rejects: dict[int, str], now: int
+    ) -> LabelRows:
+        """The labels of one model; fills in their ``times`` and adds the rejects."""
+        kept = self._usable(route, raw, times, rejects, now)
+        rows, without = route.rows(raw, times, np.array(kept, dtype=np.int64))
+        rejects.update(without)
+        return rows
+
+    def _usable(
+        self,
+        route: ModelRoute | LearningRoute | LabelRoute,
+        raw: RawColumns,
+        times: Integers,
+        rejects: dict[int, str],
+        now: int,
+    ) -> list[int]:
+        """Rows of one model that have a time; fills in their ``times`` and adds the rejects."""
+        mine: Sequence[int] = range(len(raw.offsets))
+        if route.model is not None:
+            mine = [row for row in mine if _is(raw.columns[route.model][row], route.name)]
+        stamps = raw.columns[route.timestamp]
+        kept: list[int] = []
+        ahead, oldest = now + self._skew, max(now - self._max_past, 0)
+        for row in mine:
+            if row in raw.rejects:
+                continue
+            value = stamps[row]
+            try:
+                time = to_milliseconds(value)
+            except (ValueError, OverflowError):
+                rejects[row] = "no_timestamp" if value is None else "bad_timestamp"
+                continue
+            if not oldest <= time <= ahead:
+                rejects[row] = "past" if time < oldest else "future"
+                continue
+            times[row] = time
+            kept.append(row)
+        return kept
+
+
+def _is(value: object, name: str) -> bool:
+    return _name(value) == name
+
+
+def _name(value: object) -> str | None:
+    try:
+        return canonical(value)
+    except TypeError:
+        return None
+
+
+def make_routers(
+    config: Config, routes: Mapping[str, ModelRoute | LearningRoute], labels: Mapping[str, LabelRoute]
+) -> dict[str, Router]:
+    """Topic, or name of a file, → its router; ``""`` stands for any file of predictions.
+
+    Args:
+        config: validated.
+        routes: model name → where its values stand.
+        labels: name of each model whose labels are read → where they stand.
+    """
+    limits = config.ingest
+    if config.kafka is None:
+        files = [] if config.file is None else [path.name for path in config.file.labels]
+        router = Router([], limits, keep_rejected=False, labels=list(labels.values()))
+        # Files feed every model.
+        return {"": Router(list(routes.values()), limits, keep_rejected=False), **dict.fromkeys(files, router)}
+    keep, found = config.kafka.dead_letter is not None, {}
+    for topic in config.kafka.predictions:
+        fed = [routes[model.name] for model in config.models if topic in (model.topics or [topic])]
+        found[topic] = Router(fed, limits, keep_rejected=keep)
+    for topic in config.kafka.labels:
+        named = {model.name for model in config.models if topic in (model.labels.topics or [topic])}
+        told = [route for name, route in labels.items() if name in named]
+        found[topic] = Router([], limits, keep_rejected=keep, labels=told)
+    return found

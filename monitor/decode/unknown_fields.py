@@ -1,0 +1,84 @@
+"""Names in records that the model's configuration does not know: features that have been added upstream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from monitor.config.model import ModelSection
+
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+_ONE_IN_16 = np.uint64(60)
+MOST_NAMES = 50
+"""Of one record: more are no schema."""
+_LONGEST = 64
+
+
+def sampled(offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """bool[n]: whether a message is one of the sixteenth whose names are read, by its offset alone.
+
+    The offset is spread first (Knuth 1997, section 6.4), since transactions leave data at every second offset only.
+    """
+    return np.asarray((offsets.astype(np.uint64) * _SPREAD) >> _ONE_IN_16 == 0)
+
+
+def holds_any(record: Mapping[str, Any], paths: Iterable[str]) -> bool:
+    """Whether a record has any of some dotted paths; a null on the way counts as there."""
+    return any(_holds(record, path.split(".")) for path in paths)
+
+
+def _holds(place: Any, keys: Sequence[str]) -> bool:
+    for key in keys:
+        if place is None:
+            return True
+        if not isinstance(place, dict) or key not in place:
+            return False
+        place = place[key]
+    return True
+
+
+def shown_names(names: Iterable[str], most: int = 5) -> str:
+    """Some names as they may stand in a log line: printable, of bounded length and number."""
+    held = sorted({"".join(char if char.isprintable() else "?" for char in name[:_LONGEST]) for name in names})
+    more = f" and {len(held) - most} more" if len(held) > most else ""
+    return (", ".join(held[:most]) + more) or "nothing"
+
+
+class RecordNames:
+    """What a model's records may hold.
+
+    Args:
+        model: its configuration.
+        paths: dotted paths that are read from its records.
+    """
+
+    def __init__(self, model: ModelSection, paths: Iterable[str]) -> None:
+        columns = model.columns
+        self._above = tuple(columns.features_at.split(".")) if columns.features_at else ()
+        prefix = f"{columns.features_at}." if self._above else ""
+        further = (columns.id, columns.label, columns.version, columns.model)
+        read = [*paths, *columns.exclude, *(name for name in further if name is not None)]
+        below = [path.removeprefix(prefix) for path in read if path.startswith(prefix)]
+        # A name may stand in `exclude` as the reference has it.
+        self._known = {path.partition(".")[0] for path in below} | set(below) | set(columns.exclude)
+
+    def unknown(self, record: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names beside those known, in order; where features are nested, only those among the features."""
+        place: Any = record
+        for key in self._above:
+            place = place.get(key) if isinstance(place, dict) else None
+        return self._unknown(place) if isinstance(place, dict) else ()
+
+    def unknown_columns(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The same of a table's columns, which are named by dotted paths."""
+        prefix = "".join(f"{key}." for key in self._above)
+        return self._unknown(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+
+    def _unknown(self, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted({name[:_LONGEST] for name in names if name not in self._known})[:MOST_NAMES])

@@ -1,0 +1,1 @@
+"""Windows to evaluations: drift, quality, traffic, performance, change points."""

@@ -1,0 +1,234 @@
+"""Records of a model that could not be used, by event time: their share of a window is data quality of its own.
+
+A reject counts in the pane of its own event time where it has one, else where its partition's clock stood when it was
+read; one that comes before its partition tells any time, or too late for its pane, counts in no window. So what a
+window says is a function of the log, as it is of rows. Names, not values, are kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from alerts.evaluation import Finding
+from detectors.bounds import binomial_bounds
+from monitor.common.durations import DAY, HOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from alerts.evaluation import Status
+    from monitor.rows.records import Decoded
+
+    Integers = NDArray[np.int64]
+
+MAX_SHARE = 0.05
+"""A larger share of a window's records is worth a page."""
+_TIMED = frozenset({"no_features", "no_label", "bad_label"})
+"""Reasons that are found after the event time was read."""
+_BEFORE_ALL = -(2**61)
+_FINE_MS = 2 * DAY
+_NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejects:
+    """Some rejects of one model, in the order of their partition.
+
+    Attributes:
+        times: int64[n], event time, or that of the partition's clock, epoch ms.
+        clocks: int64[n], the partition's clock at each.
+        reasons: of each.
+        labels: these are label records.
+    """
+
+    times: Integers
+    clocks: Integers
+    reasons: tuple[str, ...]
+    labels: bool
+
+
+def rejects_by_model(decoded: Decoded, first: int, stop: int, clocks: Integers) -> Iterator[tuple[str, Rejects]]:
+    """The rejects among the rows from ``first`` to ``stop`` of a chunk that have a time, by the models they concern."""
+    rows = [
+        row for row, reason in decoded.rejects.items()
+        if first <= row < stop and row not in decoded.foreign and (reason in _TIMED or clocks[row] > _BEFORE_ALL)
+    ]  # fmt: skip
+    for names, labels in ((decoded.feeds, False), (decoded.label_feeds, True)) if rows else ():
+        for name in names:
+            mine = np.array([row for row in rows if decoded.owners.get(row, name) == name], dtype=np.int64)
+            if len(mine):
+                reasons = tuple(decoded.rejects[row] for row in mine.tolist())
+                timed = np.array([reason in _TIMED for reason in reasons])
+                times = np.where(timed, decoded.times[mine], clocks[mine])
+                # Before its partition has a clock, such a record's own time stands for it.
+                yield name, Rejects(times, np.where(clocks[mine] > _BEFORE_ALL, clocks[mine], times), reasons, labels)
+
+
+class _Saved(msgspec.Struct):
+    first_reject: int | None
+    first_bare: int | None
+    first_label: int | None
+    rejects: dict[int, dict[str, int]]
+    bare: dict[int, int]
+    labels: dict[int, tuple[int, int, int]]
+
+
+class RecordFaults:
+    """Rejects, rows without any feature, and what became of label records, pane by pane, for one model.
+
+    Args:
+        pane: length of a pane, ms.
+    """
+
+    def __init__(self, pane: int) -> None:
+        self._pane = pane
+        self._first_reject: int | None = None
+        self._first_bare: int | None = None
+        self._first_label: int | None = None
+        self._rejects: dict[int, Counter[str]] = {}
+        self._bare: Counter[int] = Counter()
+        # Usable ones, rejects, and those whose value is no label of the reference, by when their partition's clock
+        # passes the end of a pane: then they are joined.
+        self._labels: dict[int, tuple[int, int, int]] = {}
+        self.changed = False
+
+    def reject(self, panes: Integers, reasons: list[str]) -> None:
+        """Prediction records were rejected: int64[n], the start of each one's pane."""
+        for start, reason in zip(panes.tolist(), reasons, strict=True):
+            self._rejects.setdefault(start, Counter())[reason] += 1
+            self._first_reject = start if self._first_reject is None else min(start, self._first_reject)
+            self.changed = True
+
+    def take_bare(self, panes: Integers) -> None:
+        """Rows without any feature were counted: int64[n], the start of each one's pane."""
+        for start, count in Counter(panes.tolist()).items():
+            self._bare[start] += count
+            self._first_bare = start if self._first_bare is None else min(start, self._first_bare)
+            self.changed = True
+
+    def take_labels(self, clocks: Integers, reasons: tuple[str, ...] | None = None) -> None:
+        """Label records came: int64[n], their partition's clock at each; and why each is a reject, if they are."""
+        ticks, place = np.unique(-(-clocks // self._pane) * self._pane, return_inverse=True)
+        strange = np.array([reason == "bad_label" for reason in reasons or ()], dtype=np.int64)
+        for number, tick in enumerate(ticks.tolist()):
+            mine = place == number
+            added = (int(mine.sum()), 0, 0) if reasons is None else (0, int(mine.sum()), int(strange[mine].sum()))
+            self._labels[tick] = _sum(self._labels.get(tick, (0, 0, 0)), added)
+        if reasons is not None and len(ticks):
+            first = int(ticks[0])
+            self._first_label = first if self._first_label is None else min(first, self._first_label)
+        self.changed = self.changed or len(clocks) > 0
+
+    def advance(self, oldest: int, oldest_labels: int, now: int) -> None:
+        """No window will begin before ``oldest``, nor one of performance before ``oldest_labels``."""
+        for kept in (self._rejects, self._bare):
+            for start in [start for start in kept if start < oldest]:
+                del kept[start]
+                self.changed = True
+        merged: dict[int, tuple[int, int, int]] = {}
+        for tick, counts in self._labels.items():
+            if tick >= oldest_labels:
+                # Old ones are kept by the hour, or there would be one for each minute of weeks.
+                at = tick if tick > now - _FINE_MS else -(-tick // HOUR) * HOUR
+                merged[at] = _sum(merged.get(at, (0, 0, 0)), counts)
+        self.changed = self.changed or merged != self._labels
+        self._labels = merged
+
+    def findings(self, start: int, end: int, rows: int, alpha: float, min_rows: int) -> tuple[Finding, ...]:
+        """What the window [start, end) with so many rows says; nothing of what has never happened until its end.
+
+        Args:
+            start, end: epoch ms.
+            rows: of all versions of the model.
+            alpha: error probability of a bound (Clopper & Pearson 1934).
+            min_rows: on fewer records nothing is said.
+        """
+        found = []
+        if self._first_reject is not None and self._first_reject < end:
+            reasons = self._reasons(start, end)
+            rejected = sum(reasons.values())
+            told = "records were rejected: " + ", ".join(f"{name} {n:,}" for name, n in reasons.most_common(3))
+            found.append(_share("rejected", rejected, rows + rejected, told, alpha, min_rows))
+        if self._first_bare is not None and self._first_bare < end:
+            bare = self._count_bare(start, end)
+            found.append(
+                _share("featureless", bare, rows, "records hold none of the model's features", alpha, min_rows)
+            )
+        if self._first_label is not None and self._first_label <= end:
+            usable, rejected, _ = self._count_labels(start, end)
+            told = "label records were rejected"
+            found.append(_share("labels_rejected", rejected, usable + rejected, told, alpha, min_rows))
+        return tuple(found)
+
+    def fault(self, findings: tuple[Finding, ...], min_missing: float) -> str:
+        """Why a retraining on such a window would learn a broken feed; empty if it would not.
+
+        Args:
+            findings: of the window.
+            min_missing: the change of the missing share that counts as drift: rows without features may cause it.
+        """
+        for finding in findings:
+            if finding.statistic == "rejected" and finding.status == "breached":
+                return finding.detail
+            if finding.statistic == "featureless" and finding.value > min_missing:
+                return f"{finding.value:.1%} of records hold none of the model's features"
+        return ""
+
+    def strange_labels(self, start: int, at: int) -> str:
+        """Why labels that came from ``start`` to ``at`` do not tell performance; empty if they do."""
+        if self._first_label is None or self._first_label > at:
+            return ""
+        usable, _, strange = self._count_labels(start, at)
+        share = strange / (usable + strange) if strange else 0.0
+        return f"{share:.1%} of the labels are no class or number of the reference" if share > MAX_SHARE else ""
+
+    def _reasons(self, start: int, end: int) -> Counter[str]:
+        return sum((counts for pane, counts in self._rejects.items() if start <= pane < end), Counter[str]())
+
+    def _count_bare(self, start: int, end: int) -> int:
+        return sum(count for pane, count in self._bare.items() if start <= pane < end)
+
+    def _count_labels(self, start: int, end: int) -> tuple[int, int, int]:
+        held = [counts for tick, counts in self._labels.items() if start < tick <= end]
+        usable, rejected, strange = (sum(counts[place] for counts in held) for place in range(3))
+        return usable, rejected, strange
+
+    def document(self) -> bytes:
+        """What a checkpoint saves."""
+        # In order, so that the same log leaves the same bytes whatever the batches.
+        rejects = {start: dict(sorted(counts.items())) for start, counts in sorted(self._rejects.items())}
+        bare, labels = dict(sorted(self._bare.items())), dict(sorted(self._labels.items()))
+        firsts = self._first_reject, self._first_bare, self._first_label
+        return msgspec.msgpack.encode(_Saved(*firsts, rejects, bare, labels))
+
+    def restore(self, document: bytes) -> None:
+        """Goes on from a checkpoint."""
+        saved = msgspec.msgpack.decode(document, type=_Saved)
+        self._first_reject, self._first_bare, self._first_label = (
+            saved.first_reject, saved.first_bare, saved.first_label,
+        )  # fmt: skip
+        self._rejects = {start: Counter(counts) for start, counts in saved.rejects.items()}
+        self._bare, self._labels = Counter(saved.bare), saved.labels
+
+
+def _sum(left: tuple[int, int, int], right: tuple[int, int, int]) -> tuple[int, int, int]:
+    return left[0] + right[0], left[1] + right[1], left[2] + right[2]
+
+
+def _share(statistic: str, count: int, records: int, told: str, alpha: float, min_rows: int) -> Finding:
+    if not records:
+        return Finding("quality", statistic, _NAN, _NAN, _NAN, MAX_SHARE, "insufficient", "no records")
+    low, high = binomial_bounds(np.array(float(count)), np.array(float(records)), alpha)
+    share, lower = count / records, float(low)
+    status: Status = "breached" if lower > MAX_SHARE else "ok"
+    detail = f"{share:.1%} of {told}" if status == "breached" else ""
+    if records < min_rows:
+        status, detail = "insufficient", "too few records"
+    return Finding("quality", statistic, share, lower, float(high), MAX_SHARE, status, detail)

@@ -1,0 +1,378 @@
+"""Labels that come late are joined to their predictions by id.
+
+Every outcome is a function of the rows in their order and of the watermark between them: batches, checkpoints, merges
+and restarts change nothing. Four stores hold the state, each keyed by a hash of the id:
+
+===============  ===================================  ====================================================
+store            time of a row                        payload
+===============  ===================================  ====================================================
+``predictions``  the prediction's event time          what the caller needs to count it
+``labels``       the event time of its prediction     the label that counts and since when it was known
+``early``        when the label was known, or later   a label without a prediction, or the mark that it got one
+``expired``      the prediction's event time          nothing
+===============  ===================================  ====================================================
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.common.errors import StateError
+from monitor.labels.keyed_files import NEVER, SegmentFiles, Tiers
+from monitor.labels.latest import fields_of, latest, same, with_fields
+from monitor.rows.ids import hash_ids as hash_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+Keys = NDArray[np.uint64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Rows = NDArray[np.void]
+
+_FORMAT = 1
+
+
+class Outcome(IntEnum):
+    """What became of a row; each is counted under its name in lower case."""
+
+    PREDICTED = 0
+    DUPLICATE_PREDICTION = 1
+    EXPIRED_PREDICTION = 2
+    UNSAMPLED_PREDICTION = 3
+    UNUSABLE_PREDICTION = 4
+    JOINED = 5
+    EARLY = 6
+    DUPLICATE = 7
+    CORRECTED = 8
+    OUTDATED = 9
+    EXPIRED = 10
+    UNKNOWN = 11
+    UNSAMPLED = 12
+    UNUSABLE = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Joined pairs, in the order of the rows that completed them.
+
+    Attributes:
+        times: int64[k], event times of the predictions, ms.
+        delays: int64[k], from the prediction to when its label was known, ms; negative if clocks disagree.
+        predictions: [k], payloads of the predictions.
+        labels: [k], the labels that count from now on.
+        old_labels: [k], the labels that counted until now; zeros where there was none.
+        replaced: bool[k], whether there was one: what it was counted for must be taken back.
+    """
+
+    times: Ints
+    delays: Ints
+    predictions: Rows
+    labels: Rows
+    old_labels: Rows
+    replaced: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What became of a batch of predictions.
+
+    Attributes:
+        new: bool[n], whether the prediction now waits for its label or has found it.
+        outcomes: int8[n], ``Outcome`` of each row.
+        pairs: with labels that came before their predictions.
+    """
+
+    new: Flags
+    outcomes: NDArray[np.int8]
+    pairs: Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What became of a batch of labels.
+
+    Attributes:
+        outcomes: int8[n], ``Outcome`` of each row.
+        pairs: labels that found their predictions, corrections among them.
+    """
+
+    outcomes: NDArray[np.int8]
+    pairs: Pairs
+
+
+class _Manifest(msgspec.Struct):
+    format: int
+    watermark: int
+    horizon: int
+    counts: dict[str, int]
+    stores: dict[str, msgspec.Raw]
+
+
+class LabelJoin:
+    """Joins the labels of one model to its predictions.
+
+    Args:
+        folder: of the files; this join alone uses it.
+        prediction: structured dtype of what is kept of a prediction; scalar fields.
+        label: structured dtype of a label; scalar fields, none of them called ``at`` or ``held``.
+        retention_ms: how long after its event time a prediction waits for its label, by the watermark.
+        sample: share of the ids that take part, chosen by their hash: the same ones on both sides and in every run.
+        tiers: when files are merged.
+    """
+
+    def __init__(
+        self, folder: Path, prediction: np.dtype[np.void], label: np.dtype[np.void], *, retention_ms: int,
+        sample: float = 1.0, tiers: Tiers | None = None,
+    ) -> None:  # fmt: skip
+        self._label = label
+        self._known = with_fields(label, [("at", "<i8")])
+        self._waiting = with_fields(label, [("at", "<i8"), ("held", "?")])
+        self._predictions = SegmentFiles(folder, "predictions", prediction, tiers)
+        self._labels = SegmentFiles(folder, "labels", self._known, tiers)
+        self._early = SegmentFiles(folder, "early", self._waiting, tiers)
+        self._expired = SegmentFiles(folder, "expired", np.dtype([]), tiers)
+        self._stores = {
+            "predictions": self._predictions, "labels": self._labels, "early": self._early, "expired": self._expired,
+        }  # fmt: skip
+        self._folder, self._retention, self._sample = folder, retention_ms, sample
+        self._counts = np.zeros(len(Outcome), dtype=np.int64)
+        self._watermark = self._horizon = NEVER
+        self._turn = 0
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Outcomes since the state began. A label that is early is counted again when it is joined or given up."""
+        return {outcome.name.lower(): int(self._counts[outcome]) for outcome in Outcome}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk."""
+        return sum(store.nbytes for store in self._stores.values())
+
+    def load(self, manifest: bytes | None) -> int:
+        """The state of a manifest, None for an empty one; see ``SegmentFiles.load``.
+
+        Returns:
+            Rows lost; ``losses`` says why.
+
+        Raises:
+            StateError: if the manifest cannot be read.
+            RetryableError: if the folder cannot be read now.
+        """
+        known = self._decode(manifest)
+        self._watermark, self._horizon = known.watermark, known.horizon
+        self._counts[:] = [known.counts.get(outcome.name.lower(), 0) for outcome in Outcome]
+        return sum(store.load(_raw(known, name)) for name, store in self._stores.items())
+
+    @property
+    def losses(self) -> Counter[str]:
+        """Reason → rows lost at the last load; see ``SegmentFiles``."""
+        return sum((store.losses for store in self._stores.values()), Counter())
+
+    def prepare(self) -> bytes:
+        """Writes what is new to files; see ``SegmentFiles.prepare``. At most one store does more than that in a call.
+
+        Raises:
+            StateError: if the disk cannot be written. Nothing is lost; prepare again later.
+        """
+        keys, times = self._predictions.take_before(self._horizon)
+        kept = times >= self._forgotten
+        self._expired.add(keys[kept], times[kept], np.zeros(int(kept.sum()), dtype=[]))
+        names = list(self._stores)
+        # In turns, so that no store's files pile up.
+        turns = names[self._turn :] + names[: self._turn]
+        crowded = next((name for name in turns if self._stores[name].crowded), None) if not len(keys) else None
+        if crowded is not None:
+            self._turn = (names.index(crowded) + 1) % len(names)
+        stores = {name: msgspec.Raw(store.prepare(name == crowded)) for name, store in self._stores.items()}
+        return msgspec.json.encode(_Manifest(_FORMAT, self._watermark, self._horizon, dict(self.counts), stores))
+
+    def saved(self) -> None:
+        """The manifest prepared last has been saved."""
+        for store in self._stores.values():
+            store.saved()
+
+    def protect(self, manifest: bytes | None) -> None:
+        """Keeps the files of a manifest that might be loaded again: that of the backup.
+
+        Raises:
+            StateError: if it cannot be read.
+        """
+        known = self._decode(manifest)
+        for name, store in self._stores.items():
+            store.protect(_raw(known, name))
+
+    def advance(self, watermark_ms: int) -> None:
+        """Moves event time on, never back; predictions and early labels that are too old for it expire."""
+        self._watermark = max(self._watermark, watermark_ms)
+        horizon = max(self._horizon, self._watermark - self._retention)
+        if horizon == self._horizon:
+            return
+        due = self._early.keys_between("at", self._horizon, horizon)
+        if len(due):
+            found, _, rows = self._early.find(due, self._horizon)
+            given_up = found & rows["held"] & (rows["at"] >= self._horizon) & (rows["at"] < horizon)
+            self._counts[Outcome.UNKNOWN] += int(given_up.sum())
+        self._horizon = horizon
+        self._labels.expire(horizon)
+        self._early.expire(horizon)
+        self._predictions.expire(self._forgotten)
+        self._expired.expire(self._forgotten)
+
+    def add_predictions(self, ids: Sequence[object], times: Ints, payload: Rows) -> Predicted:
+        """Takes predictions in.
+
+        Args:
+            ids: raw values, length n.
+            times: int64[n], event times, ms.
+            payload: [n], of the dtype given.
+        """
+        keys, outcomes = self._admit(ids, Outcome.UNUSABLE_PREDICTION, Outcome.UNSAMPLED_PREDICTION)
+        taken = np.flatnonzero(outcomes < 0)
+        unique, firsts, group = np.unique(keys[taken], return_index=True, return_inverse=True)
+        at = times[taken]
+        known, _, _ = self._predictions.find(unique, self._horizon)
+        # The first row of an id that is not too old is the one that counts; until there is one, rows are too old.
+        start = np.full(len(unique), len(taken), dtype=np.int64)
+        usable = np.flatnonzero(at >= self._horizon)
+        np.minimum.at(start, group[usable], usable)
+        start[known] = -1
+        place = np.arange(len(taken))
+        outcome = np.where(place > start[group], Outcome.DUPLICATE_PREDICTION, Outcome.EXPIRED_PREDICTION)
+        outcome[place == start[group]] = Outcome.PREDICTED
+        outcomes[taken] = outcome
+        new = outcomes == Outcome.PREDICTED
+        self._counts += np.bincount(outcomes, minlength=len(Outcome))
+        self._predictions.add(keys[new], times[new], payload[new])
+        old = taken[(outcome == Outcome.EXPIRED_PREDICTION) & (at >= self._forgotten)]
+        self._expired.add(keys[old], times[old], np.zeros(len(old), dtype=[]))
+        pairs = self._meet(unique[~known], taken[firsts[~known]], new, times, payload)
+        return Predicted(new, outcomes, pairs)
+
+    def _meet(self, keys: Keys, first: Ints, new: Flags, times: Ints, payload: Rows) -> Pairs:
+        """Early labels of predictions that had none before, ``first`` being the row of each; one too old loses it."""
+        _, marked, early = self._early.find(keys, self._horizon)
+        met = early["held"] & (early["at"] >= self._horizon)
+        self._early.add(keys[met], marked[met], np.zeros(int(met.sum()), self._waiting))
+        joined = met & new[first]
+        self._counts[Outcome.JOINED] += int(joined.sum())
+        self._counts[Outcome.EXPIRED] += int((met & ~joined).sum())
+        chosen = np.flatnonzero(joined)[np.argsort(first[joined])]
+        rows, early = first[chosen], early[chosen]
+        labels = fields_of(early, self._label)
+        self._labels.add(keys[chosen], times[rows], fields_of(early, self._known))
+        nothing = np.zeros(len(rows), self._label)
+        return Pairs(
+            times[rows], early["at"] - times[rows], payload[rows], labels, nothing, np.zeros(len(rows), dtype=np.bool_)
+        )
+
+    def add_labels(self, ids: Sequence[object], times: Ints, values: Rows) -> Labelled:
+        """Takes labels in.
+
+        Args:
+            ids: raw values, length n.
+            times: int64[n], when each label was known, ms. The greatest one counts, of equal ones the later row.
+            values: [n], of the dtype given. NaN equals NaN.
+        """
+        keys, outcomes = self._admit(ids, Outcome.UNUSABLE, Outcome.UNSAMPLED)
+        taken = np.flatnonzero(outcomes < 0)
+        unique, group = np.unique(keys[taken], return_inverse=True)
+        known, predicted, predictions = self._predictions.find(unique, self._forgotten)
+        live = known & (predicted >= self._horizon)
+        gone = known & ~live
+        gone[~known] = self._expired.find(unique[~known], self._forgotten)[0]
+        waits = ~live & ~gone
+        # What counts of each id so far: the joined label of a prediction, or the early label of an id without one.
+        count = len(unique)
+        current = np.zeros(count + len(taken), self._known)
+        current["at"][:count] = NEVER
+        found, _, rows = self._labels.find(unique[live], self._horizon)
+        current[np.flatnonzero(live)[found]] = rows[found]
+        _, marked, early = self._early.find(unique[waits], self._horizon)
+        held = early["held"] & (early["at"] >= self._horizon)
+        current[np.flatnonzero(waits)[held]] = fields_of(early[held], self._known)
+        current["at"][count:] = times[taken]
+        for name in self._label.names or ():
+            current[name][count:] = values[name][taken]
+        at = current["at"]
+        before, last = latest(np.concatenate([np.arange(count), group]), at, count)
+        before = before[count:]
+        # An early label that is too old on arrival is given up at once and does not count for the next one.
+        floor = np.where(waits, max(self._horizon, NEVER + 1), NEVER + 1)
+        some = at[before] >= floor[group]
+        now = at[count:]
+        outcome = np.where(live[group], Outcome.JOINED, np.where(now >= floor[group], Outcome.EARLY, Outcome.UNKNOWN))
+        rest = np.where(now >= at[before], Outcome.CORRECTED, Outcome.OUTDATED)
+        rest[same(fields_of(current[before], self._label), values[taken])] = Outcome.DUPLICATE
+        outcome[some] = rest[some]
+        outcome[gone[group]] = Outcome.EXPIRED
+        outcomes[taken] = outcome
+        self._counts += np.bincount(outcomes, minlength=len(Outcome))
+        self._keep(unique, current, last, live, predicted, waits, marked)
+        paired = np.flatnonzero(live[group] & ((outcome == Outcome.JOINED) | (outcome == Outcome.CORRECTED)))
+        place = group[paired]
+        old = fields_of(current[before[paired]], self._label)
+        replaced = outcome[paired] == Outcome.CORRECTED
+        old[~replaced] = np.zeros((), self._label)
+        pairs = Pairs(
+            predicted[place], now[paired] - predicted[place], predictions[place], values[taken[paired]], old, replaced
+        )
+        return Labelled(outcomes, pairs)
+
+    def _keep(
+        self, keys: Keys, current: Rows, last: Ints, live: Flags, predicted: Ints, waits: Flags, marked: Ints
+    ) -> None:
+        """Stores the labels that count now, where that is not what is stored already."""
+        count = len(keys)
+        changed = (last >= count) & (
+            (current["at"][last] != current["at"][:count])
+            | ~same(fields_of(current[last], self._label), fields_of(current[:count], self._label))
+        )
+        joined = changed & live
+        self._labels.add(keys[joined], predicted[joined], current[last[joined]])
+        floor = np.full(count, NEVER, dtype=np.int64)
+        floor[waits] = marked
+        early = changed & waits & (current["at"][last] >= self._horizon)
+        rows = np.zeros(int(early.sum()), self._waiting)
+        for name in self._known.names or ():
+            rows[name] = current[name][last[early]]
+        rows["held"] = True
+        # Not before the mark that an earlier label of this id got its prediction, or that mark would count.
+        self._early.add(keys[early], np.maximum(rows["at"], floor[early]), rows)
+
+    @property
+    def _forgotten(self) -> int:
+        """Event time before which expired predictions are no longer told from unknown ones."""
+        return max(self._horizon - self._retention, NEVER)
+
+    def _admit(self, ids: Sequence[object], unusable: Outcome, unsampled: Outcome) -> tuple[Keys, NDArray[np.int8]]:
+        keys, usable = hash_ids(ids)
+        outcomes = np.full(len(keys), -1, dtype=np.int8)
+        if self._sample < 1.0:
+            outcomes[keys >= np.uint64(max(self._sample, 0.0) * 2.0**64)] = unsampled
+        outcomes[~usable] = unusable
+        return keys, outcomes
+
+    def _decode(self, manifest: bytes | None) -> _Manifest:
+        if manifest is None:
+            return _Manifest(_FORMAT, NEVER, NEVER, {}, {})
+        try:
+            known = msgspec.json.decode(manifest, type=_Manifest)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StateError(f"{self._folder}: the list of label files cannot be read: {error}") from error
+        if known.format != _FORMAT:
+            raise StateError(f"{self._folder}: labels of format {known.format}, this leewayd reads {_FORMAT}")
+        return known
+
+
+def _raw(known: _Manifest, name: str) -> bytes | None:
+    return bytes(known.stores[name]) if name in known.stores else None

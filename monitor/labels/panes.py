@@ -1,0 +1,293 @@
+"""Performance counts by pane of the prediction's event time: on disk, and coarser with age.
+
+A label may come weeks after its prediction, so panes must be kept for as long; in memory they would cost too much.
+They live in the state's database, are read when a label or a window needs them, and are merged into
+hours after `FINE` and into days after `HOURLY`, only at whole boundaries, so every window sum stays exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.common.durations import DAY, HOUR
+from monitor.labels.pane_totals import PaneTotals
+from monitor.windows.lives import Life, Lifetimes
+from monitor.windows.windows import ALL, SeriesKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Counts = NDArray[np.int64]
+FINE = 2 * DAY
+HOURLY = 14 * DAY
+ROWS, LABELLED, AHEAD = 0, 1, 2
+"""A pane's vector: rows, labelled rows, and from the third place on what the scorer counts."""
+_CACHE_BYTES = 64 * 2**20
+_KEPT_WINDOWS = 8
+_NEVER = 2**62
+
+
+class PaneReader(Protocol):
+    """Where saved panes are read from."""
+
+    def labelled_panes(self, model: str, key: SeriesKey, start: int, end: int) -> list[tuple[int, Counts]]:
+        """(start, vector) of the saved panes of a series that begin in [start, end)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledChange:
+    """What a checkpoint saves: panes as they are now, panes that are gone, series that begin anew.
+
+    Attributes:
+        panes: (series, start, step, vector).
+        gone: (series, start).
+        before: panes that end before this event time are dropped; None for none.
+        dropped: series of which nothing is kept.
+    """
+
+    panes: Sequence[tuple[SeriesKey, int, int, Counts]] = ()
+    gone: Sequence[tuple[SeriesKey, int]] = ()
+    before: int | None = None
+    dropped: Sequence[SeriesKey] = ()
+
+
+@dataclass(slots=True)
+class _Window:
+    """The sum of the panes of a series in [start, end), kept while panes are added and the window moves on.
+
+    Attributes:
+        count: panes of the series in it; without any there is no sum.
+    """
+
+    start: int
+    end: int
+    vector: Counts
+    count: int
+
+
+@dataclass(slots=True)
+class LabelledPanes:
+    """All panes of one model.
+
+    Attributes:
+        model: its name.
+        base: length of the finest panes, ms.
+        coarsest: panes never get longer than this, so that every window stays a sum of whole panes.
+        reader: of what is saved.
+        lifetimes: says when a series ends.
+        lives: from when to when each series has panes; the first is its present life.
+        totals: rows and labels of all versions together.
+    """
+
+    model: str
+    base: int
+    coarsest: int
+    reader: PaneReader
+    lifetimes: Lifetimes
+    lives: dict[SeriesKey, tuple[Life, ...]] = field(default_factory=dict)
+    totals: PaneTotals = field(default_factory=PaneTotals)
+    fine_from: int | None = None
+    hours_from: int | None = None
+    dropped: list[SeriesKey] = field(default_factory=list)
+    _held: dict[tuple[SeriesKey, int], Counts] = field(default_factory=dict)
+    _dirty: set[tuple[SeriesKey, int]] = field(default_factory=set)
+    _gone: set[tuple[SeriesKey, int]] = field(default_factory=set)
+    _complete: dict[SeriesKey, tuple[int, int]] = field(default_factory=dict)
+    _windows: dict[SeriesKey, dict[int, _Window]] = field(default_factory=dict)
+    # No pane ends before this.
+    _first_end: int = _NEVER
+
+    def pane_starts(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64[n]: the start of the pane that each event time lies in."""
+        starts = times // self.base * self.base
+        if self.fine_from is not None:
+            starts = np.where(times < self.fine_from, times // self._hour * self._hour, starts)
+        if self.hours_from is not None:
+            starts = np.where(times < self.hours_from, times // self._day * self._day, starts)
+        return starts
+
+    @property
+    def _hour(self) -> int:
+        return max(self.base, min(HOUR, self.coarsest))
+
+    @property
+    def _day(self) -> int:
+        return max(self.base, min(DAY, self.coarsest))
+
+    def step_at(self, start: int) -> int:
+        """The length of the pane that begins at a time."""
+        if self.hours_from is not None and start < self.hours_from:
+            return self._day
+        return self._hour if self.fine_from is not None and start < self.fine_from else self.base
+
+    def add(self, key: SeriesKey, starts: NDArray[np.int64], vectors: Counts) -> None:
+        """Adds int64[k, V] to the panes of a series that begin at int64[k] (each once)."""
+        self._read(key, starts)
+        if len(starts):
+            self._first_end = min(self._first_end, int(starts.min()) + self.base)
+        windows = list(self._windows.get(key, {}).values())
+        for start, vector in zip(starts.tolist(), vectors, strict=True):
+            name = (key, start)
+            self.lives[key] = self.lifetimes.extended(self.lives.get(key, ()), start)
+            held = self._held.get(name)
+            self._held[name] = vector.copy() if held is None else held + vector
+            self._dirty.add(name)
+            self._gone.discard(name)
+            for window in windows:
+                if window.start <= start < window.end:
+                    window.vector = window.vector + vector
+                    window.count += held is None
+        if key.segment == ALL and len(starts):
+            ends = starts + np.array([self.step_at(start) for start in starts.tolist()], dtype=np.int64)
+            self.totals.add(starts, ends, vectors[:, ROWS], vectors[:, LABELLED])
+
+    def _read(self, key: SeriesKey, starts: NDArray[np.int64]) -> None:
+        """Brings the saved state of some panes into memory."""
+        if key not in self.lives:
+            return
+        wanted = [
+            start for start in starts.tolist() if (key, start) not in self._held and (key, start) not in self._gone
+        ]
+        if wanted:
+            self._load(key, min(wanted), max(wanted) + 1)
+
+    def _load(self, key: SeriesKey, start: int, end: int) -> None:
+        for begin, vector in self.reader.labelled_panes(self.model, key, start, end):
+            if (key, begin) not in self._gone:
+                self._held.setdefault((key, begin), vector)
+                self._first_end = min(self._first_end, begin + self.base)
+
+    def window(self, key: SeriesKey, start: int, end: int) -> Counts | None:
+        """int64[V], the sum of the panes in [start, end); None where the series has none."""
+        known = self._complete.get(key)
+        if known is None or not known[0] <= start <= known[1]:
+            self._load(key, start, end)
+            self._complete[key] = (start, end)
+        elif end > known[1]:
+            self._load(key, known[1], end)
+            self._complete[key] = (known[0], end)
+        windows = self._windows.setdefault(key, {})
+        kept = windows.pop(end - start, None)
+        if kept is None or not kept.start <= start <= kept.end <= end:
+            kept = self._sum(key, start, end)
+        else:
+            # The window moves on: what leaves it is taken off, what comes in is added; whole numbers stay exact.
+            left, came = self._sum(key, kept.start, start), self._sum(key, kept.end, end)
+            kept = _Window(start, end, kept.vector - left.vector + came.vector, kept.count - left.count + came.count)
+        if len(windows) >= _KEPT_WINDOWS:
+            windows.clear()
+        windows[end - start] = kept
+        return kept.vector if kept.count else None
+
+    def _sum(self, key: SeriesKey, start: int, end: int) -> _Window:
+        held = [self._held.get((key, begin)) for begin in self.totals.between(start, end)]
+        found = [vector for vector in held if vector is not None]
+        vector: Counts = np.sum(found, axis=0, dtype=np.int64) if found else np.zeros((), dtype=np.int64)
+        return _Window(start, end, vector, len(found))
+
+    def coarsen(self, watermark: int) -> None:
+        """Merges what has become old; called at checkpoints, does something once a day of event time."""
+        self.fine_from = self._merge(self.fine_from, (watermark - FINE) // DAY * DAY, self._hour)
+        self.hours_from = self._merge(self.hours_from, (watermark - HOURLY) // DAY * DAY, self._day)
+
+    def _merge(self, done: int | None, until: int, step: int) -> int | None:
+        if not len(self.totals) or (done is not None and until <= done):
+            return done
+        first = int(self.totals.starts[0]) // DAY * DAY if done is None else done
+        if until <= first:
+            return done
+        all_starts, lengths = self.totals.starts, self.totals.ends - self.totals.starts
+        merged = all_starts[(all_starts >= first) & (all_starts < until) & (lengths < step)].copy()
+        starts = merged.tolist()
+        for key in list(self.lives):
+            if not starts:
+                break
+            self._load(key, starts[0], starts[-1] + 1)
+            for start in starts:
+                vector = self._held.pop((key, start), None)
+                if vector is None:
+                    continue
+                target = (key, start // step * step)
+                self._dirty.discard((key, start))
+                self._gone.add((key, start))
+                held = self._held.get(target) if target != (key, start) else None
+                self._held[target] = vector if held is None else held + vector
+                self._dirty.add(target)
+                self._gone.discard(target)
+        if starts:
+            self.totals.merge(merged, step)
+        self._windows.clear()
+        self._complete.clear()
+        return until
+
+    def drop(self, key: SeriesKey) -> None:
+        """Forgets a series: its counts were made by another reference."""
+        self.lives.pop(key, None)
+        for name in [name for name in self._held if name[0] == key]:
+            del self._held[name]
+            self._dirty.discard(name)
+        self._windows.pop(key, None)
+        self.dropped.append(key)
+
+    def expire(self, before: int, forget: int) -> None:
+        """Drops panes that end before an event time; their totals, which tell what is usual, before another."""
+        self.totals.drop_before(forget)
+        if self._first_end > before:
+            return  # asked at every tick
+        for name in [name for name in self._held if name[1] + self.step_at(name[1]) <= before]:
+            del self._held[name]
+            self._dirty.discard(name)
+        self._windows.clear()
+        self._first_end = min((start + self.step_at(start) for _, start in self._held), default=_NEVER)
+
+    def ends(self, until: int) -> list[tuple[int, SeriesKey]]:
+        """When the present lives of series end, up to an event time; in order."""
+        over = ((self.lifetimes.end(lives[0].last), key) for key, lives in self.lives.items())
+        return sorted(found for found in over if found[0] <= until)
+
+    def end(self, key: SeriesKey) -> None:
+        """The present life of a series is over."""
+        lives = self.lives.pop(key)[1:]
+        if lives:
+            self.lives[key] = lives
+
+    def change(self, before: int | None) -> LabelledChange:
+        """What the next checkpoint must save."""
+        panes = [(key, start, self.step_at(start), self._held[key, start]) for key, start in sorted(self._dirty)]
+        return LabelledChange(panes, sorted(self._gone), before, tuple(self.dropped))
+
+    def mark_saved(self) -> None:
+        """What `change` told has been saved; what memory cannot hold is let go."""
+        self._dirty.clear()
+        self._gone.clear()
+        self.dropped.clear()
+        size = sum(vector.nbytes for vector in self._held.values())
+        if size > _CACHE_BYTES:
+            self._held.clear()
+            self._complete.clear()
+            self._windows.clear()
+
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Starts, ends, rows and labels, int64[P] each, of all panes in order, all versions together."""
+        return self.totals.starts, self.totals.ends, self.totals.rows, self.totals.labelled
+
+    def saved_totals(self) -> Mapping[int, tuple[int, int, int]]:
+        """Pane start → (step, rows, labelled), to be saved beside the panes."""
+        return self.totals.saved()
+
+    def restore(self, totals: Mapping[int, tuple[int, int, int]], series: Iterable[tuple[SeriesKey, int, int]]) -> None:
+        """Goes on from a checkpoint."""
+        self.totals.restore(totals)
+        self.lives = {}
+        for key, first, last in series:
+            self.lives[key] = (*self.lives.get(key, ()), Life(first, last))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return sum(vector.nbytes for vector in self._held.values())

@@ -1,0 +1,93 @@
+"""What a reference table says of features together, and of what is followed pane by pane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectors.layout import Counts
+from monitor.common.durations import DAY, parse_duration
+from monitor.common.errors import ReferenceDataError
+from monitor.common.nearest import quoted
+from monitor.common.window_step import window_step
+from monitor.reference.joint import Joint, joint_of_embedding, joint_of_features, read_embedding, usable_rows
+from monitor.reference.streams import Streams, streams_of
+from monitor.reference.tables import in_reference
+from monitor.windows.counting import count_groups, moments_as_float
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from detectors.drift.reference import Dispersion
+    from detectors.layout import Layout
+    from monitor.config.model import ModelSection
+    from monitor.reference.tables import DataTable
+
+
+def joints_of(
+    table: DataTable,
+    model: ModelSection,
+    layout: Layout,
+    counts: Counts,
+    codes: NDArray[np.int64],
+    top: dict[str, tuple[str, ...]],
+    times: NDArray[np.int64] | None,
+) -> tuple[Joint, ...]:
+    """The features watched together, and each embedding."""
+    if not model.drift.multivariate:
+        return ()
+    blocks = {} if times is None else {length: times // length for length in map(parse_duration, model.windows)}
+    names = {place: top[subject] for place, subject in enumerate(layout.subjects) if subject in top}
+    features = joint_of_features(layout, counts.bins, codes, names, blocks)
+    found = [] if features is None else [features]
+    for number, name in enumerate(model.columns.embeddings):
+        place = f"columns.embeddings[{number}]"
+        column = in_reference(name, table.names)
+        values = table.values(str(column))
+        if model.learn_rows is not None and not any(isinstance(value, list) and len(value) > 1 for value in values):
+            continue  # traffic cannot be refused: the embedding is not watched
+        width = max((len(value) for value in values if isinstance(value, list)), default=0)
+        if width < 2:
+            raise ReferenceDataError(f"{place}: column {quoted(name)} holds no lists of two numbers or more")
+        points = read_embedding(values, width)
+        if usable_rows(points) < 2:
+            if model.learn_rows is not None:
+                continue
+            raise ReferenceDataError(f"{place}: column {quoted(name)} holds fewer than two lists of {width} numbers")
+        found.append(joint_of_embedding(name, points, blocks))
+    return tuple(found)
+
+
+def sequential_pane(model: ModelSection) -> int:
+    """The piece of event time that scores and predictions are followed by, ms: a day, or the longest window."""
+    if model.drift.sequential_pane is not None:
+        return model.drift.sequential_pane
+    lengths = sorted(map(parse_duration, model.windows))
+    wanted = min(lengths[-1], DAY)
+    return wanted if wanted % window_step(lengths[0], model.pane) == 0 else lengths[0]
+
+
+def streams_in(
+    model: ModelSection,
+    layout: Layout,
+    counts: Counts,
+    codes: NDArray[np.int64],
+    z: NDArray[np.float64],
+    times: NDArray[np.int64] | None,
+    top: dict[str, tuple[str, ...]],
+    dispersions: dict[int, Dispersion],
+) -> Streams | None:
+    """Scores and the prediction, to be followed pane by pane; None where there are none, or it is switched off."""
+    if not model.drift.sequential or model.task == "ranking":
+        return None
+    pane = sequential_pane(model)
+    blocks = None
+    if times is not None:
+        place = np.unique(times // pane, return_inverse=True)[1]
+        part = count_groups(codes, z, place, int(place.max()) + 1)
+        blocks = Counts(part.rows, part.bins, moments_as_float(part.moments), part.extremes)
+    nearest = min(dispersions, key=lambda length: abs(np.log(length / pane)), default=None)
+    effects = np.ones(len(layout.subjects)) if nearest is None else dispersions[nearest].values
+    found = streams_of(layout, counts, pane, blocks, effects, top)
+    return found if found.subjects else None

@@ -1,0 +1,49 @@
+"""Which reference the rows of a model version are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from monitor.reference.profile import Profile
+
+
+@dataclass(frozen=True)
+class References:
+    """The references of one model.
+
+    Attributes:
+        profiles: the first one is that of versions that have none of their own.
+        versions: version → place of its own profile.
+        fallback: version that the first profile belongs to; empty when it belongs to none.
+    """
+
+    profiles: tuple[Profile, ...]
+    versions: Mapping[str, int]
+    fallback: str = ""
+
+    def place(self, version: str) -> int:
+        """The place of the profile that a version is compared with."""
+        return self.versions.get(version, 0)
+
+    def of(self, version: str) -> Profile:
+        """The profile that a version is compared with."""
+        return self.profiles[self.place(version)]
+
+    def stands_in(self, version: str) -> str:
+        """Says that a version is compared with a reference that is not its own; empty when it has its own."""
+        if not self.versions or version in self.versions:
+            return ""
+        whose = f"that of version {self.fallback}" if self.fallback else "the model's general one"
+        return f"version {version} has no reference of its own; it is compared with {whose}"
+
+    @cached_property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Of each profile."""
+        return tuple(profile.fingerprint() for profile in self.profiles)
+
+
+def single(profile: Profile) -> References:
+    """One reference for every version."""
+    return References((profile,), {})

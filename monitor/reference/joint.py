@@ -1,0 +1,217 @@
+"""Several features watched together, and embeddings: what the reference says of their joint distribution."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alerts.evaluation import Finding
+from detectors.drift.judge import DRIFTED, INSUFFICIENT
+from detectors.joint.dispersion import Spread
+from detectors.joint.judge import STATISTICS, Yardstick, explain_multivariate, judge_multivariate, yardstick
+from detectors.joint.statistics import Multivariate, count_multivariate, fit, for_blocks
+from detectors.joint.vectors import Embedder, Vectoriser, embedded, fit_embedder, fit_vectoriser, names, vectors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from alerts.evaluation import Status
+    from detectors.layout import Layout
+    from monitor.rows.records import ModelRows
+
+MULTIVARIATE = "multivariate"
+_LEAST_BLOCKS = 10
+_MOST_BLOCKS = 500
+_STATUS: dict[int, Status] = {DRIFTED: "drifted", INSUFFICIENT: "insufficient"}
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """What is watched together.
+
+    Attributes:
+        subject: ``multivariate``, or ``embedding:NAME``.
+        vectoriser: how codes become coordinates; None for an embedding.
+        embedder: how an embedding is standardised; None for features.
+        model: as fitted on the reference.
+        spreads: window length in ms → how much such windows vary by chance, and on how many blocks that rests.
+        names: of the coordinates, for sentences.
+        sticks: window length in ms and α → what is computed once for such windows.
+    """
+
+    subject: str
+    vectoriser: Vectoriser | None
+    embedder: Embedder | None
+    model: Multivariate
+    spreads: Mapping[int, tuple[Spread, int]] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    sticks: dict[tuple[int, float], Yardstick] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def width(self) -> int:
+        """Numbers that a pane takes."""
+        return self.model.width
+
+    def count(self, rows: ModelRows, groups: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+        """int64[size, width]: the sums of each group of rows."""
+        if self.vectoriser is not None:
+            points = vectors(self.vectoriser, rows.codes)
+        else:
+            assert self.embedder is not None
+            assert rows.embeddings is not None
+            points = embedded(self.embedder, rows.embeddings[self.subject])
+        return count_multivariate(self.model, points, groups, size)
+
+    def fingerprint(self) -> str:
+        """Changes whenever the meaning of the counts does."""
+        model = self.model
+        parts = (model.projection, model.frequencies, model.paired, model.masks)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
+
+    def for_window(self, length: int) -> Multivariate:
+        """The model for windows of a length, or of the nearest length known."""
+        if not self.spreads:
+            return self.model
+        spread, blocks = self.spreads[min(self.spreads, key=lambda known: abs(np.log(known / length)))]
+        return replace(self.model, spread=spread, blocks=blocks)
+
+    def stick(self, length: int, alpha: float) -> Yardstick:
+        """What windows of a length are compared with at an error probability."""
+        if (length, alpha) not in self.sticks:
+            self.sticks[length, alpha] = yardstick(self.for_window(length), alpha)
+        return self.sticks[length, alpha]
+
+    def findings(
+        self,
+        counts: NDArray[np.int64],
+        length: int,
+        alpha: float,
+        min_effect: float,
+        min_rows: int,
+        held_back: Sequence[str],
+    ) -> list[tuple[Finding, ...]]:
+        """Windows of one length as findings, one a statistic.
+
+        Args:
+            counts: int64[W, P].
+            length: of the windows, ms.
+            alpha, min_effect, min_rows: as for `judge_multivariate`.
+            held_back: for each window, why nothing may be concluded; empty when it may.
+        """
+        stick = self.stick(length, alpha)
+        judged = judge_multivariate(stick, counts, alpha, min_effect, min_rows)
+        value, lower, upper, debiased = (
+            part.tolist() for part in (judged.value, judged.lower, judged.upper, judged.debiased)
+        )
+        statuses, least = judged.status.tolist(), judged.threshold.tolist()
+        found = []
+        for window, reason in enumerate(held_back):
+            own = []
+            for place, statistic in enumerate(STATISTICS):
+                if statistic == "correlation" and len(self.model.paired) < 2:
+                    continue
+                status: Status = _STATUS.get(statuses[window][place], "ok")
+                detail = ""
+                if reason:
+                    status, detail = "insufficient", reason
+                elif status == "drifted":
+                    detail = explain_multivariate(stick, counts[window], self.names)
+                own.append(
+                    Finding(
+                        self.subject,
+                        statistic,
+                        value[window][place],
+                        lower[window][place],
+                        upper[window][place],
+                        least[place],
+                        status,
+                        detail,
+                        debiased[window][place],
+                    )
+                )
+            found.append(tuple(own))
+        return found
+
+
+def joint_of_features(
+    layout: Layout, bins: NDArray[np.int64], codes: NDArray[np.int64], category: Mapping[int, Sequence[str]],
+    blocks: Mapping[int, NDArray[np.int64]],
+) -> Joint | None:  # fmt: skip
+    """The features of a reference watched together; None where there are fewer than two coordinates or rows.
+
+    Args:
+        layout, bins: of the reference.
+        codes: int64[m, S].
+        category: place of a categorical subject → names of its regular columns.
+        blocks: window length → int64[m], which block of that length each row lies in.
+    """
+    places = [place for place, subject in enumerate(layout.subjects) if subject.startswith("feature:")]
+    if len(places) < 2:
+        return None
+    vectoriser = fit_vectoriser(layout, bins, places)
+    if len(vectoriser.sources) < 2:
+        return None
+    points = vectors(vectoriser, codes)
+    if usable_rows(points) < 2:
+        return None
+
+    def name(place: int, column: int) -> str | None:
+        known = category.get(place, ())
+        return known[column] if column < len(known) else None
+
+    told = names(vectoriser, layout.subjects, name)
+    return _fitted(MULTIVARIATE, vectoriser, None, points, blocks, vectoriser.sources, told)
+
+
+def usable_rows(points: NDArray[np.float64]) -> int:
+    """How many rows of float64[m, F] have any coordinate."""
+    return int((~np.isnan(points).all(axis=1)).sum())
+
+
+def joint_of_embedding(name: str, raw: NDArray[np.float64], blocks: Mapping[int, NDArray[np.int64]]) -> Joint:
+    """An embedding of the reference, float64[m, D]; rows of NaN take no part."""
+    embedder = fit_embedder(raw)
+    return _fitted(f"embedding:{name}", None, embedder, embedded(embedder, raw), blocks, None, ())
+
+
+def _fitted(
+    subject: str,
+    vectoriser: Vectoriser | None,
+    embedder: Embedder | None,
+    points: NDArray[np.float64],
+    blocks: Mapping[int, NDArray[np.int64]],
+    sources: NDArray[np.int64] | None,
+    told: tuple[str, ...],
+) -> Joint:
+    numbered = {length: np.unique(place, return_inverse=True)[1].astype(np.int64) for length, place in blocks.items()}
+    # The part set apart for measuring consists of blocks of one length: the longest that there are enough of.
+    many = [length for length, place in numbered.items() if place.max(initial=0) + 1 >= _LEAST_BLOCKS]
+    base = numbered[max(many)] if many else None
+    model = fit(points, base, sources=sources, correlations=vectoriser is not None)
+    spreads = {}
+    for length in many:
+        place = numbered[length]
+        size = int(place.max()) + 1
+        if size > _MOST_BLOCKS:
+            kept = np.full(size, -1, dtype=np.int64)
+            kept[np.linspace(0, size - 1, _MOST_BLOCKS).astype(np.int64)] = np.arange(_MOST_BLOCKS)
+            place = kept[place]
+        found = for_blocks(model, points, base, place)
+        spreads[length] = (found.spread, found.blocks)
+    return Joint(subject, vectoriser, embedder, model, spreads, told)
+
+
+def read_embedding(values: Sequence[object], width: int) -> NDArray[np.float64]:
+    """float64[n, width]; a row that is no list of so many numbers is NaN throughout."""
+    out = np.full((len(values), width), np.nan)
+    for row, value in enumerate(values):
+        if isinstance(value, list | tuple) and len(value) == width:
+            try:
+                out[row] = np.array(value, dtype=np.float64)
+            except (TypeError, ValueError):
+                continue
+    return out

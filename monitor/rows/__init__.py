@@ -1,0 +1,1 @@
+"""What passes between the rooms: messages, columns, rows, and the values in them."""

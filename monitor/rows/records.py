@@ -1,0 +1,305 @@
+"""What passes between source, decoder and windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+REJECT_REASONS = (
+    "empty", "malformed", "too_large", "no_model", "no_timestamp", "bad_timestamp", "past", "future", "no_features",
+    "no_label", "bad_label", "failed",
+)  # fmt: skip
+"""Why a row can be of no use."""
+
+
+class Partition(NamedTuple):
+    """One ordered stream of messages: a Kafka partition, or a file (then ``topic`` is its name, partition 0)."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerTime:
+    """When a message was written, epoch ms: by the broker's clock, or else by its producer's."""
+
+    at: int
+    by_broker: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Raw messages of one partition, in order; ``written`` is the time of the last one, where that is known."""
+
+    partition: Partition
+    offsets: NDArray[np.int64]
+    values: Sequence[bytes | None]
+    written: BrokerTime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows that come as columns already (Parquet); row i has offset ``first_offset + i``."""
+
+    partition: Partition
+    first_offset: int
+    rows: int
+    columns: Mapping[str, Sequence[object]]
+
+
+LOSS_REASONS = ("retention", "corrupt", "oversized", "recreated", "gone")
+"""Why messages can no longer be read: deleted before they were read; damaged; larger than `ingest.max_batch_bytes`; the
+topic was deleted and made again; the topic came back without the partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Messages that can no longer be read.
+
+    Attributes:
+        reason: one of `LOSS_REASONS`.
+        messages: how many; 0 where that is unknown (``recreated``, ``gone``).
+        resumes: offset at which reading goes on.
+    """
+
+    partition: Partition
+    reason: str
+    messages: int
+    resumes: int = 0
+
+
+SOURCE_FAULTS = (
+    "unreachable", "authentication", "authorization", "tls", "unknown_topic", "secret", "configuration",
+)  # fmt: skip
+"""Why a source cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFault:
+    """Why a source cannot be read, or not all of it: one of `SOURCE_FAULTS`, and a sentence with the address."""
+
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where reading goes on: ``skip`` records of the message at ``offset`` are counted already."""
+
+    offset: int
+    skip: int = 0
+    topic_id: str = ""
+    clock: int | None = None
+    """Greatest event time seen in the partition, epoch ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What one poll of a source brought.
+
+    Attributes:
+        idle: partitions that were proven, within the last idle time-out, to hold nothing that has not been read.
+        lag: messages behind the end, where known.
+        assigned: partitions that are new to the reader, and where reading them begins; one that was read before begins
+            anew because its topic was deleted and made again.
+        up: the source answers.
+        fault: what is wrong, though it may answer; None for nothing.
+        finished: the source will never bring anything again (the end of a replayed file).
+        done: partitions that will never bring anything again.
+    """
+
+    chunks: tuple[Messages | Table, ...] = ()
+    partitions: frozenset[Partition] = frozenset()
+    idle: frozenset[Partition] = frozenset()
+    lag: Mapping[Partition, int] = field(default_factory=dict)
+    assigned: Mapping[Partition, Position] = field(default_factory=dict)
+    losses: tuple[Loss, ...] = ()
+    up: bool = True
+    fault: SourceFault | None = None
+    finished: bool = False
+    done: frozenset[Partition] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRows:
+    """The rows of one model in a chunk.
+
+    Attributes:
+        index: int64[n], increasing: which rows of the chunk these are.
+        times: int64[n], event time, epoch ms.
+        codes: int64[n, S], column of each value (`detectors.layout`).
+        z: float64[n, S], values in reference standard deviations; NaN where not finite or not numeric.
+        versions: model version of each row.
+        segments: for each segment column the label of each row (``SEX=1``), None where the value is missing.
+        profile: which of the model's references the rows were encoded with (`monitor.reference.by_version`).
+        outputs: what the model put out, where performance is computed; None where it is not.
+        embeddings: subject → float64[n, D], NaN where an embedding cannot be used; None without any.
+        raw: the values themselves, column by column, while the model is learning its reference.
+        unknown: chunk row → names in the record that the model does not know, for rows of the sample
+            (`monitor.decode.unknown_fields`); others may be there, too.
+        bare: bool[n], whether the record holds not one of the paths of the model's features, not even with a null;
+            None if none is like that.
+    """
+
+    model: str
+    index: NDArray[np.int64]
+    times: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    z: NDArray[np.float64]
+    versions: NDArray[np.object_]
+    segments: tuple[NDArray[np.object_], ...]
+    profile: int = 0
+    outputs: Outputs | None = None
+    embeddings: Mapping[str, NDArray[np.float64]] | None = None
+    raw: tuple[list[object], ...] | None = None
+    unknown: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    bare: NDArray[np.bool_] | None = None
+
+    def between(self, first: int, stop: int) -> ModelRows:
+        """The rows whose chunk index lies in [first, stop)."""
+        low, high = self.index.searchsorted([first, stop])
+        if low == 0 and high == len(self.index):
+            return self
+        return self.take(slice(int(low), int(high)))
+
+    def take(self, part: slice | NDArray[np.int64]) -> ModelRows:
+        """Some of the rows, in the order asked for."""
+        return ModelRows(
+            self.model,
+            self.index[part],
+            self.times[part],
+            self.codes[part],
+            self.z[part],
+            self.versions[part],
+            tuple(labels[part] for labels in self.segments),
+            self.profile,
+            None if self.outputs is None else self.outputs.take(part),
+            None if self.embeddings is None else {name: held[part] for name, held in self.embeddings.items()},
+            None if self.raw is None else tuple(_part(column, part) for column in self.raw),
+            self.unknown,
+            None if self.bare is None else self.bare[part],
+        )
+
+
+def _part(column: list[object], part: slice | NDArray[np.int64]) -> list[object]:
+    return column[part] if isinstance(part, slice) else [column[row] for row in part.tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A chunk, decoded. Row i is either a record or a reject.
+
+    Attributes:
+        offsets: int64[N], offset of the message that each row came in.
+        within: int64[N], its place in that message (a message may hold an array of records).
+        times: int64[N], event time, epoch ms; meaningless for rejects.
+        rejects: row → reason.
+        values: raw message of each rejected row, kept only when a dead-letter topic wants them.
+        next_offset: where the partition goes on after this chunk.
+        hints: reason → where the first such reject of the chunk went wrong, in words; holds no value.
+        feeds, label_feeds: the models whose predictions, and whose labels, the topic holds.
+        owners: rejected row → the model that the record names; a record that names none concerns every model.
+        foreign: rejected rows that name a model which does not read the topic.
+    """
+
+    partition: Partition
+    offsets: NDArray[np.int64]
+    within: NDArray[np.int64]
+    times: NDArray[np.int64]
+    rejects: Mapping[int, str]
+    values: Mapping[int, bytes]
+    models: tuple[ModelRows, ...]
+    next_offset: int
+    labels: tuple[LabelRows, ...] = ()
+    hints: Mapping[str, str] = field(default_factory=dict)
+    feeds: tuple[str, ...] = ()
+    label_feeds: tuple[str, ...] = ()
+    owners: Mapping[int, str] = field(default_factory=dict)
+    foreign: frozenset[int] = frozenset()
+
+    def first(self) -> tuple[int, int] | None:
+        """Offset and event time of the first record; None if all rows are rejects."""
+        row = next((row for row in range(len(self.times)) if row not in self.rejects), None)
+        return None if row is None else (int(self.offsets[row]), int(self.times[row]))
+
+
+@dataclass(frozen=True, slots=True)
+class RawColumns:
+    """Columns of raw values, a row a record.
+
+    Attributes:
+        columns: for each path its values; rejected rows hold None.
+        offsets, within: where each row came from (`monitor.rows.records.Decoded`).
+        rejects: row → reason.
+    """
+
+    columns: Mapping[str, Sequence[object]]
+    offsets: NDArray[np.int64]
+    within: NDArray[np.int64]
+    rejects: dict[int, str]
+    records: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """Row → the whole record, for a sample of the messages (`monitor.decode.unknown_fields`)."""
+    names: Sequence[str] = ()
+    """All columns that a table has; empty for messages."""
+    record: Callable[[int], Mapping[str, Any]] | None = None
+    """Gives the whole record of a row; None for tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Outputs of n rows.
+
+    Attributes:
+        ids: raw prediction ids; None where they are not needed.
+        scores: float64[n, K], one a class (binary: of the positive class, K = 1); NaN where missing, K = 0 without.
+        predicted: float64[n], the value, or the number of the class (`UNKNOWN` if it is none of
+            the reference's; NaN there for a binary model); NaN where missing.
+        low, high: float64[n], limits of the prediction; NaN where missing.
+        items: uint64[n, k], hashes of the ranked items, 0 where there is none; k = 0 unless the task is ranking.
+    """
+
+    ids: Sequence[object] | None
+    scores: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    items: NDArray[np.uint64]
+
+    def take(self, part: slice | NDArray[np.int64]) -> Outputs:
+        """Some of the rows, in the order asked for."""
+        ids = self.ids
+        if ids is not None:
+            ids = ids[part] if isinstance(part, slice) else [ids[row] for row in part.tolist()]
+        return Outputs(ids, self.scores[part], self.predicted[part], self.low[part], self.high[part], self.items[part])
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRows:
+    """The labels of one model in a chunk.
+
+    Attributes:
+        index: int64[n], increasing: which rows of the chunk these are.
+        times: int64[n], when each was known, epoch ms.
+        ids: raw prediction ids.
+        values: [n], structured as `monitor.reference.scorer.Scorer.label_type` says; a class is its number.
+    """
+
+    model: str
+    index: NDArray[np.int64]
+    times: NDArray[np.int64]
+    ids: Sequence[object]
+    values: NDArray[np.void]
+
+    def take(self, part: slice | NDArray[np.int64]) -> LabelRows:
+        """Some of the rows."""
+        ids = self.ids[part] if isinstance(part, slice) else [self.ids[row] for row in part.tolist()]
+        return LabelRows(self.model, self.index[part], self.times[part], ids, self.values[part])
+
+    def between(self, first: int, stop: int) -> LabelRows:
+        """The rows whose chunk index lies in [first, stop)."""
+        low, high = self.index.searchsorted([first, stop])
+        return self.take(slice(int(low), int(high)))

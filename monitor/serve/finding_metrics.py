@@ -1,0 +1,259 @@
+"""The metrics of one judged window: names, labels, numbers, and in which order they find room on the page."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from alerts.evaluation import Evaluation, Finding
+    from monitor.serve.label_metrics import Sample
+    from monitor.serve.series_cap import Rank
+    from monitor.serve.snapshot import EvaluationKey
+
+SERIES = ("model", "version", "segment", "window")
+# Tiers of importance. The status of every window comes first: it is small, and says where to look.
+_STATUS, _VALUE, _LOWER, _UPPER, _QUALITY, _QUALITY_BOUNDS, _SHOWN = range(7)
+# Statistics that are shown but not judged, the most important first; others come after these.
+_IMPORTANCE = ("jensen_shannon", "ks", "wasserstein", "chi2")
+
+
+class Claim(NamedTuple):
+    """Series of one metric and one statistic in one window.
+
+    Attributes:
+        rank: least first: the whole before its segments, then the tier, then the statistic's importance.
+        metric: its name.
+        size: how many series at most; it stays while the same subjects are judged, whatever their numbers are.
+        samples: gives the samples of the first n of these series, without those that have no number now.
+    """
+
+    rank: Rank
+    metric: str
+    size: int
+    samples: Callable[[int], list[Sample]]
+
+
+class _Kind(NamedTuple):
+    """Findings of one kind, and the metrics that they are shown in: NAME, NAME_lower_bound, NAME_upper_bound."""
+
+    name: str
+    text: str
+    labels: tuple[str, ...]
+    judged: str = ""
+    reference: bool = False
+
+
+_DRIFT = "drift"
+_KINDS = {
+    "performance": _Kind(
+        "leeway_performance", "A metric of the newest window whose labels have come", ("metric",),
+        "1 if performance is surely worse than it may be", reference=True,
+    ),
+    "estimated_performance": _Kind(
+        "leeway_estimated_performance", "A metric of the window, estimated without labels", ("metric",),
+        "1 if the estimate is surely worse than it may be", reference=True,
+    ),
+    "version": _Kind(
+        "leeway_version_difference", "By how much a metric of this version exceeds the champion's", ("metric",),
+        "1 if this version is surely worse than the champion",
+    ),
+    "fairness:": _Kind(
+        "leeway_fairness", "A difference or ratio between the groups of a protected column", ("column", "metric"),
+    ),
+    "labels": _Kind(
+        "leeway_label_arrival", "Share of the judged window's predictions with a label; delay of labels",
+        ("statistic",), "1 if labels surely do not come as they used to",
+    ),
+    "quality:": _Kind(
+        "leeway_data_quality", "Data quality of a feature in the window", ("feature", "statistic"),
+        "1 if data quality of the feature is surely worse than it may be",
+    ),
+    "quality": _Kind(
+        "leeway_traffic", "Data quality of the model's traffic as a whole", ("statistic",),
+        "1 if the traffic is surely not what is usual",
+    ),
+}  # fmt: skip
+
+
+def _metrics() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    drift = (*SERIES, "feature", "statistic")
+    yield "leeway_drift_statistic", "A statistic of a window against the reference.", drift
+    text = "confidence bound of the statistic: the change is at"
+    yield "leeway_drift_lower_bound", f"Lower {text} least this large.", drift
+    yield "leeway_drift_upper_bound", f"Upper {text} most this large.", drift
+    yield "leeway_drifted", "1 if the feature is judged drifted in the window.", (*SERIES, "feature")
+    yield "leeway_insufficient_data", "1 if the window holds too little data to be judged.", SERIES
+    yield "leeway_drifted_features", "How many subjects are judged drifted in the window.", SERIES
+    yield "leeway_window_rows", "Rows in the window.", SERIES
+    yield "leeway_window_end_timestamp_seconds", "Event time at which the judged window ends.", SERIES
+    text = "1 if a window is compared with a reference that stands in for its own."
+    yield "leeway_reference_fallback", text, SERIES
+    for kind in _KINDS.values():
+        labels = (*SERIES, *kind.labels)
+        yield kind.name, f"{kind.text}.", labels
+        yield f"{kind.name}_lower_bound", "Lower confidence bound of the same.", labels
+        yield f"{kind.name}_upper_bound", "Upper confidence bound of the same.", labels
+        if kind.reference:
+            yield f"{kind.name}_reference", "The same on the reference.", labels
+        if kind.judged:
+            yield f"{kind.name}_threshold", "What the bound of a judged one is held against.", labels
+            yield f"{kind.name}_breached", f"{kind.judged}.", labels
+    yield "leeway_worse_segments", "Segments that are surely worse than the rest.", (*SERIES, "metric")
+    yield "leeway_performance_rows", "Predictions in the window that performance was judged on.", SERIES
+    yield "leeway_performance_labelled_rows", "Those of them that had a label.", SERIES
+    yield "leeway_performance_window_end_timestamp_seconds", "Event time at which that window ends.", SERIES
+    yield "leeway_performance_judged_timestamp_seconds", "Event time at which it was judged.", SERIES
+
+
+METRICS = {name: (text, labels) for name, text, labels in _metrics()}
+"""Name → HELP text and labels."""
+
+
+def feature_label(subject: str) -> str:
+    """The ``feature`` label of a subject: a feature's own name, ``prediction``, ``score`` or ``score:class``."""
+    name = subject.removeprefix("feature:")
+    # A feature may be called like an output; the prefix then tells them apart.
+    reserved = name in ("prediction", "score") or name.startswith("score:")
+    return subject if reserved and name != subject else name
+
+
+def claims(key: EvaluationKey, evaluation: Evaluation) -> list[Claim]:
+    """Everything that a window has to show."""
+    parts: dict[tuple[str, str], list[Finding]] = {}
+    for finding in evaluation.findings:
+        parts.setdefault((_kind(finding.subject), finding.statistic), []).append(finding)
+    drift = [finding for (kind, _), found in parts.items() if kind == _DRIFT for finding in found]
+    empty = {finding.subject for finding in drift if _is_judged(finding) and math.isnan(finding.value)}
+    found = list(_of_window(key, evaluation, [finding for finding in drift if _is_judged(finding)]))
+    for (kind, statistic), findings in parts.items():
+        if kind == _DRIFT:
+            found += _drift(key, statistic, findings, empty)
+        elif kind in _KINDS:
+            found += _beside_drift(key, kind, statistic, findings)
+        elif kind == "segments":
+            found.append(_claim(key, (_VALUE, 0), "leeway_worse_segments", "value", findings))
+    return found
+
+
+def thresholds(evaluation: Evaluation) -> dict[str, float]:
+    """Statistic → threshold of drift."""
+    return {
+        finding.statistic: finding.threshold
+        for finding in evaluation.findings
+        if _is_judged(finding) and _kind(finding.subject) == _DRIFT
+    }
+
+
+def _kind(subject: str) -> str:
+    """One of `_KINDS`, ``segments``, ``reference`` or ``attribution``; whatever else is judged is drift."""
+    name, colon, _ = subject.partition(":")
+    if name in ("fairness", "quality"):
+        return name + colon
+    return subject if subject in _KINDS or subject in ("segments", "reference", "attribution") else _DRIFT
+
+
+def _is_judged(finding: Finding) -> bool:
+    return not math.isnan(finding.threshold)
+
+
+def _of_window(key: EvaluationKey, evaluation: Evaluation, judged: Sequence[Finding]) -> Iterator[Claim]:
+    """The numbers of the window itself, and whether its subjects have drifted."""
+    verdicts: dict[str, bool] = {}
+    for finding in judged:
+        verdicts[finding.subject] = verdicts.get(finding.subject, False) or finding.status == "drifted"
+    if evaluation.realised:
+        numbers = {
+            "leeway_performance_rows": evaluation.rows,
+            "leeway_performance_labelled_rows": evaluation.labelled_rows,
+            "leeway_performance_window_end_timestamp_seconds": evaluation.end / 1000,
+            "leeway_performance_judged_timestamp_seconds": evaluation.at / 1000,
+        }
+    else:
+        numbers = {
+            "leeway_window_rows": evaluation.rows,
+            "leeway_window_end_timestamp_seconds": evaluation.end / 1000,
+            "leeway_insufficient_data": bool(judged) and all(found.status == "insufficient" for found in judged),
+            "leeway_drifted_features": sum(verdicts.values()),
+        }
+        if any(finding.subject == "reference" for finding in evaluation.findings):
+            numbers["leeway_reference_fallback"] = 1
+    rank = _rank(key, _STATUS)
+    shown: list[Sample]
+    for metric, number in numbers.items():
+        shown = [(key, float(number))]
+        yield Claim(rank, metric, 1, partial(_first, shown))
+    if verdicts:
+        shown = [((*key, feature_label(subject)), float(verdict)) for subject, verdict in verdicts.items()]
+        yield Claim(rank, "leeway_drifted", len(shown), partial(_first, shown))
+
+
+def _drift(key: EvaluationKey, statistic: str, findings: list[Finding], empty: set[str]) -> Iterator[Claim]:
+    columns = (
+        (_VALUE, "leeway_drift_statistic", "value"),
+        (_LOWER, "leeway_drift_lower_bound", "lower"),
+        (_UPPER, "leeway_drift_upper_bound", "upper"),
+    )
+    if any(map(_is_judged, findings)):
+        for tier, metric, attribute in columns:
+            yield _claim(key, (tier, 0), metric, attribute, findings)
+        return
+    # Not defined for these subjects, such as KS for categories; where a window has no values, room is kept for them.
+    findings = [found for found in findings if not math.isnan(found.value) or found.subject in empty]
+    importance = _IMPORTANCE.index(statistic) if statistic in _IMPORTANCE else len(_IMPORTANCE)
+    for _, metric, attribute in columns:
+        yield _claim(key, (_SHOWN, importance), metric, attribute, findings)
+
+
+def _beside_drift(key: EvaluationKey, subject: str, statistic: str, findings: list[Finding]) -> Iterator[Claim]:
+    kind = _KINDS[subject]
+    judged = [finding for finding in findings if kind.judged and _is_judged(finding)]
+    # There are several statistics of quality for each feature: they come after the drift of all features.
+    status, value, lower, upper = (
+        (_QUALITY, _QUALITY, _QUALITY_BOUNDS, _QUALITY_BOUNDS)
+        if subject == "quality:"
+        else (_STATUS, _VALUE, _LOWER, _UPPER) if judged else (_SHOWN,) * 4
+    )  # fmt: skip
+    if judged:
+        yield _claim(key, (status, 0), f"{kind.name}_breached", "", judged)
+        yield _claim(key, (upper, 0), f"{kind.name}_threshold", "threshold", judged)
+    yield _claim(key, (value, 0), kind.name, "value", findings)
+    yield _claim(key, (lower, 0), f"{kind.name}_lower_bound", "lower", findings)
+    yield _claim(key, (upper, 0), f"{kind.name}_upper_bound", "upper", findings)
+    if kind.reference:
+        yield _claim(key, (upper, 0), f"{kind.name}_reference", "reference", findings)
+
+
+def _rank(key: EvaluationKey, tier: int, importance: int = 0) -> Rank:
+    return int(key.segment != "all"), tier, importance
+
+
+def _claim(key: EvaluationKey, rank: tuple[int, int], metric: str, attribute: str, findings: list[Finding]) -> Claim:
+    return Claim(_rank(key, *rank), metric, len(findings), partial(_of_findings, key, attribute, findings))
+
+
+def _first(samples: list[Sample], count: int) -> list[Sample]:
+    return samples[:count]
+
+
+def _of_findings(key: EvaluationKey, attribute: str, findings: list[Finding], count: int) -> list[Sample]:
+    """Samples of an attribute of findings; without one, of whether they are breached."""
+    samples = []
+    for finding in findings[:count]:
+        number = getattr(finding, attribute) if attribute else float(finding.status == "breached")
+        if not math.isnan(number):
+            samples.append(((*key, *_labels(finding)), number))
+    return samples
+
+
+def _labels(finding: Finding) -> tuple[str, ...]:
+    """The labels of a finding beside those of its window."""
+    kind = _kind(finding.subject)
+    if kind == _DRIFT:
+        return feature_label(finding.subject), finding.statistic
+    if kind.endswith(":"):
+        return finding.subject.removeprefix(kind), finding.statistic
+    return (finding.statistic,)

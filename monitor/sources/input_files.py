@@ -1,0 +1,56 @@
+"""Faults of the files that predictions and labels are read from, before any of them is opened for reading."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from monitor.common.nearest import hint, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from monitor.config.schema import FileSection
+
+PARQUET = (".parquet", ".pq")
+
+
+def file_problems(section: FileSection | None) -> list[str]:
+    """Faults of the files of ``[file]``, each at its place."""
+    if section is None:
+        return []
+    problems: list[str] = []
+    names: set[str] = set()
+    for key, paths in (("predictions", section.predictions), ("labels", section.labels)):
+        for number, path in enumerate(paths):
+            place = f"file.{key}[{number}]"
+            if path.name in names:
+                problems.append(f"{place}: two input files are named {quoted(path.name)}; rename one of them")
+            names.add(path.name)
+            if (fault := fault_of(path, follow=section.follow)) is not None:
+                problems.append(f"{place}: {fault}")
+    return problems
+
+
+def faults(paths: Sequence[Path]) -> list[str]:
+    """Faults of files to be replayed, as lines."""
+    return [fault for path in paths if (fault := fault_of(path, follow=False)) is not None]
+
+
+def fault_of(path: Path, *, follow: bool) -> str | None:
+    """Why a file cannot be read; None if it can."""
+    try:
+        if path.is_dir():
+            return f"{path}: this is a folder; name the files in it"
+        if not path.exists():
+            beside = [other.name for other in path.parent.iterdir() if other.is_file()] if path.parent.is_dir() else []
+            told = hint(path.name, beside, "")
+            return f"{path}: no such file{f'; {told}' if told.startswith('did') else ''}"
+        if not os.access(path, os.R_OK):
+            return f"{path}: permission denied; the file must be readable for this user"
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if follow and path.suffix.lower() in PARQUET:
+        return f"{path}: a Parquet file cannot be followed; use JSON lines"
+    return None

@@ -1,0 +1,160 @@
+"""References that were learned: in the database, under a checksum, and as files for people and for other commands.
+
+The database comes first: the reference is saved in the transaction that deletes the raw rows it was learned from, and
+written to its file afterwards. A file that differs from what was saved is damaged, and is written again; one that was
+deleted means that the reference is to be learned again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from monitor.state.model_files import learned_path
+from monitor.reference.build import load_reference
+from monitor.common.durable_files import fault_of, set_aside, write_private
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from structlog.typing import FilteringBoundLogger
+
+    from monitor.config.model import ModelSection
+    from monitor.reference.profile import Profile
+
+KIND = "reference"
+
+
+class _Saved(msgspec.Struct):
+    written: bool
+    profile: bytes
+
+
+DECODER = msgspec.msgpack.Decoder(_Saved)
+
+
+class LearnedReferences:
+    """All that were learned in one state directory.
+
+    Args:
+        folder: the state directory.
+        damaged: counts damage by its kind.
+        log: past-tense events.
+    """
+
+    def __init__(self, folder: Path, damaged: Counter[str], log: FilteringBoundLogger) -> None:
+        self._folder, self._damaged, self._log = folder, damaged, log
+        self._kept: dict[str, _Saved] = {}
+        self._changed: set[str] = set()
+        self._gone: set[str] = set()
+        self._failing = False
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a reference was learned that is not saved yet."""
+        return any(not self._kept[name].written for name in self._changed)
+
+    def learn(self, name: str, profile: bytes) -> None:
+        """A model has learned its reference, encoded as in a file."""
+        self._kept[name] = _Saved(False, profile)
+        self._changed.add(name)
+        self._gone.add(f"learned/{name}")
+
+    def documents(self) -> dict[str, bytes]:
+        """What the next checkpoint must save."""
+        return {f"{KIND}/{name}": msgspec.msgpack.encode(self._kept[name]) for name in self._changed}
+
+    def gone(self) -> set[str]:
+        """Documents that the next checkpoint must delete."""
+        return set(self._gone)
+
+    def mark_saved(self) -> None:
+        """Marks the last documents as saved, and writes the files that are due."""
+        self._changed.clear()
+        self._gone.clear()
+        for name, kept in self._kept.items():
+            if kept.written:
+                continue
+            try:
+                write_private(learned_path(self._folder, name), kept.profile)
+            except OSError as error:
+                if not self._failing:
+                    self._log.error("learned reference not written", model=name, error=error.strerror)
+                self._failing = True
+                continue
+            self._failing = False
+            self._kept[name] = _Saved(True, kept.profile)
+            self._changed.add(name)
+
+    def settle(
+        self, sections: Mapping[str, ModelSection], loaded: Collection[str], documents: Mapping[str, bytes], stamp: str
+    ) -> dict[str, Profile]:
+        """Compares the files with what was saved.
+
+        Args:
+            sections: of the models that learn their references.
+            loaded: models whose file has been read.
+            documents: as loaded.
+            stamp: goes into the name of a damaged file that is set aside.
+
+        Returns:
+            Model → the reference to be used instead of what was loaded, or that could not be.
+
+        Raises:
+            ReferenceDataError: if a reference is whole, but does not suit the configuration.
+            RetryableError: if a file cannot be read or written now.
+        """
+        found: dict[str, Profile] = {}
+        for name, section in sections.items():
+            path, document = learned_path(self._folder, name), documents.get(f"{KIND}/{name}")
+            try:
+                raw = path.read_bytes() if path.exists() else None
+                kept = None if document is None else DECODER.decode(document)
+                if kept is not None and (raw is not None or not kept.written):
+                    if raw != kept.profile:
+                        self._replace(path, raw, kept.profile, stamp)
+                    self._keep(name, kept, f"learned/{name}" in documents)
+                    if raw != kept.profile or name not in loaded:
+                        found[name] = load_reference(section, path)
+                elif raw is not None and name in loaded:
+                    self._keep(name, _Saved(True, raw), f"learned/{name}" in documents)
+                    self._changed.add(name)
+                elif raw is not None and _is_json(raw):
+                    found[name] = load_reference(section, path)  # and says what is wrong with it
+                elif raw is not None:
+                    self._damage(name, path, stamp)
+                elif kept is not None:
+                    self._gone.add(f"{KIND}/{name}")
+                    self._log.warning("reference to be learned again", model=name, why="its file was deleted")
+            except OSError as error:
+                raise fault_of(path, error) from error
+        return found
+
+    def _keep(self, name: str, kept: _Saved, raw_rows: bool) -> None:
+        self._kept[name] = _Saved(True, kept.profile)
+        if not kept.written:
+            self._changed.add(name)
+        if raw_rows:
+            # Earlier versions kept the rows that a reference was learned from.
+            self._gone.add(f"learned/{name}")
+
+    def _replace(self, path: Path, raw: bytes | None, profile: bytes, stamp: str) -> None:
+        if raw is not None:
+            self._damage(path.name, path, stamp)
+        write_private(path, profile)
+
+    def _damage(self, name: str, path: Path, stamp: str) -> None:
+        suffix = set_aside([path], stamp)
+        self._damaged["learned_reference"] += 1
+        self._log.error("learned reference damaged", model=name, kept_as=f"{path.name}{suffix}")
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True

@@ -1,0 +1,358 @@
+"""The durable state: one SQLite database, one transaction a checkpoint. The only module that knows sqlite3.
+
+What goes wrong is one of three things. *Damage* (SQLITE_CORRUPT, SQLITE_NOTADB, a checksum) sets the file aside and
+loads the backup. A *newer format* is refused, and nothing is touched. Everything else, such as a full disk, may pass:
+`RetryableError`, and nothing is touched either.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections import Counter
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from monitor.common.errors import RetryableError, StateError
+from monitor.common.durable_files import FILE_MODE, claim, fault_of, sync_folder
+from monitor.state.generations import Generations
+from monitor.state.read import check_documents, read_labelled, read_state
+from monitor.state.tables import (
+    FORMAT,
+    StoreDamagedError,
+    check,
+    check_pages,
+    create,
+    every_row,
+    format_of,
+    said_format,
+    upgrade,
+)
+from monitor.state.write import erase_documents, erase_models, write_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from structlog.typing import FilteringBoundLogger
+
+    from monitor.state.checkpoint import Checkpoint, Saved
+    from monitor.windows.windows import SeriesKey
+
+_LITTLE = 2**20
+_DAMAGE = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+DAMAGE = ("database", "backup", "label_file", "label_block", "learned_reference")
+"""Kinds of damage that are counted."""
+
+
+class Store:
+    """The state directory, held by one process.
+
+    Args:
+        folder: made if it does not exist.
+        log: past-tense events.
+
+    Attributes:
+        folder: the state directory.
+        damaged: how often each kind of damage was found since the process began.
+
+    Raises:
+        StateError: if another process holds it, or its state was written by a newer leewayd.
+        RetryableError: if it cannot be written now.
+    """
+
+    def __init__(self, folder: Path, log: FilteringBoundLogger) -> None:
+        self.folder, self._log = folder, log
+        self._files = Generations(folder, log)
+        self._path, self._previous = self._files.current, self._files.previous
+        self._places = 0
+        self.damaged = Counter(dict.fromkeys(DAMAGE, 0))
+        self._database: sqlite3.Connection | None = None
+        # Before the lock is taken, which makes a file.
+        self._files.refuse_newer(self._formats)
+        self._lock = claim(folder)
+
+    def load(self, stamp: str, readable: Callable[[str, bytes], object] = lambda name, document: None) -> Saved:
+        """The state of the last checkpoint; that of the latest backup if the database is damaged; else an empty one.
+
+        Args:
+            stamp: goes into the name of a damaged file that is set aside.
+            readable: decodes a document of a name, and raises if it cannot.
+
+        Raises:
+            StateError: if the state was written by a newer leewayd, or holds a document that is whole but that this
+                one cannot read. Nothing has been changed.
+            RetryableError: if it cannot be read or written now. Nothing has been changed.
+        """
+        self._files.refuse_newer(self._formats)
+        damage, lost = "", False
+        for kind in ("database", "backup", "backup"):
+            try:
+                saved = self._read(readable)
+            except StoreDamagedError as error:
+                damage = damage or str(error)
+                self.damaged[kind] += 1
+                self._close()
+                lost = not self._files.fall_back(stamp, error)
+            else:
+                return replace(saved, damage=damage, lost=lost)
+        raise RetryableError(f"{self.folder}: an empty state, just made, could not be read: {damage}")
+
+    def _read(self, readable: Callable[[str, bytes], object]) -> Saved:
+        fresh = self._files.prepare()
+        with self._faults(self._path):
+            self._database = database = _connect(self._path)
+            check_pages(database)
+            written = format_of(database)
+            if written == 0:
+                if not fresh:
+                    raise StoreDamagedError("the database is empty")
+                self._transaction(create)
+                written = FORMAT
+            saved = read_state(database, written)
+            fault = check_documents(saved, readable, sealed=written >= FORMAT)
+            if fault is not None:
+                self._close()
+                raise StateError(
+                    f"{self._path}: document {fault[0]!r} is whole, but this leewayd cannot read it ({fault[1]}). "
+                    "Nothing was changed: start the leewayd that wrote it, or move the state directory away"
+                )
+            if written < FORMAT:
+                self._keep_copy(written)
+                self._transaction(upgrade)
+                self._log.info("state format upgraded", before=written, now=FORMAT)
+            # After a crash it holds pages of rows that have been deleted since.
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._places = database.execute("SELECT COALESCE(MAX(place), 0) FROM outbox").fetchone()[0]
+            return saved
+
+    def _formats(self, path: Path) -> tuple[int, int | None]:
+        with self._faults(path), closing(_connect(path)) as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            return version, said_format(database)
+
+    @contextmanager
+    def _faults(self, path: Path) -> Iterator[None]:
+        """Errors of SQLite and of the system as ours: damage, or what may pass."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            self._close()
+            if _code(error) in _DAMAGE:
+                raise StoreDamagedError(str(error)) from error
+            raise RetryableError(f"{path}: {error}{_room(path)}") from error
+        except MemoryError as error:
+            self._close()
+            raise RetryableError(f"{path}: out of memory") from error
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        assert self._database is not None
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            work(self._database)
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database is not None and self._database.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._database.execute("ROLLBACK")
+            raise
+
+    def commit(self, checkpoint: Checkpoint) -> None:
+        """Saves a checkpoint, whole or not at all.
+
+        Raises:
+            StateError: if it could not be saved (a full disk); the previous checkpoint is then still in force.
+            RetryableError: if the database turned out to be damaged; the next start loads the backup.
+        """
+        places = self._places
+
+        def write(database: sqlite3.Connection) -> None:
+            self._places = write_checkpoint(database, checkpoint, places)
+
+        try:
+            self._change(write)
+        except BaseException:
+            self._places = places
+            raise
+
+    def _change(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        if self._database is None:
+            raise StateError("the state has not been loaded")
+        try:
+            self._transaction(work)
+        except sqlite3.Error as error:
+            if _code(error) in _DAMAGE:
+                raise RetryableError(f"{self._path}: damaged: {error}") from error
+            raise StateError(f"{self._path}: {error}") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise StateError(f"{self._path}: a value that cannot be saved: {error}") from error
+
+    def labelled_panes(
+        self, model: str, key: SeriesKey, start: int, end: int
+    ) -> list[tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]]:
+        """(start, vector) of the saved panes of a series that begin in [start, end), as of the last checkpoint.
+
+        Raises:
+            RetryableError: if they cannot be read; if they are damaged, the next start loads the backup.
+        """
+        assert self._database is not None
+        try:
+            return read_labelled(self._database, model, key, start, end)
+        except (sqlite3.DatabaseError, StoreDamagedError) as error:
+            raise RetryableError(f"{self._path}: {error}") from error
+
+    def backed_up(self) -> dict[str, bytes]:
+        """The documents of the generation to fall back on; none where there is no such, or it is damaged.
+
+        Raises:
+            RetryableError: if it cannot be read now.
+        """
+        if not self._previous.exists():
+            return {}
+        try:
+            with self._faults(self._previous), closing(_look(self._previous)) as database:
+                return dict(every_row(database, "documents", format_of(database)))
+        except StoreDamagedError as error:
+            self.damaged["backup"] += 1
+            self._log.error("state backup damaged", error=str(error))
+            return {}
+
+    def back_up(self) -> None:
+        """Keeps the present state as the generation to fall back on should the database be damaged.
+
+        Raises:
+            StateError: if it could not be written; the backup is then the one before.
+            RetryableError: if the database turned out to be damaged; the next start loads the backup before.
+        """
+        fresh = self._previous.with_suffix(".new")
+        try:
+            self._copy(fresh)
+            with closing(_look(fresh)) as database:
+                check(database)
+            fresh.replace(self._previous)
+            sync_folder(self.folder)
+        except (sqlite3.Error, OSError) as error:
+            raise StateError(f"{fresh}: {error}") from error
+        except StoreDamagedError as error:
+            raise RetryableError(f"{self._path}: damaged: {error}") from error
+
+    def _copy(self, target: Path) -> None:
+        if self._database is None:
+            raise StateError("the state has not been loaded")
+        target.unlink(missing_ok=True)
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE))
+        with closing(sqlite3.connect(target)) as database:
+            self._database.backup(database)
+
+    def _keep_copy(self, written: int) -> None:
+        """A copy of the database in its older format, for the way back; one that is there already stays."""
+        name = f"{self._path.name}.format-{written}"
+        number = len(list(self.folder.glob(f"{name}*")))
+        target = self.folder / (f"{name}-{number + 1}" if number else name)
+        fresh = self.folder / f"{name}.new"
+        try:
+            self._copy(fresh)
+            fresh.rename(target)
+            sync_folder(self.folder)
+        except OSError as error:
+            raise fault_of(fresh, error) from error
+
+    def drop(self, names: set[str]) -> dict[str, int]:
+        """Deletes everything that the database and its copies hold of some models; table → rows that were there.
+
+        Raises:
+            StateError: if it could not be done.
+        """
+        erased: dict[str, int] = {}
+        self._change(lambda database: erased.update(erase_models(database, names)))
+        self.scrub(lambda database: erase_models(database, names))
+        return erased
+
+    def scrub(self, erase: Callable[[sqlite3.Connection], object]) -> None:
+        """Takes what the last checkpoint deleted from all other files, too: the log, the backup, older formats.
+
+        Args:
+            erase: deletes it from a copy of an older format.
+
+        Raises:
+            StateError: if it could not be done.
+        """
+        assert self._database is not None
+        try:
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.back_up()
+            for copy in sorted(self.folder.glob(f"{self._path.name}.format-*[0-9]")):
+                with closing(_connect(copy)) as database:
+                    erase(database)
+        except sqlite3.Error as error:
+            raise StateError(f"{self.folder}: {error}") from error
+
+    def forget(self, documents: set[str]) -> None:
+        """Takes documents that the last checkpoint deleted from all other files, too.
+
+        Raises:
+            StateError: if it could not be done.
+        """
+        self.scrub(lambda database: erase_documents(database, documents))
+
+    @property
+    def set_aside(self) -> list[str]:
+        """Names of the files that were found damaged at some time and kept; they may hold anything."""
+        return sorted(path.name for path in self.folder.glob("*.damaged-*"))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk."""
+        return sum(file.stat().st_size for file in self.folder.glob("leewayd*") if file.is_file())
+
+    def close(self) -> None:
+        """Closes the database and lets go of the directory."""
+        self._close()
+        os.close(self._lock)
+
+    def _close(self) -> None:
+        if self._database is not None:
+            database, self._database = self._database, None
+            with suppress(sqlite3.Error):
+                database.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None)
+    # A byte that is no UTF-8 is damage, which the row's checksum finds.
+    database.text_factory = _text
+    if not path.stat().st_size:
+        # Of a database that is there already it would change the header, even to what it is.
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    # What is deleted is overwritten with zeros: raw values must not stay behind in free pages.
+    database.execute("PRAGMA secure_delete = ON")
+    return database
+
+
+def _look(path: Path) -> sqlite3.Connection:
+    """Opens a database that nobody writes to, without making files beside it."""
+    database = sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)
+    database.text_factory = _text
+    return database
+
+
+def _room(path: Path) -> str:
+    """Says that a disk is full: what SQLite reports of it may be any error."""
+    with suppress(OSError):
+        if (free := shutil.disk_usage(path.parent).free) < _LITTLE:
+            return f" (the disk is full: {free:,} bytes are free)"
+    return ""
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 if the error is not SQLite's own."""
+    return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF

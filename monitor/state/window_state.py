@@ -1,0 +1,114 @@
+"""A model's windows to and from what is saved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monitor.common.durations import DAY
+from monitor.windows.lives import Life
+from monitor.state.checkpoint import ModelChange, SavedModel, SavedSeries
+from monitor.windows.windows import SeriesKey
+
+if TYPE_CHECKING:
+    from monitor.rows.records import Partition
+    from monitor.reference.by_version import References
+    from monitor.windows.windows import ModelWindows
+
+
+def shape_of(windows: ModelWindows) -> str:
+    """Changes whenever kept panes could not be used as they are."""
+    lengths = [(window.length, window.step) for window in windows.windows]
+    return f"pane={windows.pane} lateness={windows.lateness} windows={lengths} rolling={windows.rolling}"
+
+
+def _fingerprint(windows: ModelWindows, references: References, place: int) -> str:
+    return references.fingerprints[place] + windows.shapes[place].fingerprint
+
+
+def restore(windows: ModelWindows, saved: SavedModel, references: References) -> bool:
+    """Puts saved counts into empty windows; False if they were made with other windows.
+
+    The totals go on in either case; counts of another shape would be wrong, so the windows then fill anew. So does a
+    series whose version has got another reference.
+    """
+    windows.tally.rows = dict(saved.rows)
+    windows.tally.late, windows.tally.overflow = saved.late, saved.overflow
+    if saved.shape != shape_of(windows):
+        return False
+    windows.watermark = saved.watermark
+    windows.evaluated = dict(saved.evaluated)
+    later: dict[SeriesKey, list[Life]] = {}
+    for version, segment, first, last in saved.later:
+        later.setdefault(SeriesKey(version, segment), []).append(Life(first, last))
+    for stored in saved.series:
+        key = SeriesKey(stored.version, stored.segment)
+        place = references.place(stored.version)
+        if stored.fingerprint != _fingerprint(windows, references, place):
+            windows.ended.append(key)
+            continue
+        lives = (Life(stored.started, stored.latest), *later.get(key, ()))
+        series = windows.series[key] = windows.new_series(key, place, lives)
+        series.flagged = set(stored.flagged)
+        for step, panes in stored.panes.items():
+            for pane in panes:
+                series.rings[step].add(pane)
+            series.rings[step].mark_clean()
+    for step, ledger in saved.offsets.items():
+        windows.offsets[step] = {start: dict(ranges) for start, ranges in ledger.items()}
+    return True
+
+
+def changes(windows: ModelWindows, references: References, *, fresh: bool) -> ModelChange:
+    """What the next checkpoint must save of a model; `mark_saved` afterwards, once it is saved.
+
+    Args:
+        windows: the model's windows.
+        references: what its series are compared with.
+        fresh: what was saved before cannot be used and is to be dropped.
+    """
+    series = tuple(
+        SavedSeries(
+            key.version,
+            key.segment,
+            state.started,
+            state.lives[0].last,
+            {step: ring.dirty_panes() for step, ring in state.rings.items() if ring.dirty.any()},
+            _fingerprint(windows, references, state.profile),
+            tuple(sorted(state.flagged)),
+        )
+        for key, state in windows.series.items()
+        if state.touched or any(ring.dirty.any() for ring in state.rings.values())
+    )
+    offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {}
+    for step, start in windows.dirty_offsets:
+        ranges = windows.offsets[step].get(start)
+        if ranges is not None:
+            offsets.setdefault(step, {})[start] = dict(ranges)
+    oldest = None
+    if windows.watermark is not None:
+        reach = dict.fromkeys(windows.capacities, windows.longest)
+        if windows.rolling is not None:
+            reach[DAY] = windows.memory
+        oldest = {step: windows.watermark - back - windows.pane for step, back in reach.items()}
+    model = SavedModel(
+        shape_of(windows),
+        windows.watermark,
+        dict(windows.evaluated),
+        dict(windows.tally.rows),
+        windows.tally.late,
+        windows.tally.overflow,
+        series,
+        offsets,
+        tuple((*key, *life) for key, state in windows.series.items() for life in state.lives[1:]),
+    )
+    return ModelChange(model, oldest, tuple((key.version, key.segment) for key in windows.ended), fresh)
+
+
+def mark_saved(windows: ModelWindows) -> None:
+    """What `changes` told has been saved."""
+    for series in windows.series.values():
+        series.touched = False
+        for ring in series.rings.values():
+            ring.mark_clean()
+    windows.dirty_offsets.clear()
+    windows.ended.clear()

@@ -1,0 +1,96 @@
+"""Records that come twice are told, whether or not labels are read."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import structlog
+
+from monitor.backtest.replay import replayed, run_backtest
+from monitor.checks.load import parse_config
+from monitor.common.clock import system_clock
+from monitor.common.durations import DAY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BEGIN = 20_000 * DAY
+ROWS = 2_000
+
+
+def record(number: int, dice: np.random.Generator) -> dict[str, Any]:
+    return {"id": f"a-{number}", "t": BEGIN + number * DAY // ROWS, "x": float(dice.normal()), "p": number % 2}
+
+
+def findings(folder: Path, *, labelled: bool, again: float, columns: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of the share of repeated records, one a window; on the second of three days some records come again."""
+    dice = np.random.default_rng(2)
+    rows = [record(number, dice) for number in range(3 * ROWS)]
+    told = [
+        copy
+        for row in rows
+        for copy in ([row] * 2 if BEGIN + DAY <= row["t"] < BEGIN + 2 * DAY and dice.random() < again else [row])
+    ]
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, told)))
+    (folder / "reference.jsonl").write_text("\n".join(json.dumps({**row, "y": row["p"]}) for row in rows))
+    (folder / "labels.jsonl").write_text("\n".join(json.dumps({"id": r["id"], "t": r["t"], "y": 1}) for r in rows))
+    config = parse_config(
+        {
+            "state": {"dir": str(folder / "state")},
+            "file": {"predictions": ["log.jsonl"]},
+            "models": [
+                {
+                    "name": "m", "task": "binary", "reference": "reference.jsonl", "windows": ["1d"], "pane": "1h",
+                    "columns": {"timestamp": "t", "prediction": "p", "label": "y", "features": ["x"]} | columns,
+                }
+            ],
+        },
+        folder,
+    )  # fmt: skip
+    lines: list[bytes] = []
+    clock = system_clock()
+    run_backtest(
+        replayed(config, [folder / "log.jsonl"], None, [folder / "labels.jsonl"] if labelled else None),
+        now=clock.wall(),
+        monotonic=clock.monotonic,
+        log=structlog.wrap_logger(structlog.PrintLogger(io.StringIO())),
+        write=lines.append,
+        progress=lambda _: None,
+    )
+    evaluations = [parsed for line in lines if (parsed := json.loads(line))["type"] == "evaluation"]
+    days = [evaluation for evaluation in evaluations if str(evaluation["end"]).endswith("T00:00:00Z")]
+    found = [part for day in days for part in day["findings"] if part["statistic"] == "duplicate_rate"]
+    assert all(part["subject"] == "quality" for part in found)
+    return found
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_records_that_come_twice_are_told_in_their_window_and_no_other(tmp_path: Path, labelled: bool) -> None:
+    found = findings(tmp_path, labelled=labelled, again=0.5, columns={"id": "id"})
+    assert [part["status"] for part in found] == ["ok", "breached", "ok"]
+    # Half of the rows come again: a third of all that came.
+    assert found[1]["value"] == pytest.approx(1 / 3, abs=0.02 if labelled else 0.1)
+    assert found[1]["lower"] <= found[1]["value"] <= found[1]["upper"]
+    assert "came again under the id of another one" in found[1]["detail"]
+
+
+def test_a_few_repeats_are_told_where_the_predictions_are_known_one_by_one(tmp_path: Path) -> None:
+    found = findings(tmp_path, labelled=True, again=0.04, columns={"id": "id"})
+    assert found[1]["status"] == "breached"
+    assert found[1]["value"] == pytest.approx(0.04 / 1.04, abs=0.01)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_without_repeats_nobody_is_told(tmp_path: Path, labelled: bool) -> None:
+    found = findings(tmp_path, labelled=labelled, again=0.0, columns={"id": "id"})
+    assert [part["status"] for part in found] == ["ok"] * 3
+    if labelled:
+        assert [part["value"] for part in found] == [0.0] * 3
+
+
+def test_without_ids_nothing_is_said(tmp_path: Path) -> None:
+    assert findings(tmp_path, labelled=False, again=0.5, columns={}) == []
