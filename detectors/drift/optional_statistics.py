@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from detectors.array_types import Array
 from detectors.drift import effects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

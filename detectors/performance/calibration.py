@@ -15,7 +15,8 @@ from scipy.optimize import isotonic_regression
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Array = NDArray[np.float64]
+    from detectors.array_types import Array
+
 
 DRAWS = 10
 ERROR_BINS = 10

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Array = NDArray[np.float64]
+    from detectors.array_types import Array
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:

@@ -20,7 +20,8 @@ from detectors.layout import BINS, COLUMNS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Array = NDArray[np.float64]
+    from detectors.array_types import Array
+
     Product = Callable[[Array], Array]
 
 FOLDS = 5

@@ -17,7 +17,8 @@ from detectors.performance.estimate import Estimate, clopper_pearson
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Array = NDArray[np.float64]
+    from detectors.array_types import Array
+
 
 MEASURES = (
     "demographic_parity_difference", "disparate_impact_ratio", "equal_opportunity_difference",

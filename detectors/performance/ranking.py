@@ -18,7 +18,8 @@ from detectors.performance.estimate import Estimate, ratio, wilson
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Array = NDArray[np.float64]
+    from detectors.array_types import Array
+
     Hashes = NDArray[np.uint64]
 
 _MEANS = ("ndcg", "map", "mrr", "precision_at_k", "recall_at_k")

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors import fixed_point
+from detectors.array_types import Array
 from detectors.performance.estimate import Estimate, mean_variance, normal, quantile, ratio, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Array = NDArray[np.float64]
+    from numpy.typing import NDArray
+
 Sums = dict[str, Array]
 
 REACH = 2.0**13

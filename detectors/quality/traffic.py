@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-Array = NDArray[np.float64]
+from detectors.array_types import Array
+
 KEEP = 0.875
 """Weight of what was known of a slot after each further occurrence: eight weeks for hours of the week."""
 LEAST = 3.0

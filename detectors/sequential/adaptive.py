@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
+from detectors.array_types import Array
 from detectors.sequential.cusum import NEVER, PRIOR_ROWS, UNKNOWN_SKEW, Spread, pane_variance, plain_spread
 
-Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 WEIGHT, LEVEL, SCATTER, ROWS, TOTAL, SQUARES = range(6)

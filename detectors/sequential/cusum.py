@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-Array = NDArray[np.float64]
+from detectors.array_types import Array
 
 _OVERSHOOT = 1.166
 """Twice how far a normal random walk jumps, on average, beyond a high limit (Siegmund 1985)."""

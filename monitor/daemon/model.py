@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from alerts.evaluation import Evaluation
+    from detectors.array_types import Integers
     from detectors.layout import Counts
     from monitor.common.clock import Clock
     from monitor.config.model import ModelSection
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from monitor.rows.records import LabelRows, ModelRows, Partition
     from monitor.state.checkpoint import ModelChange, SavedModel
     from monitor.windows.windows import Due, SeriesEnd, SeriesKey
-
-    Integers = NDArray[np.int64]
 
 
 @dataclass(slots=True)

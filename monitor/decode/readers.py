@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectors.array_types import Integers
     from monitor.config.model import ModelSection
     from monitor.reference.by_version import References
     from monitor.reference.profile import Profile
 
-    Integers = NDArray[np.int64]
     Texts = NDArray[np.object_]
 
 _UNHASHABLE = (list, dict, np.ndarray)

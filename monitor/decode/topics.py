@@ -16,9 +16,10 @@ from monitor.rows.records import Decoded, Messages, RawColumns
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from detectors.array_types import Integers
     from monitor.config.schema import Config, IngestSection
     from monitor.decode.label_reader import LabelRoute
-    from monitor.decode.readers import Integers, LearningRoute, ModelRoute
+    from monitor.decode.readers import LearningRoute, ModelRoute
     from monitor.rows.records import LabelRows, ModelRows, Table
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.evaluation import Finding
+from detectors.array_types import Array, Integers
 from detectors.sequential import adaptive, cusum
 from detectors.sequential.adaptive import Adaptive, AdaptiveState, adaptive_for, adaptive_step
 from detectors.sequential.cusum import Cusum, CusumState, cusum_for, pane_scores, step
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from alerts.evaluation import Status
     from detectors.layout import Counts
 
-Integers = NDArray[np.int64]
-Array = NDArray[np.float64]
 MONTH_MS = 30 * 86_400_000
 _NAN = float("nan")
 

@@ -15,18 +15,16 @@ import msgspec
 import numpy as np
 
 from alerts.evaluation import Finding
+from detectors.array_types import Integers
 from detectors.bounds import binomial_bounds
 from monitor.common.durations import DAY, HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
     from alerts.evaluation import Status
     from monitor.rows.records import Decoded
 
-    Integers = NDArray[np.int64]
 
 MAX_SHARE = 0.05
 """A larger share of a window's records is worth a page."""

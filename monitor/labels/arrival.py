@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alerts.evaluation import Finding
 from detectors.bounds import binomial_bounds
@@ -13,9 +12,9 @@ from monitor.common.durations import DAY
 
 if TYPE_CHECKING:
     from alerts.evaluation import Status
+    from detectors.array_types import Integers
     from monitor.labels.maturity import Mature
 
-Integers = NDArray[np.int64]
 
 LABELS = "labels"
 """The subject of these findings."""

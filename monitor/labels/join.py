@@ -24,6 +24,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.array_types import Flags, Hashes, Integers, Records
 from monitor.common.errors import StateError
 from monitor.labels.keyed_files import NEVER, SegmentFiles, Tiers
 from monitor.labels.latest import fields_of, latest, same, with_fields
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-Keys = NDArray[np.uint64]
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-Rows = NDArray[np.void]
 
 _FORMAT = 1
 
@@ -73,11 +70,11 @@ class Pairs:
         replaced: bool[k], whether there was one: what it was counted for must be taken back.
     """
 
-    times: Ints
-    delays: Ints
-    predictions: Rows
-    labels: Rows
-    old_labels: Rows
+    times: Integers
+    delays: Integers
+    predictions: Records
+    labels: Records
+    old_labels: Records
     replaced: Flags
 
 
@@ -228,7 +225,7 @@ class LabelJoin:
         self._predictions.expire(self._forgotten)
         self._expired.expire(self._forgotten)
 
-    def add_predictions(self, ids: Sequence[object], times: Ints, payload: Rows) -> Predicted:
+    def add_predictions(self, ids: Sequence[object], times: Integers, payload: Records) -> Predicted:
         """Takes predictions in.
 
         Args:
@@ -258,7 +255,7 @@ class LabelJoin:
         pairs = self._meet(unique[~known], taken[firsts[~known]], new, times, payload)
         return Predicted(new, outcomes, pairs)
 
-    def _meet(self, keys: Keys, first: Ints, new: Flags, times: Ints, payload: Rows) -> Pairs:
+    def _meet(self, keys: Hashes, first: Integers, new: Flags, times: Integers, payload: Records) -> Pairs:
         """Early labels of predictions that had none before, ``first`` being the row of each; one too old loses it."""
         _, marked, early = self._early.find(keys, self._horizon)
         met = early["held"] & (early["at"] >= self._horizon)
@@ -275,7 +272,7 @@ class LabelJoin:
             times[rows], early["at"] - times[rows], payload[rows], labels, nothing, np.zeros(len(rows), dtype=np.bool_)
         )
 
-    def add_labels(self, ids: Sequence[object], times: Ints, values: Rows) -> Labelled:
+    def add_labels(self, ids: Sequence[object], times: Integers, values: Records) -> Labelled:
         """Takes labels in.
 
         Args:
@@ -329,7 +326,14 @@ class LabelJoin:
         return Labelled(outcomes, pairs)
 
     def _keep(
-        self, keys: Keys, current: Rows, last: Ints, live: Flags, predicted: Ints, waits: Flags, marked: Ints
+        self,
+        keys: Hashes,
+        current: Records,
+        last: Integers,
+        live: Flags,
+        predicted: Integers,
+        waits: Flags,
+        marked: Integers,
     ) -> None:
         """Stores the labels that count now, where that is not what is stored already."""
         count = len(keys)
@@ -354,7 +358,7 @@ class LabelJoin:
         """Event time before which expired predictions are no longer told from unknown ones."""
         return max(self._horizon - self._retention, NEVER)
 
-    def _admit(self, ids: Sequence[object], unusable: Outcome, unsampled: Outcome) -> tuple[Keys, NDArray[np.int8]]:
+    def _admit(self, ids: Sequence[object], unusable: Outcome, unsampled: Outcome) -> tuple[Hashes, NDArray[np.int8]]:
         keys, usable = hash_ids(ids)
         outcomes = np.full(len(keys), -1, dtype=np.int8)
         if self._sample < 1.0:

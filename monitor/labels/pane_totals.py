@@ -9,9 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
+    from detectors.array_types import Integers
 
-    Integers = NDArray[np.int64]
 
 _STARTS, _ENDS, _ROWS, _LABELLED = range(4)
 _ROOM = 1024

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectors.array_types import Integers
     from monitor.config.model import ModelSection
     from monitor.labels.join import Pairs
     from monitor.labels.panes import LabelledChange, PaneReader
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from monitor.reference.scorer import Scorer
     from monitor.rows.records import ModelRows
 
-    Integers = NDArray[np.int64]
 
 _NEVER = -(2**62)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors.fixed_point import grouped, joined, split
 from detectors.performance.binary import Binary, binary_metrics, count_binary
@@ -18,10 +17,11 @@ from detectors.performance.ranking import Ranking, count_ranking, ranking_metric
 from detectors.performance.regression import Regression, absolute_errors, count_regression, regression_metrics
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from detectors.array_types import Integers, Records
     from monitor.rows.records import ModelRows, Outputs
 
-Rows = NDArray[np.void]
-Integers = NDArray[np.int64]
 Task = Binary | Multiclass | Regression | Ranking
 MAX_RELEVANT = 20
 """Relevant items kept of a ranking's label."""
@@ -68,7 +68,7 @@ class Scorer:
             return relevant + [(f"gain{place}", "<f8") for place in range(MAX_RELEVANT)]
         return [("value", "<f8")]
 
-    def keep(self, outputs: Outputs, into: Rows) -> None:
+    def keep(self, outputs: Outputs, into: Records) -> None:
         """Writes what is kept of predictions into rows of `prediction_type` (and more)."""
         if isinstance(self.task, Ranking):
             for place in range(self.task.k):
@@ -81,7 +81,7 @@ class Scorer:
             for place in range(_scores(self.task)):
                 into[f"score{place}"] = outputs.scores[:, place] if outputs.scores.shape[1] > place else np.nan
 
-    def realised(self, predictions: Rows, labels: Rows, groups: Integers, size: int) -> Integers:
+    def realised(self, predictions: Records, labels: Records, groups: Integers, size: int) -> Integers:
         """int64[size, width]: counts of joined pairs by group."""
         task = self.task
         if isinstance(task, Ranking):
@@ -193,7 +193,7 @@ def _scores(task: Task) -> int:
     return 1 if isinstance(task, Binary) else len(task.edges) if isinstance(task, Multiclass) else 0
 
 
-def _matrix(rows: Rows, size: int) -> NDArray[np.float64]:
+def _matrix(rows: Records, size: int) -> NDArray[np.float64]:
     if not size:
         return np.zeros((len(rows), 0))
     return np.stack([rows[f"score{place}"] for place in range(size)], axis=1)

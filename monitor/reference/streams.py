@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detectors.array_types import Array, Integers
 from detectors.layout import BINS, without_value
 from detectors.sequential import cusum
 from detectors.sequential.cusum import Spread
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from detectors.layout import Counts, Layout
 
 
-Integers = NDArray[np.int64]
-Array = NDArray[np.float64]
 MOST_CLASSES = 5
 """Classes of a prediction whose shares are followed."""
 _NAN = float("nan")
