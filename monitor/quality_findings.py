@@ -11,7 +11,7 @@ from alerts.evaluation import Finding
 from detectors.attribution import attribute
 from detectors.judge import INSUFFICIENT, STATISTICS
 from detectors.layout import MISSING
-from detectors.quality import BREACHED, QualitySettings, explain_quality, judge_quality
+from detectors.quality import BREACHED, explain_quality
 from detectors.quality import STATISTICS as QUALITIES
 from monitor.schema_changes import listed
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from alerts.evaluation import Status
     from detectors.judge import Judgement
     from detectors.layout import Counts
+    from detectors.quality import Quality, QualitySettings
     from detectors.reference import Reference
     from monitor.extras import Duplicates
 
@@ -29,11 +30,8 @@ _NAMED = 5
 _STATUS: dict[int, Status] = {BREACHED: "breached", INSUFFICIENT: "insufficient"}
 
 
-def quality_findings(
-    reference: Reference, counts: Counts, settings: QualitySettings, held_back: str
-) -> tuple[Finding, ...]:
-    """One finding a rate that applies to a subject."""
-    found = judge_quality(reference, counts, settings)
+def quality_findings(reference: Reference, counts: Counts, found: Quality, held_back: str) -> tuple[Finding, ...]:
+    """One finding a rate that applies to a subject, ``found`` of these counts."""
     # A cell of an array costs more than one of a list, and there are thousands.
     cells = zip(
         found.value.T.tolist(), found.lower.T.tolist(), found.upper.T.tolist(),

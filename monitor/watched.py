@@ -25,7 +25,7 @@ from monitor.repeated_ids import RepeatedIds
 from monitor.routes import ModelRoute
 from monitor.snapshot import ModelStatus
 from monitor.state_damage import DamageNotice
-from monitor.windows import ALL, OVERFLOW, ModelWindows
+from monitor.windows import ALL, OVERFLOW, ModelWindows, SeriesKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from monitor.records import ModelRows, Partition
     from monitor.references import References
     from monitor.saved import ModelChange, SavedModel
-    from monitor.windows import Due, SeriesEnd, SeriesKey
+    from monitor.windows import Due, SeriesEnd
 
     Integers = NDArray[np.int64]
 
@@ -238,9 +238,7 @@ class WatchedModel:
 
     def counts(self, evaluation: Evaluation) -> Counts:
         """What the window of an evaluation held; only while it is the latest."""
-        (step,) = (window.step for window in self.windows.windows if window.name == evaluation.window)
-        series = self.windows.find(evaluation.version, evaluation.segment)
-        return series.rings[step].window(evaluation.start, evaluation.end)
+        return self.evaluator.judging.counts(SeriesKey(evaluation.version, evaluation.segment), evaluation.window)
 
     def changes(self) -> ModelChange:
         """What the next checkpoint must save."""
@@ -249,6 +247,7 @@ class WatchedModel:
     def forget(self, key: SeriesKey) -> None:
         """A series has ended: what was prepared and followed for it goes."""
         self.evaluator.baseline.forget(key)
+        self.evaluator.judging.forget(key)
         if key.segment == ALL:
             for sequences in self.evaluator.sequences.values():
                 sequences.forget(key.version)
