@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.timing import best
-from monitor.label_join import LabelJoin, Outcome, hash_ids
+from monitor.label_join import LabelJoin, hash_ids
+from monitor.label_outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -151,7 +151,7 @@ class WatchedModel:
         until = clock if self._log_end is None else min(clock, self._log_end + self.lateness)
         for item in self.windows.advance(until):
             if self.performance is not None:
-                yield from self.performance.advance(item.end)
+                yield from self.performance.advance(item.end, clock - self.lateness)
             yield item
         if self.performance is not None:
             yield from self.performance.advance(clock - self.lateness)

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.errors import StateError
-from monitor.label_join import LabelJoin, Outcome, Pairs, hash_ids
+from monitor.label_join import LabelJoin, hash_ids
+from monitor.label_outcomes import Outcome, Pairs
 from monitor.segment_files import Tiers
 
 PREDICTION = np.dtype([("score", "<f8"), ("version", "<i2")])
