@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from alerts.evaluation import Finding
 from alerts.matching import Rule
-from alerts.messages import Words, tidy, utc
+from alerts.messages import Words, tidy
+from alerts.moments import utc
 from alerts.policy import Kind, Notice, ReceiverPolicy, notice_id
 from alerts.rules import AlertKey, Evidence, Transition
 

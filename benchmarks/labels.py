@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.timing import best
-from monitor.labels.join import LabelJoin, Outcome, hash_ids
+from monitor.labels.join import LabelJoin
+from monitor.labels.outcomes import Outcome
+from monitor.rows.ids import hash_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from monitor.common.event_time import rfc3339
+from alerts.moments import rfc3339
 
 if TYPE_CHECKING:
     from alerts.evaluation import Evaluation

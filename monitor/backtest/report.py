@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alerts.messages import limit_of, summary, utc
+from alerts.messages import limit_of, summary
+from alerts.moments import utc
 from detectors.layout import BINS, GONE, HIGH, LOW, without_value
 from monitor.backtest.charts import area_chart, density_chart, interval_chart, number, pairs_chart, spans_chart
 from monitor.backtest.html import NAMES, table, where

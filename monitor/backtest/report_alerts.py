@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from alerts.messages import utc
+from alerts.moments import utc
 from monitor.backtest.html import table
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alerts.messages import utc
+from alerts.moments import utc
 from detectors.performance.compare import higher_is_better
 from monitor.backtest.charts import interval_chart, number
 from monitor.backtest.html import NAMES, table, where

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from alerts.messages import utc
+from alerts.moments import utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from alerts.messages import utc
+from alerts.moments import utc
 from monitor.checks.load import parse_config
 from monitor.common.errors import LeewayError
 from monitor.daemon.service import set_up, stop_on_signals

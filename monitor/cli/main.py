@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from alerts.messages import utc
+from alerts.moments import rfc3339, utc
 from detectors.drift.dispersion import MIN_BLOCKS
 from detectors.layout import HIGH, LOW, without_value
 from monitor.backtest.replay import replayed, run_backtest
@@ -30,7 +30,6 @@ from monitor.cli.init import starting_config
 from monitor.common.clock import system_clock
 from monitor.common.durations import format_duration
 from monitor.common.errors import ConfigError, LeewayError, ReferenceDataError, RetryableError
-from monitor.common.event_time import rfc3339
 from monitor.common.logs import guard_standard_error
 from monitor.config.log import make_log
 from monitor.config.schema import Config, LogSection

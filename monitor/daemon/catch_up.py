@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from monitor.common.event_time import rfc3339
+from alerts.moments import rfc3339
 from monitor.serve.snapshot import Progress
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alerts.moments import rfc3339
 from monitor.alerting.alerting import Alerting
 from monitor.common.errors import LeewayError, RetryableError, StateError
-from monitor.common.event_time import rfc3339
 from monitor.daemon.learner import Learner
 from monitor.daemon.model import WatchedModel
 from monitor.daemon.ordering import Intake

@@ -25,7 +25,7 @@ from monitor.serve.snapshot import ModelStatus
 from monitor.state.model_files import labels_folder
 from monitor.state.window_state import changes, mark_saved, restore
 from monitor.windows.gaps import Gaps
-from monitor.windows.windows import ALL, OVERFLOW, ModelWindows
+from monitor.windows.windows import ALL, OVERFLOW, ModelWindows, SeriesKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from monitor.reference.by_version import References
     from monitor.rows.records import LabelRows, ModelRows, Partition
     from monitor.state.checkpoint import ModelChange, SavedModel
-    from monitor.windows.windows import Due, SeriesEnd, SeriesKey
+    from monitor.windows.windows import Due, SeriesEnd
 
 
 @dataclass(slots=True)
@@ -148,7 +148,7 @@ class WatchedModel:
         until = clock if self._log_end is None else min(clock, self._log_end + self.lateness)
         for item in self.windows.advance(until):
             if self.performance is not None:
-                yield from self.performance.advance(item.end)
+                yield from self.performance.advance(item.end, clock - self.lateness)
             yield item
         if self.performance is not None:
             yield from self.performance.advance(clock - self.lateness)
@@ -235,9 +235,7 @@ class WatchedModel:
 
     def counts(self, evaluation: Evaluation) -> Counts:
         """What the window of an evaluation held; only while it is the latest."""
-        (step,) = (window.step for window in self.windows.windows if window.name == evaluation.window)
-        series = self.windows.find(evaluation.version, evaluation.segment)
-        return series.rings[step].window(evaluation.start, evaluation.end)
+        return self.evaluator.judging.counts(SeriesKey(evaluation.version, evaluation.segment), evaluation.window)
 
     def changes(self) -> ModelChange:
         """What the next checkpoint must save."""
@@ -246,6 +244,7 @@ class WatchedModel:
     def forget(self, key: SeriesKey) -> None:
         """A series has ended: what was prepared and followed for it goes."""
         self.evaluator.baseline.forget(key)
+        self.evaluator.judging.forget(key)
         if key.segment == ALL:
             for sequences in self.evaluator.sequences.values():
                 sequences.forget(key.version)

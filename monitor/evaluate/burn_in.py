@@ -70,14 +70,15 @@ class BurnIn:
         """Whether windows that end at this event time may be judged."""
         return self.began is not None and at > self.until()
 
-    def add(self, length: int, start: int, counts: Counts) -> None:
-        """Takes a window of the burn-in in, unless it overlaps with one that was taken."""
+    def add(self, length: int, start: int, counts: Counts) -> bool:
+        """Takes a window of the burn-in in, unless it overlaps with one that was taken; whether it was."""
         held = self.blocks.setdefault(length, [])
         if start % length or len(held) >= MOST_BLOCKS or any(block.start == start for block in held):
-            return
+            return False
         packed = zlib.compress(counts.bins.tobytes() + counts.moments.tobytes(), 1)
         held.append(_Block(start, int(counts.rows), packed))
         self.changed, self._learned = True, None
+        return True
 
     def dispersion(self, length: int) -> Dispersion:
         """What was learned of windows of a length, or of the nearest length that taught anything."""

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.evaluation import Finding
+from alerts.moments import rfc3339
 from detectors.array_types import Array, Integers
 from detectors.sequential import adaptive, cusum
 from detectors.sequential.adaptive import Adaptive, AdaptiveState, adaptive_for, adaptive_step
 from detectors.sequential.cusum import Cusum, CusumState, cusum_for, pane_scores, step
 from monitor.common.array_json import from_json, to_json
-from monitor.common.event_time import rfc3339
 from monitor.reference.streams import Streams
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from alerts.evaluation import Finding
 from detectors.drift.attribution import attribute
 from detectors.drift.judge import INSUFFICIENT, STATISTICS
 from detectors.layout import MISSING
-from detectors.quality.rates import BREACHED, QualitySettings, explain_quality, judge_quality
+from detectors.quality.rates import BREACHED, QualitySettings, explain_quality
 from detectors.quality.rates import STATISTICS as QUALITIES
 from monitor.evaluate.schema_changes import listed
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from detectors.drift.judge import Judgement
     from detectors.drift.reference import Reference
     from detectors.layout import Counts
+    from detectors.quality.rates import Quality
     from monitor.evaluate.extra_counts import Duplicates
 
 _NAN = float("nan")
@@ -29,11 +30,8 @@ _NAMED = 5
 _STATUS: dict[int, Status] = {BREACHED: "breached", INSUFFICIENT: "insufficient"}
 
 
-def quality_findings(
-    reference: Reference, counts: Counts, settings: QualitySettings, held_back: str
-) -> tuple[Finding, ...]:
-    """One finding a rate that applies to a subject."""
-    found = judge_quality(reference, counts, settings)
+def quality_findings(reference: Reference, counts: Counts, found: Quality, held_back: str) -> tuple[Finding, ...]:
+    """One finding a rate that applies to a subject, ``found`` of these counts."""
     # A cell of an array costs more than one of a list, and there are thousands.
     cells = zip(
         found.value.T.tolist(), found.lower.T.tolist(), found.upper.T.tolist(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -95,6 +96,9 @@ class RecordFaults:
         # Usable ones, rejects, and those whose value is no label of the reference, by when their partition's clock
         # passes the end of a pane: then they are joined.
         self._labels: dict[int, tuple[int, int, int]] = {}
+        # Heaps of these times: of all, and of those that are still to be counted by the hour.
+        self._by_age: list[int] = []
+        self._fine: list[int] = []
         self.changed = False
 
     def reject(self, panes: Integers, reasons: list[str]) -> None:
@@ -118,11 +122,18 @@ class RecordFaults:
         for number, tick in enumerate(ticks.tolist()):
             mine = place == number
             added = (int(mine.sum()), 0, 0) if reasons is None else (0, int(mine.sum()), int(strange[mine].sum()))
-            self._labels[tick] = _sum(self._labels.get(tick, (0, 0, 0)), added)
+            self._add_labels(tick, added)
         if reasons is not None and len(ticks):
             first = int(ticks[0])
             self._first_label = first if self._first_label is None else min(first, self._first_label)
         self.changed = self.changed or len(clocks) > 0
+
+    def _add_labels(self, tick: int, counts: tuple[int, int, int]) -> None:
+        if tick not in self._labels:
+            heappush(self._by_age, tick)
+            if tick % HOUR:
+                heappush(self._fine, tick)
+        self._labels[tick] = _sum(self._labels.get(tick, (0, 0, 0)), counts)
 
     def advance(self, oldest: int, oldest_labels: int, now: int) -> None:
         """No window will begin before ``oldest``, nor one of performance before ``oldest_labels``."""
@@ -130,14 +141,15 @@ class RecordFaults:
             for start in [start for start in kept if start < oldest]:
                 del kept[start]
                 self.changed = True
-        merged: dict[int, tuple[int, int, int]] = {}
-        for tick, counts in self._labels.items():
-            if tick >= oldest_labels:
-                # Old ones are kept by the hour, or there would be one for each minute of weeks.
-                at = tick if tick > now - _FINE_MS else -(-tick // HOUR) * HOUR
-                merged[at] = _sum(merged.get(at, (0, 0, 0)), counts)
-        self.changed = self.changed or merged != self._labels
-        self._labels = merged
+        while self._by_age and self._by_age[0] < oldest_labels:
+            self.changed |= self._labels.pop(heappop(self._by_age), None) is not None
+        # Old ones are kept by the hour, or there would be one for each minute of weeks.
+        while self._fine and self._fine[0] <= now - _FINE_MS:
+            tick = heappop(self._fine)
+            counts = self._labels.pop(tick, None)
+            if counts is not None:
+                self._add_labels(-(-tick // HOUR) * HOUR, counts)
+                self.changed = True
 
     def findings(self, start: int, end: int, rows: int, alpha: float, min_rows: int) -> tuple[Finding, ...]:
         """What the window [start, end) with so many rows says; nothing of what has never happened until its end.
@@ -214,6 +226,8 @@ class RecordFaults:
         )  # fmt: skip
         self._rejects = {start: Counter(counts) for start, counts in saved.rejects.items()}
         self._bare, self._labels = Counter(saved.bare), saved.labels
+        self._by_age = sorted(self._labels)
+        self._fine = [tick for tick in self._by_age if tick % HOUR]
 
 
 def _sum(left: tuple[int, int, int], right: tuple[int, int, int]) -> tuple[int, int, int]:

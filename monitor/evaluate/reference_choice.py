@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alerts.evaluation import Finding
+from alerts.moments import rfc3339
 from detectors.drift.dispersion import MIN_BLOCKS
 from detectors.drift.reference import Reference, prepare
 from detectors.drift.seasons import slot_rows
 from monitor.common.durations import DAY, format_duration
-from monitor.common.event_time import rfc3339
 from monitor.evaluate.burn_in import BurnIn
 from monitor.reference.profile import Profile
 from monitor.windows.windows import ALL, OVERFLOW
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from detectors.drift.reference import Dispersion
     from detectors.layout import Counts
     from monitor.config.model import ModelSection
@@ -57,6 +60,7 @@ class Baseline:
         self._references, self._rolling, self._min_rows = references, model.drift.rolling, model.drift.min_rows
         # Prepared once for each profile, segment and window length; segments of a reference are bounded in number.
         self._static: dict[tuple[int, str, int], Reference | None] = {}
+        self._seasonal: dict[tuple[SeriesKey, int], tuple[bytes, Reference | None]] = {}
         self._recent: dict[tuple[SeriesKey, int], tuple[object, Reference | None]] = {}
         burn_in = model.drift.burn_in
         self.burn_ins = (
@@ -69,8 +73,23 @@ class Baseline:
             }
         )
 
-    def choose(self, key: SeriesKey, series: Series, due: Due, counts: Counts) -> Choice:
-        """What the window of a series is compared with."""
+    def foreseeable(self, key: SeriesKey, series: Series, due: Due) -> bool:
+        """Whether windows of a series can be chosen for before those ahead of them are judged, and share a reference.
+
+        A burn-in learns from one window to the next; a seasonal reference is made for each window.
+        """
+        place = series.profile
+        return not (key.segment == ALL and self._references.profiles[place].season is not None) and not (
+            place in self.burn_ins and self._learns(place, due) and not self.burn_ins[place].over(due.end)
+        )
+
+    def choose(self, key: SeriesKey, series: Series, due: Due, counts: Counts | None) -> Choice:
+        """What the window of a series is compared with.
+
+        Args:
+            key, series, due: the window.
+            counts: of it, for the burn-in; None for a window of which judging is not due yet (`foreseeable`).
+        """
         place, length = series.profile, due.window.length
         profile = self._references.profiles[place]
         plain = self._given(place, ALL, length)
@@ -87,7 +106,7 @@ class Baseline:
             held_back = "the series is younger than the window"
         if profile.season is not None and key.segment == ALL and not held_back:
             starts, rows = series.rings[due.window.step].pane_rows(due.start, due.end)
-            own = profile.seasonal(slot_rows(starts, rows, due.window.step, profile.season), length)
+            own = self._of_hours(key, profile, length, slot_rows(starts, rows, due.window.step, profile.season))
             if own is None and rows.sum():
                 held_back = "the reference holds no rows of these hours"
             reference = own or reference
@@ -99,9 +118,16 @@ class Baseline:
                     "the given reference stands in"
                 )
             reference = recent or reference
-        if place in self.burn_ins:
+        if place in self.burn_ins and counts is not None:
             held_back = held_back or self._burn_in(place, key, series, due, counts)
         return Choice(profile, reference, held_back, self._findings(key, stands_in), recent is not None)
+
+    def _of_hours(self, key: SeriesKey, profile: Profile, length: int, rows: NDArray[np.float64]) -> Reference | None:
+        """The reference's same hours; made again when the rows of the window's hours are others than before."""
+        held = self._seasonal.get((key, length))
+        if held is None or held[0] != rows.tobytes():
+            held = self._seasonal[key, length] = (rows.tobytes(), profile.seasonal(rows, length))
+        return held[1]
 
     def _given(self, place: int, segment: str, length: int) -> Reference | None:
         profile = self._references.profiles[place]
@@ -121,16 +147,19 @@ class Baseline:
 
     def _burn_in(self, place: int, key: SeriesKey, series: Series, due: Due, counts: Counts) -> str:
         burn_in = self.burn_ins[place]
-        if self._references.profiles[place].dispersion(due.window.length).blocks >= MIN_BLOCKS:
+        if not self._learns(place, due):
             return ""
         burn_in.begin(series.started)
         if burn_in.over(due.end):
             return ""
-        if key.segment == ALL:
-            burn_in.add(due.window.length, due.start, counts)
-        # What was prepared so far knew nothing of how windows differ.
-        self._static.clear()
+        if key.segment == ALL and burn_in.add(due.window.length, due.start, counts):
+            # What was prepared so far knew less of how windows differ.
+            self._static.clear()
         return f"burn-in: learning until {rfc3339(burn_in.until())} how much windows differ from one another"
+
+    def _learns(self, place: int, due: Due) -> bool:
+        """Whether the reference itself does not tell how windows of a length differ."""
+        return self._references.profiles[place].dispersion(due.window.length).blocks < MIN_BLOCKS
 
     def _last_days(self, key: SeriesKey, series: Series, due: Due, profile: Profile) -> Reference | None:
         """The whole days before the window, within reach, in which nothing was found."""
@@ -165,5 +194,6 @@ class Baseline:
 
     def forget(self, key: SeriesKey) -> None:
         """Drops what was prepared for a series that has ended."""
-        for name in [name for name in self._recent if name[0] == key]:
-            del self._recent[name]
+        for kept in (self._recent, self._seasonal):
+            for name in [name for name in kept if name[0] == key]:
+                del kept[name]

@@ -16,94 +16,28 @@ store            time of a row                        payload
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from detectors.array_types import Flags, Hashes, Integers, Records
 from monitor.common.errors import StateError
-from monitor.labels.keyed_files import NEVER, SegmentFiles, Tiers
+from monitor.labels.keyed_file import NEVER
+from monitor.labels.keyed_files import SegmentFiles, Tiers
 from monitor.labels.latest import fields_of, latest, same, with_fields
+from monitor.labels.outcomes import Foreseen, Labelled, Outcome, Pairs, Predicted
 from monitor.rows.ids import hash_ids as hash_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from detectors.array_types import Flags, Hashes, Integers, Records
+
 
 _FORMAT = 1
-
-
-class Outcome(IntEnum):
-    """What became of a row; each is counted under its name in lower case."""
-
-    PREDICTED = 0
-    DUPLICATE_PREDICTION = 1
-    EXPIRED_PREDICTION = 2
-    UNSAMPLED_PREDICTION = 3
-    UNUSABLE_PREDICTION = 4
-    JOINED = 5
-    EARLY = 6
-    DUPLICATE = 7
-    CORRECTED = 8
-    OUTDATED = 9
-    EXPIRED = 10
-    UNKNOWN = 11
-    UNSAMPLED = 12
-    UNUSABLE = 13
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Joined pairs, in the order of the rows that completed them.
-
-    Attributes:
-        times: int64[k], event times of the predictions, ms.
-        delays: int64[k], from the prediction to when its label was known, ms; negative if clocks disagree.
-        predictions: [k], payloads of the predictions.
-        labels: [k], the labels that count from now on.
-        old_labels: [k], the labels that counted until now; zeros where there was none.
-        replaced: bool[k], whether there was one: what it was counted for must be taken back.
-    """
-
-    times: Integers
-    delays: Integers
-    predictions: Records
-    labels: Records
-    old_labels: Records
-    replaced: Flags
-
-
-@dataclass(frozen=True, slots=True)
-class Predicted:
-    """What became of a batch of predictions.
-
-    Attributes:
-        new: bool[n], whether the prediction now waits for its label or has found it.
-        outcomes: int8[n], ``Outcome`` of each row.
-        pairs: with labels that came before their predictions.
-    """
-
-    new: Flags
-    outcomes: NDArray[np.int8]
-    pairs: Pairs
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """What became of a batch of labels.
-
-    Attributes:
-        outcomes: int8[n], ``Outcome`` of each row.
-        pairs: labels that found their predictions, corrections among them.
-    """
-
-    outcomes: NDArray[np.int8]
-    pairs: Pairs
 
 
 class _Manifest(msgspec.Struct):
@@ -273,12 +207,30 @@ class LabelJoin:
         )
 
     def add_labels(self, ids: Sequence[object], times: Integers, values: Records) -> Labelled:
-        """Takes labels in.
+        """Takes labels in; arguments as for `foresee`."""
+        found = self.foresee(ids, times, values)
+        assert found is not None
+        self.keep(found)
+        return found.labelled
+
+    def keep(self, found: Foreseen) -> None:
+        """Takes the labels in of which was told what becomes of them; nothing else may have been taken in since."""
+        self._counts += np.bincount(found.labelled.outcomes, minlength=len(Outcome))
+        self._keep(*found.kept)
+
+    def foresee(
+        self, ids: Sequence[object], times: Integers, values: Records, until_ms: int | None = None
+    ) -> Foreseen | None:
+        """What would become of labels; nothing changes.
 
         Args:
             ids: raw values, length n.
             times: int64[n], when each label was known, ms. The greatest one counts, of equal ones the later row.
             values: [n], of the dtype given. NaN equals NaN.
+            until_ms: the watermark may move on up to here between the rows; None if it does not.
+
+        Returns:
+            None if something that the labels depend on would expire meanwhile.
         """
         keys, outcomes = self._admit(ids, Outcome.UNUSABLE, Outcome.UNSAMPLED)
         taken = np.flatnonzero(outcomes < 0)
@@ -286,7 +238,8 @@ class LabelJoin:
         known, predicted, predictions = self._predictions.find(unique, self._forgotten)
         live = known & (predicted >= self._horizon)
         gone = known & ~live
-        gone[~known] = self._expired.find(unique[~known], self._forgotten)[0]
+        lost, lost_at, _ = self._expired.find(unique[~known], self._forgotten)
+        gone[~known] = lost
         waits = ~live & ~gone
         # What counts of each id so far: the joined label of a prediction, or the early label of an id without one.
         count = len(unique)
@@ -313,8 +266,8 @@ class LabelJoin:
         outcome[some] = rest[some]
         outcome[gone[group]] = Outcome.EXPIRED
         outcomes[taken] = outcome
-        self._counts += np.bincount(outcomes, minlength=len(Outcome))
-        self._keep(unique, current, last, live, predicted, waits, marked)
+        if until_ms is not None and self._parts(until_ms, (predicted, at, marked), (predicted, lost_at)):
+            return None
         paired = np.flatnonzero(live[group] & ((outcome == Outcome.JOINED) | (outcome == Outcome.CORRECTED)))
         place = group[paired]
         old = fields_of(current[before[paired]], self._label)
@@ -323,7 +276,14 @@ class LabelJoin:
         pairs = Pairs(
             predicted[place], now[paired] - predicted[place], predictions[place], values[taken[paired]], old, replaced
         )
-        return Labelled(outcomes, pairs)
+        kept = (unique, current, last, live, predicted, waits, marked)
+        return Foreseen(Labelled(outcomes, pairs), taken[paired], kept)
+
+    def _parts(self, until_ms: int, waiting: Sequence[Integers], forgotten: Sequence[Integers]) -> bool:
+        """Whether some of these times would expire, or be forgotten, on the way of the watermark to a time."""
+        horizon = max(self._horizon, until_ms - self._retention)
+        moves = ((waiting, self._horizon, horizon), (forgotten, self._forgotten, max(horizon - self._retention, NEVER)))
+        return any(((times >= low) & (times < high)).any() for kind, low, high in moves for times in kind)
 
     def _keep(
         self,

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    Batch = tuple[Sequence[object], NDArray[np.int64], NDArray[np.void]]
 
 
 def latest(group: NDArray[np.int64], at: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -55,3 +59,11 @@ def fields_of(rows: NDArray[np.void], kind: np.dtype[np.void]) -> NDArray[np.voi
     for name in kind.names or ():
         chosen[name] = rows[name]
     return chosen
+
+
+def together(batches: Sequence[Batch]) -> Batch:
+    """Ids, times and values of several batches of labels, one after the other."""
+    if len(batches) == 1:
+        return batches[0]
+    ids = [one for part, _, _ in batches for one in part]
+    return ids, np.concatenate([times for _, times, _ in batches]), np.concatenate([part for _, _, part in batches])

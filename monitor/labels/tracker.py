@@ -6,7 +6,6 @@ and windows are judged at ticks, so what was judged, and on which labels, is a f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,26 +14,28 @@ import numpy as np
 from monitor.common.durations import DAY, HOUR, parse_duration
 from monitor.common.window_step import window_step
 from monitor.labels.arrival import BINS, MEMORY_MS, Delays, counted
-from monitor.labels.classes import all_classes, all_names, translation
+from monitor.labels.classes import all_names
+from monitor.labels.credit import LabelCredit
 from monitor.labels.document import LabelState, Totals
-from monitor.labels.join import LabelJoin, Outcome
+from monitor.labels.join import LabelJoin
 from monitor.labels.kept_files import keep_labels, take_back_labels
 from monitor.labels.maturity import Arrivals, Mature, Patience, complete, newest_mature
-from monitor.labels.panes import AHEAD, LABELLED, ROWS, LabelledPanes
+from monitor.labels.outcomes import Outcome
+from monitor.labels.panes import LabelledPanes
+from monitor.labels.queue import LabelQueue, Waiting
 from monitor.rows.records import LabelRows
 from monitor.windows.geometry import Window
 from monitor.windows.lives import Lifetimes
-from monitor.windows.windows import ALL, OVERFLOW, SeriesEnd, SeriesKey
+from monitor.windows.windows import SeriesEnd, SeriesKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from detectors.array_types import Integers
     from monitor.config.model import ModelSection
-    from monitor.labels.join import Pairs
     from monitor.labels.panes import LabelledChange, PaneReader
     from monitor.reference.by_version import References
     from monitor.reference.scorer import Scorer
@@ -42,12 +43,6 @@ if TYPE_CHECKING:
 
 
 _NEVER = -(2**62)
-
-
-@dataclass(slots=True)
-class _Waiting:
-    tick: int
-    rows: LabelRows
 
 
 class Performance:
@@ -68,10 +63,7 @@ class Performance:
         places = [(f"series{place}", "<i4") for place in range(1 + len(model.segments))]
         self._type = np.dtype([("profile", "<i2"), *places, *fields.items()])
         self._label_type = np.dtype(self.scorers[0].label_type)
-        # Labels carry the numbers of these classes; each profile has numbers of its own.
-        classes = all_classes(profiles)
         self.names = all_names(profiles, binary=model.task == "binary")
-        self._numbers = [translation(classes, profile) for profile in profiles]
         self.windows = tuple(
             Window(name, length, window_step(length, model.pane))
             for name, length in sorted(
@@ -82,8 +74,10 @@ class Performance:
         self._folder, self._reader = folder, reader
         self._join = self._new_join()
         self.panes = self._new_panes()
-        self._names: dict[SeriesKey, int] = {}
-        self._waiting: list[_Waiting] = []
+        self._queue = LabelQueue(self._join)
+        self._credit = LabelCredit(model, references, self._type, self.panes)
+        # When labels were known that were credited, and how long they took; not counted yet.
+        self._arrived: list[tuple[Integers, Integers]] = []
         self.judged: dict[str, int] = {}
         self._tick = _NEVER
         self._watermark: int | None = None
@@ -113,146 +107,62 @@ class Performance:
 
     def add(self, rows: ModelRows) -> NDArray[np.bool_]:
         """Takes predictions in; bool[n] of those that are not there already."""
+        self._queue.settle()
         outputs = rows.outputs
         assert outputs is not None
         assert outputs.ids is not None
-        payload = np.zeros(len(rows.index), dtype=self._type)
-        payload["profile"] = rows.profile
-        payload["series0"] = self._numbered(rows.versions, None)
-        for place, labels in enumerate(rows.segments):
-            payload[f"series{place + 1}"] = self._numbered(rows.versions, labels)
-        scorer = self.scorers[rows.profile]
-        scorer.keep(outputs, payload)
+        payload = self._credit.payload(rows)
         found = self._join.add_predictions(outputs.ids, rows.times, payload)
         new = np.flatnonzero(found.new)
         if len(new):
-            self._count_rows(rows.take(new), payload[new], scorer)
-        self._credit(found.pairs)
+            self._credit.count_rows(rows.take(new), payload[new])
+        self._arrived.append(self._credit.credit(found.pairs))
+        self._take_delays()
         return np.asarray(found.outcomes != Outcome.DUPLICATE_PREDICTION)
-
-    def _numbered(self, versions: NDArray[np.object_], labels: NDArray[np.object_] | None) -> Integers:
-        """int64[n]: the number of each row's series, −1 where it has none or a segment is beyond the cap."""
-        out = np.full(len(versions), -1, dtype=np.int64)
-        segments = [ALL] * len(versions) if labels is None else labels.tolist()
-        for row, (version, segment) in enumerate(zip(versions.tolist(), segments, strict=True)):
-            if segment is None:
-                continue
-            key = SeriesKey(version, segment)
-            number = self._names.get(key)
-            if number is None:
-                if len(self._names) >= self._model.max_series:
-                    if segment != ALL:
-                        continue
-                    key = SeriesKey(OVERFLOW, ALL)
-                number = self._names.setdefault(key, len(self._names))
-            out[row] = number
-        return out
-
-    def _count_rows(self, rows: ModelRows, payload: NDArray[np.void], scorer: Scorer) -> None:
-        starts = self.panes.pane_starts(rows.times)
-
-        def count(held: Integers, groups: Integers, size: int) -> Integers:
-            vectors = np.zeros((size, 2 + scorer.width + scorer.estimated_width), dtype=np.int64)
-            vectors[:, ROWS] = np.bincount(groups, minlength=size)
-            if scorer.estimates:
-                vectors[:, 2 + scorer.width :] = scorer.estimated(rows.take(held), groups, size)
-            return vectors
-
-        for column in self._columns:
-            self._add_groups(payload[column], starts, count)
-
-    @property
-    def _columns(self) -> list[str]:
-        return [f"series{place}" for place in range(1 + len(self._model.segments))]
-
-    def _add_groups(
-        self, series: Integers, starts: Integers, count: Callable[[Integers, Integers, int], Integers]
-    ) -> None:
-        held = np.flatnonzero(series >= 0)
-        if not len(held):
-            return
-        keys, place = np.unique(np.stack([series[held], starts[held]], axis=1), axis=0, return_inverse=True)
-        vectors = count(held, place.reshape(-1), len(keys))
-        names = list(self._names)
-        for number in np.unique(keys[:, 0]).tolist():
-            mine, key = keys[:, 0] == number, names[number]
-            # Versions beyond the cap share one series, whatever their references: it is never judged, and counts rows.
-            own = vectors[mine, :AHEAD] if key.version == OVERFLOW else vectors[mine]
-            self.panes.add(key, keys[mine, 1], own)
 
     def offer(self, labels: LabelRows, clocks: Integers) -> None:
         """Takes labels in that are to be joined once event time has reached their partition's clock at each row."""
-        ticks = -(-clocks // self.tick_ms) * self.tick_ms
-        edges = np.flatnonzero(np.diff(ticks)) + 1
-        for first, stop in zip([0, *edges.tolist()], [*edges.tolist(), len(ticks)], strict=True):
-            if stop > first:
-                self._waiting.append(_Waiting(int(ticks[first]), labels.take(slice(first, stop))))
+        self._queue.add(-(-clocks // self.tick_ms) * self.tick_ms, labels)
 
-    def _join_until(self, tick: int) -> None:
-        due = [waiting.rows for waiting in self._waiting if waiting.tick <= tick]
-        if not due:
-            return
-        self._waiting = [waiting for waiting in self._waiting if waiting.tick > tick]
-        for rows in due:
-            self._credit(self._join.add_labels(rows.ids, rows.times, rows.values).pairs)
+    def _take_delays(self) -> None:
+        """Counts how long the labels took that were credited since it was last done."""
+        arrived, self._arrived = [part for part in self._arrived if len(part[0])], []
+        if arrived:
+            times, delays = (np.concatenate(parts) for parts in zip(*arrived, strict=True))
+            self.delays += counted(delays)
+            self.recent_delays.take(times, delays)
 
-    def _credit(self, pairs: Pairs) -> None:
-        """Counts joined pairs in the panes of their predictions; what a corrected label was counted for goes."""
-        if not len(pairs.times):
-            return
-        times, delays = pairs.times[~pairs.replaced], pairs.delays[~pairs.replaced]
-        self.delays += counted(delays)
-        self.recent_delays.take(times + delays, delays)
-        for place in range(len(self.scorers)):
-            mine = np.flatnonzero(pairs.predictions["profile"] == place)
-            if len(mine):
-                self._credit_profile(pairs, mine, place)
-
-    def _credit_profile(self, pairs: Pairs, mine: Integers, place: int) -> None:
-        scorer, predictions, replaced = self.scorers[place], pairs.predictions[mine], pairs.replaced[mine]
-        labels, old = (self._own(part[mine], place) for part in (pairs.labels, pairs.old_labels))
-        starts = self.panes.pane_starts(pairs.times[mine])
-
-        def count(held: Integers, groups: Integers, size: int) -> Integers:
-            fresh, back = ~replaced[held], np.flatnonzero(replaced[held])
-            counts = scorer.realised(predictions[held], labels[held], groups, size)
-            if len(back):
-                counts = counts - scorer.realised(predictions[held[back]], old[held[back]], groups[back], size)
-            vectors = np.zeros((size, 2 + scorer.width + scorer.estimated_width), dtype=np.int64)
-            vectors[:, LABELLED] = np.bincount(groups[fresh], minlength=size)
-            vectors[:, 2 : 2 + scorer.width] = counts
-            return vectors
-
-        for column in self._columns:
-            self._add_groups(predictions[column], starts, count)
-
-    def _own(self, labels: NDArray[np.void], place: int) -> NDArray[np.void]:
-        """Labels in the class numbers of one profile."""
-        numbers = self._numbers[place]
-        if numbers is None:
-            return labels
-        translated = labels.copy()
-        translated["value"] = numbers[labels["value"].astype(np.int64)]
-        return translated
-
-    def advance(self, watermark: int) -> Iterator[Mature | SeriesEnd | None]:
+    def advance(self, watermark: int, ahead: int | None = None) -> Iterator[Mature | SeriesEnd | None]:
         """Yields each series that ends and each window that has become the newest mature one, tick by tick up to the
-        watermark, and None after each tick: it can be left off there, and gone on with later."""
+        watermark, and None now and then: it can be left off there, and gone on with later.
+
+        Args:
+            watermark: epoch ms of event time.
+            ahead: until then nothing will be taken in; None if that is not known beyond the watermark.
+        """
         until = watermark // self.tick_ms * self.tick_ms
         while (tick := self._next_tick(until)) is not None:
             self._tick = tick
-            self._join_until(tick)
-            self._join.advance(tick)
+            plan = self._queue.plan(tick, until if ahead is None else max(until, ahead))
+            if plan is not None:
+                self._arrived.append(self._credit.credit_tick(plan))
+            self._queue.reach(tick)
             self._age(tick)
             for end, key in self.panes.ends(tick):
                 self.panes.end(key)
+                self._take_delays()
                 yield SeriesEnd(key, end, realised=True)
-            yield from self._mature(tick)
-            yield None
+            for mature in self._mature(tick):
+                self._take_delays()
+                yield mature
+            if plan is not None and plan.passed == len(plan.ticks):
+                self._take_delays()
+                yield None
         if until > self._tick:
             self._tick = until
-            self._join.advance(until)
+            self._queue.reach(until)
         self._watermark = until
+        self._take_delays()
 
     def finish(self, latest: int) -> Iterator[Mature | SeriesEnd | None]:
         """The end of a replay, whose last record has this event time: joins all labels, and judges what they tell.
@@ -292,8 +202,8 @@ class Performance:
     def _next_tick(self, until: int) -> int | None:
         """The next tick at which anything can happen; a log may be silent for years."""
         following = self._tick + self.tick_ms if self._tick > _NEVER else _NEVER
-        # A label that comes behind its time is taken in at the next tick.
-        ticks = [max(waiting.tick, following) for waiting in self._waiting]
+        waiting = self._queue.next_tick(following)
+        ticks = [] if waiting is None else [waiting]
         ends = self.panes.totals.ends
         # The first pane whose labels will have had the longest delay at a tick from now on.
         place = int(np.searchsorted(ends, following - self.tick_ms - self._model.labels.max_delay, side="right"))
@@ -332,11 +242,12 @@ class Performance:
         Raises:
             StateError: if the files of waiting predictions cannot be written.
         """
+        self._queue.settle()
         before = None if self._watermark is None else self._age(self._watermark)
         document = LabelState(
             str(self._type.descr),
             self._prints(),
-            [(key.version, key.segment) for key in self._names],
+            [(key.version, key.segment) for key in self._credit.names],
             [(*key, *life) for key, lives in self.panes.lives.items() for life in lives],
             dict(self.panes.saved_totals()),
             self.judged,
@@ -346,7 +257,7 @@ class Performance:
             self._join.prepare(),
             [
                 (part.tick, list(part.rows.ids), part.rows.times.tobytes(), part.rows.values.tobytes())
-                for part in self._waiting
+                for part in self._queue.waiting
             ],
             self.delays.tolist(),
             self.recent_delays.document(),
@@ -379,7 +290,7 @@ class Performance:
             return saved is None
         take_back_labels(self._folder, saved.dtype)
         self._join.load(saved.manifest)
-        self._names = {SeriesKey(*pair): number for number, pair in enumerate(saved.names)}
+        self._credit.names = {SeriesKey(*pair): number for number, pair in enumerate(saved.names)}
         series = [(SeriesKey(version, segment), first, last) for version, segment, first, last in saved.series]
         self.panes.restore(saved.totals, series)
         self.panes.fine_from, self.panes.hours_from = saved.fine_from, saved.hours_from
@@ -390,7 +301,7 @@ class Performance:
             stamps = np.frombuffer(times, dtype=np.int64)
             index = np.arange(len(stamps))
             rows = LabelRows(self._model.name, index, stamps, ids, np.frombuffer(values, dtype=self._label_type))
-            self._waiting.append(_Waiting(tick, rows))
+            self._queue.waiting.append(Waiting(tick, rows))
         for key, _, _ in series:
             if saved.prints.get(key.version) != self._print(key.version):
                 self.panes.drop(key)
@@ -398,5 +309,6 @@ class Performance:
 
     def totals(self) -> Totals:
         """What is shown of the labels."""
-        join, waiting = self._join, sum(len(part.rows.index) for part in self._waiting)
+        self._queue.settle()
+        join, waiting = self._join, sum(len(part.rows.index) for part in self._queue.waiting)
         return Totals(dict(join.counts), waiting, join.losses, join.nbytes, tuple(self.delays.tolist()))

@@ -11,7 +11,7 @@ from detectors.layout import COLUMNS, Counts
 from monitor.windows.counting import moments_as_float
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 EMPTY = np.iinfo(np.int64).min
 
@@ -50,6 +50,9 @@ class PaneRing:
         self.extremes = np.empty((capacity, subjects, 2))
         self.extra = np.zeros((capacity, extra), dtype=np.int64)
         self.dirty = np.zeros(capacity, dtype=bool)
+        # A new number with every change of a pane: panes of the same numbers hold the same counts.
+        self.marks = np.zeros(capacity, dtype=np.int64)
+        self._changes = 0
         self._blank(np.arange(capacity))
 
     def _blank(self, slots: np.ndarray[tuple[int, ...], np.dtype[np.int64]] | int) -> None:
@@ -76,11 +79,46 @@ class PaneRing:
         np.minimum(self.extremes[slot, :, 0], pane.extremes[:, 0], out=self.extremes[slot, :, 0])
         np.maximum(self.extremes[slot, :, 1], pane.extremes[:, 1], out=self.extremes[slot, :, 1])
         self.dirty[slot] = True
+        self._changes += 1
+        self.marks[slot] = self._changes
         return True
 
     def window(self, start: int, end: int) -> Counts:
         """Sum of the panes in [start, end), which must lie on pane boundaries and within the capacity."""
         return self._sum(np.flatnonzero((self.starts >= start) & (self.starts < end)))
+
+    def mark(self, start: int, end: int) -> bytes:
+        """The marks of the panes in [start, end): two windows of equal length and marks hold the same counts."""
+        marks: bytes = self.marks[(self.starts >= start) & (self.starts < end)].tobytes()
+        return marks
+
+    def windows(
+        self, spans: Sequence[tuple[int, int]]
+    ) -> tuple[Counts, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
+        """Sums of the panes of several windows [start, end): counts and int64[W, X], stacked in their order.
+
+        Windows that overlap are differences of running sums: each pane is added once. Whole numbers stay exact.
+        """
+        begins, ends = np.array(spans, dtype=np.int64).T
+        held = np.flatnonzero((self.starts >= begins.min()) & (self.starts < ends.max()))
+        held = held[np.argsort(self.starts[held])]
+        low, high = np.searchsorted(self.starts[held], begins), np.searchsorted(self.starts[held], ends)
+        extremes = np.empty((len(spans), *self.extremes.shape[1:]))
+        for window, (first, stop) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+            own = self.extremes[held[first:stop]]
+            extremes[window, :, 0] = own[:, :, 0].min(axis=0, initial=np.inf)
+            extremes[window, :, 1] = own[:, :, 1].max(axis=0, initial=-np.inf)
+
+        def sums(
+            counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+        ) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+            running = np.zeros((len(held) + 1, *counts.shape[1:]), dtype=np.int64)
+            np.cumsum(counts[held], axis=0, out=running[1:])
+            total: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = running[high] - running[low]
+            return total
+
+        counts = Counts(sums(self.rows), sums(self.bins), moments_as_float(sums(self.moments)), extremes)
+        return counts, sums(self.extra)
 
     def panes_at(self, starts: Collection[int]) -> Counts:
         """Sum of the panes that begin at any of some times."""

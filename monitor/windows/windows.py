@@ -6,7 +6,7 @@ counts do not depend on batch sizes, on how partitions interleave, or on restart
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -166,6 +166,8 @@ class ModelWindows:
         self.ended: list[SeriesKey] = []
         self.watermark: int | None = None
         self.evaluated: dict[str, int] = {}
+        # Windows that have ended and are to be yielded next; no rows are added between them.
+        self.ahead: deque[Due] = deque()
         self.tally = Tally([np.zeros((shape.subjects, COLUMNS), dtype=np.int64) for shape in self.shapes])
         self.offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {step: {} for step in self.capacities}
         self.dirty_offsets: set[tuple[int, int]] = set()
@@ -276,10 +278,6 @@ class ModelWindows:
         rings = {step: PaneRing(step, size, shape.subjects, extra) for step, size in self.capacities.items()}
         return Series(rings, lives, profile)
 
-    def find(self, version: str, segment: str) -> Series:
-        """A series that is there."""
-        return self.series[SeriesKey(version, segment)]
-
     def _series(self, key: SeriesKey, start: int, rows: int, profile: int) -> Series:
         series = self.series.get(key)
         if series is None and len(self.series) >= self.max_series and key != SeriesKey(OVERFLOW, ALL):
@@ -314,10 +312,12 @@ class ModelWindows:
         target = clock - self.lateness
         if self.watermark is not None and target <= self.watermark:
             return
-        for item in self._passed(target):
+        passed = self._passed(target)
+        self.ahead = deque(item for item in passed if isinstance(item, Due))
+        for item in passed:
             self.watermark = item.end if self.watermark is None else max(self.watermark, item.end)
             if isinstance(item, Due):
-                self.evaluated[item.window.name] = item.end
+                self.evaluated[item.window.name] = self.ahead.popleft().end
             else:
                 self._end(item.key)
             yield item
@@ -380,11 +380,11 @@ class ModelWindows:
     def window_offsets(self, due: Due) -> dict[Partition, tuple[int, int]]:
         """First and last offset, by partition, of the messages that fed a window."""
         ranges: dict[Partition, tuple[int, int]] = {}
-        for start, bucket in self.offsets[due.window.step].items():
-            if due.start <= start < due.end:
-                for partition, (first, last) in bucket.items():
-                    old = ranges.get(partition, (first, last))
-                    ranges[partition] = (min(first, old[0]), max(last, old[1]))
+        ledger = self.offsets[due.window.step]
+        for start in range(due.start, due.end, due.window.step):
+            for partition, (first, last) in ledger.get(start, {}).items():
+                old = ranges.get(partition, (first, last))
+                ranges[partition] = (min(first, old[0]), max(last, old[1]))
         return ranges
 
     @property

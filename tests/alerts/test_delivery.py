@@ -12,16 +12,8 @@ from dataclasses import dataclass, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.delivery import (
-    MAX_AGE_MS,
-    SPACING_MS,
-    Courier,
-    OutboxEntry,
-    Report,
-    due,
-    next_delay,
-    settle,
-)
+from alerts.backoff import next_delay
+from alerts.delivery import MAX_AGE_MS, SPACING_MS, Courier, OutboxEntry, Report, due, settle
 from alerts.http import HttpRequest, HttpResponse
 from alerts.sinks.log import Log
 from alerts.sinks.outcome import Dead, Delivered, Outcome, Retry

@@ -10,7 +10,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.delivery import MAX_AGE_MS, Courier, OutboxEntry, Report, due, next_delay, settle
+from alerts.backoff import next_delay
+from alerts.delivery import MAX_AGE_MS, Courier, OutboxEntry, Report, due, settle
 from alerts.http import HttpRequest, HttpResponse, TransportError, Urllib3Transport
 from alerts.policy import ReceiverPolicy
 from alerts.sinks.outcome import Dead, Delivered, Retry

@@ -15,7 +15,8 @@ import pytest
 
 from detectors.performance.binary import Binary, binary_metrics, count_binary, score_bins
 from detectors.performance.calibration import Calibration, calibrate, fit_calibration
-from tests.support.census import DATA, REFERENCE, census
+from tests.support.census import REFERENCE, census
+from tests.support.paths import DATA
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.common.errors import StateError
-from monitor.labels.join import LabelJoin, Outcome, Pairs, hash_ids
+from monitor.labels.join import LabelJoin
 from monitor.labels.keyed_files import Tiers
+from monitor.labels.outcomes import Outcome, Pairs
+from monitor.rows.ids import hash_ids
 
 PREDICTION = np.dtype([("score", "<f8"), ("version", "<i2")])
 LABEL = np.dtype([("value", "<f8")])

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.common.errors import StateError
-from monitor.labels.keyed_file import BLOCK, open_part
-from monitor.labels.keyed_files import NEVER, SegmentFiles, Tiers
+from monitor.labels.keyed_file import BLOCK, NEVER, open_part
+from monitor.labels.keyed_files import SegmentFiles, Tiers
 
 PAYLOAD = np.dtype([("value", "<f8"), ("code", "<i4"), ("flag", "?")])
 SMALL = Tiers(fan=2, least=2, most=16)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.common.durations import DAY, HOUR, MINUTE
-from monitor.labels import labelled_panes
+from monitor.labels import panes as labelled_panes
 from monitor.labels.panes import FINE, HOURLY, LabelledChange, LabelledPanes
 from monitor.windows.lives import Lifetimes
 from monitor.windows.windows import ALL, SeriesKey

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.moments import rfc3339
 from detectors.layout import COLUMNS, HIGH, INVALID, LOW, MISSING, NONFINITE
 from monitor.common.durations import duration_of, format_duration, parse_duration
-from monitor.common.event_time import rfc3339, to_milliseconds
+from monitor.common.event_time import to_milliseconds
 from monitor.rows.categories import canonical, label
 from monitor.rows.values import NumericSubject, category_coder, to_numbers
 
