@@ -9,7 +9,10 @@ import msgspec
 
 
 class LabelState(msgspec.Struct):
-    """What a checkpoint saves of a model's labels beside their panes; arrays as bytes, times in epoch ms."""
+    """What a checkpoint saves of a model's labels beside their panes; arrays as bytes, times in epoch ms.
+
+    The arrays of ``waiting`` have a structured dtype, which ``dtype`` and the configuration name.
+    """
 
     dtype: str
     prints: dict[str, str]
@@ -24,6 +27,9 @@ class LabelState(msgspec.Struct):
     waiting: list[tuple[int, list[object], bytes, bytes]]
     delays: list[int]
     delays_by_day: dict[int, list[int]] = {}
+
+    def __post_init__(self) -> None:
+        msgspec.json.decode(self.manifest)  # raises if the list of label files is no JSON
 
 
 LOSS_REASONS = ("block_damaged", "file_damaged", "file_missing")

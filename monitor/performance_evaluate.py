@@ -11,6 +11,7 @@ from msgspec import structs
 from alerts.evaluation import Evaluation
 from alerts.matching import ESTIMATED
 from detectors.budget import shared
+from monitor.arrays import decode, encode
 from monitor.evaluate import FOLLOWED
 from monitor.label_findings import LABELS, share_finding
 from monitor.labelled_panes import AHEAD, LABELLED
@@ -25,7 +26,7 @@ from monitor.performance_findings import (
     version_findings,
     yardstick,
 )
-from monitor.sequences import MONTH_MS, Sequences
+from monitor.sequences import MONTH_MS, Sequences, States
 from monitor.windows import ALL, OVERFLOW, SeriesKey
 
 if TYPE_CHECKING:
@@ -35,6 +36,17 @@ if TYPE_CHECKING:
     from monitor.performance import Performance
     from monitor.performance_findings import Yardstick
     from monitor.references import References
+
+
+class ErrorsFollowed(msgspec.Struct, array_like=True):
+    """How far errors were followed (epoch ms), and document of the sequences by the place of their profile."""
+
+    fed: int | None
+    sequences: dict[str, bytes]
+
+    def __post_init__(self) -> None:
+        for document in self.sequences.values():
+            decode(document, States)
 
 
 class PerformanceEvaluator:
@@ -155,14 +167,15 @@ class PerformanceEvaluator:
     def document(self) -> bytes:
         """What a checkpoint saves."""
         states = {str(place): sequences.document() for place, sequences in self.sequences.items()}
-        return msgspec.msgpack.encode((self._fed, states))
+        return encode(ErrorsFollowed(self._fed, states))
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint."""
-        self._fed, states = msgspec.msgpack.decode(document)
+        saved = decode(document, ErrorsFollowed)
+        self._fed = saved.fed
         for place, sequences in self.sequences.items():
-            if str(place) in states:
-                sequences.restore(states[str(place)])
+            if str(place) in saved.sequences:
+                sequences.restore(saved.sequences[str(place)])
 
     def _held(self, due: Mature) -> dict[SeriesKey, Held]:
         """Every series that has rows in the window, in the order of their keys."""
