@@ -81,9 +81,7 @@ def _pack(value: Any) -> _Packed:
 
 
 def _pack_as_lists(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise NotImplementedError(type(value).__name__)
+    return value.tolist() if isinstance(value, np.ndarray) else _pack(value)
 
 
 def _unpack(kind: Any, value: Any) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -24,7 +25,7 @@ class LabelState(msgspec.Struct):
     fine_from: int | None
     hours_from: int | None
     manifest: bytes
-    waiting: list[tuple[int, list[object], bytes, bytes]]
+    waiting: list[tuple[int, list[Any], bytes, bytes]]
     delays: list[int]
     delays_by_day: dict[int, list[int]] = {}
 

@@ -33,29 +33,29 @@ HOUR = 3_600_000
 ROWS = 1_200
 
 
-def table(task: str) -> DataTable:
-    """Rows over twelve days, with every kind of column."""
-    dice = np.random.default_rng(3)
-    score = dice.random(ROWS).round(3)
-    number = dice.normal(0, 1, ROWS).round(3)
+def table(task: str, rows: int = ROWS, seed: int = 3) -> DataTable:
+    """Rows every quarter of an hour, with every kind of column."""
+    dice = np.random.default_rng(seed)
+    score = dice.random(rows).round(3)
+    number = dice.normal(0, 1, rows).round(3)
     number[::50], number[7] = np.nan, np.inf
     held: dict[str, Any] = {
-        "t": pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(np.arange(ROWS) * 15, unit="min"),
+        "t": pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(np.arange(rows) * 15, unit="min"),
         "x": number,
-        "z": dice.normal(5, 2, ROWS).round(3),
-        "empty": np.full(ROWS, np.nan),
-        "city": dice.choice([f"city {place}" for place in range(70)], ROWS),
-        "sex": dice.choice(["f", "m"], ROWS),
-        "v": [list(row) for row in dice.normal(0, 1, (ROWS, 3)).round(2)],
+        "z": dice.normal(5, 2, rows).round(3),
+        "empty": np.full(rows, np.nan),
+        "city": dice.choice([f"city {place}" for place in range(70)], rows),
+        "sex": dice.choice(["f", "m"], rows),
+        "v": [list(row) for row in dice.normal(0, 1, (rows, 3)).round(2)],
     }
     if task == "binary":
-        held |= {"p": (score > 0.5).astype(int), "s": score, "y": (dice.random(ROWS) < score).astype(int)}
+        held |= {"p": (score > 0.5).astype(int), "s": score, "y": (dice.random(rows) < score).astype(int)}
     elif task == "multiclass":
-        held |= {"p": dice.choice(["a", "b", "c"], ROWS), "y": dice.choice(["a", "b", "c"], ROWS)}
+        held |= {"p": dice.choice(["a", "b", "c"], rows), "y": dice.choice(["a", "b", "c"], rows)}
     elif task == "regression":
-        held |= {"p": held["z"] * 2, "y": held["z"] * 2 + dice.normal(0, 1, ROWS)}
+        held |= {"p": held["z"] * 2, "y": held["z"] * 2 + dice.normal(0, 1, rows)}
     else:
-        items = [[f"i{number}" for number in dice.permutation(9)[:4]] for _ in range(ROWS)]
+        items = [[f"i{number}" for number in dice.permutation(9)[:4]] for _ in range(rows)]
         held |= {"p": items, "y": [row[:2] for row in items]}
     return DataTable(pd.DataFrame(held))
 
