@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from alerts.messages import words
 from alerts.policy import Incident, IncidentKey, Notice, plan
 from alerts.rules import AlertKey, AlertState, Transition, drop_unknown, end_series, step
 from alerts.status import AlertGroup
 from monitor.alerting.outbox import Outbox
+from monitor.common.codec import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,13 +23,9 @@ if TYPE_CHECKING:
     from alerts.status import ReceiverStatus
     from monitor.alerting.receivers import Routing
 
-_ALERTS = msgspec.msgpack.Decoder(list[tuple[AlertKey, AlertState]])
-_INCIDENTS = msgspec.msgpack.Decoder(list[tuple[IncidentKey, Incident]])
-_COOLDOWNS = msgspec.msgpack.Decoder(dict[str, int])
-DOCUMENTS: Mapping[str, msgspec.msgpack.Decoder[Any]] = {
-    "alerts": _ALERTS, "incidents": _INCIDENTS, "cooldowns": _COOLDOWNS,
-}  # fmt: skip
-"""How what a checkpoint saves is read."""
+Alerts = list[tuple[AlertKey, AlertState]]
+Incidents = list[tuple[IncidentKey, Incident]]
+Cooldowns = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +59,13 @@ class Alerting:
     def restore(self, documents: Mapping[str, bytes], outbox: Sequence[OutboxEntry]) -> None:
         """Goes on from a checkpoint."""
         if "alerts" in documents:
-            self.states = dict(_ALERTS.decode(documents["alerts"]))
-            self.incidents = dict(_INCIDENTS.decode(documents["incidents"]))
-            self.cooldowns = _COOLDOWNS.decode(documents["cooldowns"])
+            self.states = dict(decode(documents["alerts"], Alerts))
+            self.incidents = dict(decode(documents["incidents"], Incidents))
+            self.cooldowns = decode(documents["cooldowns"], Cooldowns)
         self._outgoing.restore(documents.get("receivers"), outbox, self._open_keys())
 
     def documents(self) -> dict[str, bytes]:
-        """What a checkpoint saves, apart from the outbox. MessagePack, because JSON has no NaN."""
-        encode = msgspec.msgpack.encode
+        """What a checkpoint saves, apart from the outbox."""
         return {
             "alerts": encode(list(self.states.items())),
             "incidents": encode(list(self.incidents.items())),

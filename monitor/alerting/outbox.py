@@ -6,8 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from alerts.circuit import CLOSED, Circuit, after_attempt, after_start
 from alerts.delivery import OutboxEntry, due, expired, released, settle
 from alerts.own import failing_notice, fault_key, recovered_notice, summary_notice
@@ -16,6 +14,7 @@ from alerts.sinks import RENDER
 from alerts.sinks.log import Log
 from alerts.sinks.outcome import Dead, Delivered, Refused, Retry
 from alerts.status import ReceiverStatus
+from monitor.common.codec import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -41,10 +40,6 @@ class Receivers:
 
     circuits: dict[str, Circuit] = field(default_factory=dict)
     faults: dict[str, ReceiverFault] = field(default_factory=dict)
-
-
-DOCUMENT = msgspec.msgpack.Decoder(Receivers)
-"""How what a checkpoint saves is read."""
 
 
 class Outbox:
@@ -84,7 +79,7 @@ class Outbox:
             entries: in order of planning.
             open_keys: dedup keys of open incidents.
         """
-        saved = Receivers() if document is None else DOCUMENT.decode(document)
+        saved = Receivers() if document is None else decode(document, Receivers)
         configured = self._routing.receivers
         self.entries = {entry.id: entry for entry in entries}
         self.circuits = {name: circuit for name, circuit in saved.circuits.items() if name in configured}
@@ -95,7 +90,7 @@ class Outbox:
 
     def document(self) -> bytes:
         """The state of the receivers, for a checkpoint."""
-        return msgspec.msgpack.encode(Receivers(self.circuits, self.faults))
+        return encode(Receivers(self.circuits, self.faults))
 
     def put(self, notice: Notice, words: Words, wall_ms: int) -> OutboxEntry:
         """Renders a notice in its receiver's words and adds it; it is sent once it is saved."""

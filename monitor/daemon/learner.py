@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.common.codec import decode, encode
 from monitor.config.model import ModelSection
 from monitor.decode.first_usable import Seen
 from monitor.reference.build import build_profile
@@ -34,9 +35,16 @@ class Later(NamedTuple):
     partition: Partition
 
 
-DOCUMENT = msgspec.msgpack.Decoder(tuple[tuple[str, ...], list[list[Any]], list[int]])
 _NUMBERS = (int, float)
 _SCALARS = (str, int, float)
+
+
+class LearnedRows(msgspec.Struct, array_like=True):
+    """Names of the columns, values of each, and event times."""
+
+    columns: tuple[str, ...]
+    values: list[list[Any]]
+    times: list[int]
 
 
 @dataclass(slots=True)
@@ -123,13 +131,13 @@ class Learner:
 
     def document(self) -> bytes:
         """What a checkpoint saves."""
-        return msgspec.msgpack.encode((self.columns, self.values, self.times))
+        return encode(LearnedRows(self.columns, self.values, self.times))
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint; rows of other columns are of no use."""
-        columns, values, times = DOCUMENT.decode(document)
-        if columns == self.columns:
-            self.values, self.times = values, times
+        saved = decode(document, LearnedRows)
+        if saved.columns == self.columns:
+            self.values, self.times = saved.values, saved.times
 
 
 def _usable(named: dict[str, list[object]], model: ModelSection) -> dict[str, list[object]]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
+from monitor.common.codec import decode, encode
 from monitor.rows.records import ModelRows, Partition
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ class Seen:
 
     def document(self) -> bytes:
         """What a checkpoint saves."""
-        return msgspec.msgpack.encode(sorted(self.partitions))
+        return encode(sorted(self.partitions))
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint."""
-        self.partitions = {Partition(*pair) for pair in msgspec.msgpack.decode(document, type=list[tuple[str, int]])}
+        self.partitions = set(decode(document, list[Partition]))
 
 
 class FirstUsable:

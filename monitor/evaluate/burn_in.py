@@ -17,6 +17,7 @@ import numpy as np
 from detectors.drift.dispersion import MIN_BLOCKS, measure_dispersion
 from detectors.drift.reference import Dispersion, independent_rows
 from detectors.layout import COLUMNS
+from monitor.common.codec import decode, encode
 
 if TYPE_CHECKING:
     from detectors.layout import Counts
@@ -31,7 +32,9 @@ class _Block(msgspec.Struct, array_like=True):
     packed: bytes
 
 
-class _Saved(msgspec.Struct):
+class BurnInBlocks(msgspec.Struct):
+    """What is saved; ``BurnIn`` itself holds more, and what depends on the configuration."""
+
     began: int | None
     subjects: int
     blocks: dict[int, list[_Block]]
@@ -99,10 +102,10 @@ class BurnIn:
 
     def document(self) -> bytes:
         """What a checkpoint saves."""
-        return msgspec.msgpack.encode(_Saved(self.began, self.subjects, self.blocks))
+        return encode(BurnInBlocks(self.began, self.subjects, self.blocks))
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint; what was learned with other subjects is of no use."""
-        saved = msgspec.msgpack.decode(document, type=_Saved)
+        saved = decode(document, BurnInBlocks)
         if saved.subjects == self.subjects:
             self.began, self.blocks = saved.began, saved.blocks

@@ -14,7 +14,7 @@ from detectors.array_types import Array, Integers
 from detectors.sequential import adaptive, cusum
 from detectors.sequential.adaptive import Adaptive, AdaptiveState, adaptive_for, adaptive_step
 from detectors.sequential.cusum import Cusum, CusumState, cusum_for, pane_scores, step
-from monitor.common.array_json import from_json, to_json
+from monitor.common.codec import decode, encode
 from monitor.reference.streams import Streams
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _NAN = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
-class _Followed:
+class Followed:
     """The state of one version."""
 
     pane: int
@@ -39,6 +39,10 @@ class _Followed:
     value: Array
     direction: NDArray[np.int8]
     change_at: Integers
+
+
+States = dict[str, Followed]
+"""The states of one model, by version."""
 
 
 @dataclass(slots=True)
@@ -56,7 +60,7 @@ class Sequences:
     min_effect: float
     keep: int
     arl_panes: float
-    states: dict[str, _Followed] = field(default_factory=dict)
+    states: dict[str, Followed] = field(default_factory=dict)
     changed: bool = False
 
     @property
@@ -78,10 +82,10 @@ class Sequences:
         """
         return min(max(self.arl_panes, 50.0), 1e12)
 
-    def _fresh(self, pane: int) -> _Followed:
+    def _fresh(self, pane: int) -> Followed:
         size = len(self.streams.subjects)
         none = np.full(size, cusum.NEVER, dtype=np.int64)
-        return _Followed(
+        return Followed(
             pane, np.zeros(size), np.zeros(size), np.zeros(size), cusum.start(size), adaptive.start(size),
             none, np.zeros(size), np.zeros(size, dtype=np.int8), none.copy(),
         )  # fmt: skip
@@ -99,7 +103,7 @@ class Sequences:
         self.states[version] = replace(state, n=state.n + n, total=state.total + total, squares=state.squares + squares)
         self.changed = True
 
-    def _closed(self, state: _Followed, pane: int) -> _Followed:
+    def _closed(self, state: Followed, pane: int) -> Followed:
         """A pane is whole: the detectors look at it."""
         spread = self.streams.spread
         n, total, squares = self.streams.standardised(state.n, state.total, state.squares)
@@ -112,7 +116,7 @@ class Sequences:
         window, changes = adaptive_step(state.adaptive, n, total, squares, state.pane, self.adwin, spread)
         found = np.where(changes.fired, state.pane + self.streams.pane, state.found_at)
         zero = np.zeros(len(n))
-        return _Followed(
+        return Followed(
             pane, zero, zero.copy(), zero.copy(), cusum, window, found, alarms.value, alarms.direction, alarms.change_at
         )
 
@@ -154,16 +158,10 @@ class Sequences:
 
     def document(self) -> bytes:
         """What a checkpoint saves."""
-        return to_json(self.states)
+        return encode(self.states)
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint; states of other streams are of no use."""
         size = len(self.streams.subjects)
-        self.states = {
-            version: state for version, state in read_states(document).items() if len(state.n) == size
-        }  # fmt: skip
-
-
-def read_states(document: bytes) -> dict[str, _Followed]:
-    """What `Sequences.document` gave, decoded."""
-    return from_json(document, dict[str, _Followed])
+        states = decode(document, States)
+        self.states = {version: state for version, state in states.items() if len(state.n) == size}

@@ -11,7 +11,8 @@ from msgspec import structs
 from alerts.evaluation import Evaluation
 from alerts.matching import ESTIMATED
 from detectors.budget import shared
-from monitor.evaluate.change_points import MONTH_MS, Sequences
+from monitor.common.codec import decode, encode
+from monitor.evaluate.change_points import MONTH_MS, Sequences, States
 from monitor.evaluate.drift import FOLLOWED
 from monitor.evaluate.performance_findings import (
     Held,
@@ -35,6 +36,17 @@ if TYPE_CHECKING:
     from monitor.labels.maturity import Mature
     from monitor.labels.tracker import Performance
     from monitor.reference.by_version import References
+
+
+class ErrorsFollowed(msgspec.Struct, array_like=True):
+    """How far errors were followed (epoch ms), and document of the sequences by the place of their profile."""
+
+    fed: int | None
+    sequences: dict[str, bytes]
+
+    def __post_init__(self) -> None:
+        for document in self.sequences.values():
+            decode(document, States)
 
 
 class PerformanceEvaluator:
@@ -155,14 +167,15 @@ class PerformanceEvaluator:
     def document(self) -> bytes:
         """What a checkpoint saves."""
         states = {str(place): sequences.document() for place, sequences in self.sequences.items()}
-        return msgspec.msgpack.encode((self._fed, states))
+        return encode(ErrorsFollowed(self._fed, states))
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint."""
-        self._fed, states = msgspec.msgpack.decode(document)
+        saved = decode(document, ErrorsFollowed)
+        self._fed = saved.fed
         for place, sequences in self.sequences.items():
-            if str(place) in states:
-                sequences.restore(states[str(place)])
+            if str(place) in saved.sequences:
+                sequences.restore(saved.sequences[str(place)])
 
     def _held(self, due: Mature) -> dict[SeriesKey, Held]:
         """Every series that has rows in the window, in the order of their keys."""

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from alerts.evaluation import Finding
 from detectors.array_types import Integers
 from detectors.bounds import binomial_bounds
+from monitor.common.codec import decode, encode
 from monitor.common.durations import DAY, HOUR
 
 if TYPE_CHECKING:
@@ -70,7 +72,16 @@ def rejects_by_model(decoded: Decoded, first: int, stop: int, clocks: Integers) 
                 yield name, Rejects(times, np.where(clocks[mine] > _BEFORE_ALL, clocks[mine], times), reasons, labels)
 
 
-class _Saved(msgspec.Struct):
+class FaultCounts(msgspec.Struct):
+    """What is known of one model.
+
+    Attributes:
+        first_reject, first_bare, first_label: when each was first met, epoch ms.
+        rejects: start of a pane → reason → prediction records. ``bare``: start of a pane → rows without any feature.
+        labels: usable ones, rejects, and those whose value is no label of the reference, by when their partition's
+            clock passes the end of a pane: then they are joined.
+    """
+
     first_reject: int | None
     first_bare: int | None
     first_label: int | None
@@ -88,15 +99,8 @@ class RecordFaults:
 
     def __init__(self, pane: int) -> None:
         self._pane = pane
-        self._first_reject: int | None = None
-        self._first_bare: int | None = None
-        self._first_label: int | None = None
-        self._rejects: dict[int, Counter[str]] = {}
-        self._bare: Counter[int] = Counter()
-        # Usable ones, rejects, and those whose value is no label of the reference, by when their partition's clock
-        # passes the end of a pane: then they are joined.
-        self._labels: dict[int, tuple[int, int, int]] = {}
-        # Heaps of these times: of all, and of those that are still to be counted by the hour.
+        self._counts = FaultCounts(None, None, None, {}, {}, {})
+        # Heaps of the times of labels: of all, and of those that are still to be counted by the hour.
         self._by_age: list[int] = []
         self._fine: list[int] = []
         self.changed = False
@@ -104,15 +108,16 @@ class RecordFaults:
     def reject(self, panes: Integers, reasons: list[str]) -> None:
         """Prediction records were rejected: int64[n], the start of each one's pane."""
         for start, reason in zip(panes.tolist(), reasons, strict=True):
-            self._rejects.setdefault(start, Counter())[reason] += 1
-            self._first_reject = start if self._first_reject is None else min(start, self._first_reject)
+            counts = self._counts.rejects.setdefault(start, {})
+            counts[reason] = counts.get(reason, 0) + 1
+            self._counts.first_reject = _earlier(self._counts.first_reject, start)
             self.changed = True
 
     def take_bare(self, panes: Integers) -> None:
         """Rows without any feature were counted: int64[n], the start of each one's pane."""
         for start, count in Counter(panes.tolist()).items():
-            self._bare[start] += count
-            self._first_bare = start if self._first_bare is None else min(start, self._first_bare)
+            self._counts.bare[start] = self._counts.bare.get(start, 0) + count
+            self._counts.first_bare = _earlier(self._counts.first_bare, start)
             self.changed = True
 
     def take_labels(self, clocks: Integers, reasons: tuple[str, ...] | None = None) -> None:
@@ -124,29 +129,30 @@ class RecordFaults:
             added = (int(mine.sum()), 0, 0) if reasons is None else (0, int(mine.sum()), int(strange[mine].sum()))
             self._add_labels(tick, added)
         if reasons is not None and len(ticks):
-            first = int(ticks[0])
-            self._first_label = first if self._first_label is None else min(first, self._first_label)
+            self._counts.first_label = _earlier(self._counts.first_label, int(ticks[0]))
         self.changed = self.changed or len(clocks) > 0
 
     def _add_labels(self, tick: int, counts: tuple[int, int, int]) -> None:
-        if tick not in self._labels:
+        labels = self._counts.labels
+        if tick not in labels:
             heappush(self._by_age, tick)
             if tick % HOUR:
                 heappush(self._fine, tick)
-        self._labels[tick] = _sum(self._labels.get(tick, (0, 0, 0)), counts)
+        labels[tick] = _sum(labels.get(tick, (0, 0, 0)), counts)
 
     def advance(self, oldest: int, oldest_labels: int, now: int) -> None:
         """No window will begin before ``oldest``, nor one of performance before ``oldest_labels``."""
-        for kept in (self._rejects, self._bare):
+        for kept in (self._counts.rejects, self._counts.bare):
             for start in [start for start in kept if start < oldest]:
                 del kept[start]
                 self.changed = True
+        labels = self._counts.labels
         while self._by_age and self._by_age[0] < oldest_labels:
-            self.changed |= self._labels.pop(heappop(self._by_age), None) is not None
+            self.changed |= labels.pop(heappop(self._by_age), None) is not None
         # Old ones are kept by the hour, or there would be one for each minute of weeks.
         while self._fine and self._fine[0] <= now - _FINE_MS:
             tick = heappop(self._fine)
-            counts = self._labels.pop(tick, None)
+            counts = labels.pop(tick, None)
             if counts is not None:
                 self._add_labels(-(-tick // HOUR) * HOUR, counts)
                 self.changed = True
@@ -161,17 +167,17 @@ class RecordFaults:
             min_rows: on fewer records nothing is said.
         """
         found = []
-        if self._first_reject is not None and self._first_reject < end:
+        if self._counts.first_reject is not None and self._counts.first_reject < end:
             reasons = self._reasons(start, end)
             rejected = sum(reasons.values())
             told = "records were rejected: " + ", ".join(f"{name} {n:,}" for name, n in reasons.most_common(3))
             found.append(_share("rejected", rejected, rows + rejected, told, alpha, min_rows))
-        if self._first_bare is not None and self._first_bare < end:
+        if self._counts.first_bare is not None and self._counts.first_bare < end:
             bare = self._count_bare(start, end)
             found.append(
                 _share("featureless", bare, rows, "records hold none of the model's features", alpha, min_rows)
             )
-        if self._first_label is not None and self._first_label <= end:
+        if self._counts.first_label is not None and self._counts.first_label <= end:
             usable, rejected, _ = self._count_labels(start, end)
             told = "label records were rejected"
             found.append(_share("labels_rejected", rejected, usable + rejected, told, alpha, min_rows))
@@ -193,41 +199,40 @@ class RecordFaults:
 
     def strange_labels(self, start: int, at: int) -> str:
         """Why labels that came from ``start`` to ``at`` do not tell performance; empty if they do."""
-        if self._first_label is None or self._first_label > at:
+        if self._counts.first_label is None or self._counts.first_label > at:
             return ""
         usable, _, strange = self._count_labels(start, at)
         share = strange / (usable + strange) if strange else 0.0
         return f"{share:.1%} of the labels are no class or number of the reference" if share > MAX_SHARE else ""
 
     def _reasons(self, start: int, end: int) -> Counter[str]:
-        return sum((counts for pane, counts in self._rejects.items() if start <= pane < end), Counter[str]())
+        counted = (Counter(counts) for pane, counts in self._counts.rejects.items() if start <= pane < end)
+        return sum(counted, Counter[str]())
 
     def _count_bare(self, start: int, end: int) -> int:
-        return sum(count for pane, count in self._bare.items() if start <= pane < end)
+        return sum(count for pane, count in self._counts.bare.items() if start <= pane < end)
 
     def _count_labels(self, start: int, end: int) -> tuple[int, int, int]:
-        held = [counts for tick, counts in self._labels.items() if start < tick <= end]
+        held = [counts for tick, counts in self._counts.labels.items() if start < tick <= end]
         usable, rejected, strange = (sum(counts[place] for counts in held) for place in range(3))
         return usable, rejected, strange
 
     def document(self) -> bytes:
         """What a checkpoint saves."""
         # In order, so that the same log leaves the same bytes whatever the batches.
-        rejects = {start: dict(sorted(counts.items())) for start, counts in sorted(self._rejects.items())}
-        bare, labels = dict(sorted(self._bare.items())), dict(sorted(self._labels.items()))
-        firsts = self._first_reject, self._first_bare, self._first_label
-        return msgspec.msgpack.encode(_Saved(*firsts, rejects, bare, labels))
+        rejects = {start: dict(sorted(counts.items())) for start, counts in sorted(self._counts.rejects.items())}
+        bare, labels = dict(sorted(self._counts.bare.items())), dict(sorted(self._counts.labels.items()))
+        return encode(replace(self._counts, rejects=rejects, bare=bare, labels=labels))
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint."""
-        saved = msgspec.msgpack.decode(document, type=_Saved)
-        self._first_reject, self._first_bare, self._first_label = (
-            saved.first_reject, saved.first_bare, saved.first_label,
-        )  # fmt: skip
-        self._rejects = {start: Counter(counts) for start, counts in saved.rejects.items()}
-        self._bare, self._labels = Counter(saved.bare), saved.labels
-        self._by_age = sorted(self._labels)
+        self._counts = decode(document, FaultCounts)
+        self._by_age = sorted(self._counts.labels)
         self._fine = [tick for tick in self._by_age if tick % HOUR]
+
+
+def _earlier(known: int | None, start: int) -> int:
+    return start if known is None else min(start, known)
 
 
 def _sum(left: tuple[int, int, int], right: tuple[int, int, int]) -> tuple[int, int, int]:

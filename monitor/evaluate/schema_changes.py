@@ -7,12 +7,13 @@ told is a function of the log.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import asdict
 
 from alerts.evaluation import Finding
+from monitor.common.codec import decode, encode
 from monitor.common.durations import DAY
 
 if TYPE_CHECKING:
@@ -30,12 +31,22 @@ _TOLD = 5
 _NAN = float("nan")
 
 
-class _Saved(msgspec.Struct):
+class NamesSeen(msgspec.Struct):
+    """Names that the reference does not know.
+
+    Attributes:
+        began: start of the first pane; ``learned``: when learning was over. Epoch ms.
+        first: name → start of the first pane with it.
+        records: start of a pane → records of the sample, while names are learned.
+        seen: start of a pane → version → names.
+        too_many: more names came than a schema has.
+    """
+
     began: int | None
     learned: int | None
     first: dict[str, int]
     records: dict[int, int]
-    seen: dict[int, dict[str, list[str]]]
+    seen: dict[int, dict[str, set[str]]]
     too_many: bool
 
 
@@ -46,50 +57,45 @@ class SchemaChanges:
     """
 
     def __init__(self) -> None:
-        self._began: int | None = None
-        self._learned: int | None = None
-        self._first: dict[str, int] = {}
-        self._records: Counter[int] = Counter()
-        self._seen: dict[int, dict[str, set[str]]] = {}
-        self._too_many = False
+        self._names = NamesSeen(None, None, {}, {}, {}, too_many=False)
         self.changed = False
 
     def take(self, records: Iterable[tuple[int, str, tuple[str, ...]]]) -> None:
         """Takes records of the sample in: the start of the pane of each, its version, and names that are not known."""
         for pane, version, names in records:
-            if self._began is None or pane < self._began:
-                self._began, self.changed = pane, True
-            if self._learned is None:
-                self._records[pane] += 1
+            if self._names.began is None or pane < self._names.began:
+                self._names.began, self.changed = pane, True
+            if self._names.learned is None:
+                self._names.records[pane] = self._names.records.get(pane, 0) + 1
                 self.changed = True
             for name in names:
                 self._saw(pane, version, name)
 
     def _saw(self, pane: int, version: str, name: str) -> None:
-        first = self._first.get(name)
-        if first is None and len(self._first) >= _MOST_NAMES:
-            self._too_many = True
+        first = self._names.first.get(name)
+        if first is None and len(self._names.first) >= _MOST_NAMES:
+            self._names.too_many = True
             return
         if first is None or pane < first:
-            self._first[name], self.changed = pane, True
-        elif pane >= first + NEWS_MS or (self._learned is not None and first < self._learned):
+            self._names.first[name], self.changed = pane, True
+        elif pane >= first + NEWS_MS or (self._names.learned is not None and first < self._names.learned):
             return
-        held = self._seen.setdefault(pane, {}).setdefault(version, set())
+        held = self._names.seen.setdefault(pane, {}).setdefault(version, set())
         if name not in held:
             held.add(name)
             self.changed = True
 
     def advance(self, end: int, oldest: int) -> None:
         """Event time has come to ``end``; no window will begin before ``oldest``."""
-        if self._learned is None and self._began is not None and end >= self._began + LEARN_MS:
-            looked_at = sum(count for pane, count in self._records.items() if pane < end)
+        if self._names.learned is None and self._names.began is not None and end >= self._names.began + LEARN_MS:
+            looked_at = sum(count for pane, count in self._names.records.items() if pane < end)
             if looked_at >= LEARN_RECORDS:
-                self._learned, self.changed = end, True
-                self._records.clear()
+                self._names.learned, self.changed = end, True
+                self._names.records.clear()
         # What comes before learning is over will be known by definition.
-        until = end if self._learned is None else oldest
-        for pane in [pane for pane in self._seen if pane < until]:
-            del self._seen[pane]
+        until = end if self._names.learned is None else oldest
+        for pane in [pane for pane in self._names.seen if pane < until]:
+            del self._names.seen[pane]
             self.changed = True
 
     def finding(self, version: str, start: int, end: int, held_back: str) -> Finding:
@@ -97,17 +103,17 @@ class SchemaChanges:
         names = sorted(
             {
                 name
-                for pane, versions in self._seen.items()
+                for pane, versions in self._names.seen.items()
                 if start <= pane < end
                 for name in versions.get(version, ())
-                if self._learned is not None and self._first[name] >= self._learned
+                if self._names.learned is not None and self._names.first[name] >= self._names.learned
             }
         )
         status: Status = "breached" if names else "ok"
         detail = f"records carry what the reference does not know: {listed(names)}" if names else ""
-        if self._learned is None:
+        if self._names.learned is None:
             status, detail = "insufficient", "the names that records carry are being learned"
-        elif self._too_many:
+        elif self._names.too_many:
             status, detail = "insufficient", "records carry too many different names to tell new ones"
         elif held_back:
             status, detail = "insufficient", held_back
@@ -115,22 +121,13 @@ class SchemaChanges:
 
     def document(self) -> bytes:
         """What a checkpoint saves."""
-        seen = {
-            pane: {version: sorted(names) for version, names in versions.items()}
-            for pane, versions in self._seen.items()
-        }
-        return msgspec.msgpack.encode(
-            _Saved(self._began, self._learned, self._first, dict(self._records), seen, self._too_many)
-        )
+        # Sets in order, so that the same log leaves the same bytes.
+        seen = {pane: {key: sorted(names) for key, names in held.items()} for pane, held in self._names.seen.items()}
+        return encode(asdict(self._names) | {"seen": seen})
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint."""
-        saved = msgspec.msgpack.decode(document, type=_Saved)
-        self._began, self._learned, self._too_many = saved.began, saved.learned, saved.too_many
-        self._first, self._records = saved.first, Counter(saved.records)
-        self._seen = {
-            pane: {version: set(names) for version, names in versions.items()} for pane, versions in saved.seen.items()
-        }
+        self._names = decode(document, NamesSeen)
 
 
 def listed(names: list[str]) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from alerts.evaluation import Finding
+from monitor.common.codec import decode, encode
 
 STATISTIC = "state_damaged"
 _NAN = float("nan")
 
 
-class _Saved(msgspec.Struct):
+class Damage(msgspec.Struct):
+    """What was damaged, and when the first window that was judged afterwards ended (epoch ms)."""
+
     text: str
     first: int | None
 
@@ -24,31 +27,30 @@ class DamageNotice:
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
-        self._text = ""
-        self._first: int | None = None
+        self._damage = Damage("", None)
         self.changed = False
 
     def report(self, text: str) -> None:
         """Damage was found at the start."""
-        self._text, self._first, self.changed = text, None, True
+        self._damage, self.changed = Damage(text, None), True
 
     def findings(self, start: int, end: int) -> tuple[Finding, ...]:
         """One finding if the window [start, end) began before the first window that was judged afterwards ended."""
-        if not self._text:
+        damage = self._damage
+        if not damage.text:
             return ()
-        if self._first is None:
-            self._first, self.changed = end, True
-        if start < self._first:
-            return (Finding("quality", STATISTIC, 1.0, _NAN, _NAN, 0.0, "breached", self._text),)
-        if end - self._longest >= self._first:
-            self._text, self.changed = "", True
+        if damage.first is None:
+            damage.first, self.changed = end, True
+        if start < damage.first:
+            return (Finding("quality", STATISTIC, 1.0, _NAN, _NAN, 0.0, "breached", damage.text),)
+        if end - self._longest >= damage.first:
+            damage.text, self.changed = "", True
         return ()
 
     def document(self) -> bytes:
         """What a checkpoint saves."""
-        return msgspec.msgpack.encode(_Saved(self._text, self._first))
+        return encode(self._damage)
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint."""
-        saved = msgspec.msgpack.decode(document, type=_Saved)
-        self._text, self._first = saved.text, saved.first
+        self._damage = decode(document, Damage)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from alerts.evaluation import Finding, Status
 from detectors.quality.traffic import TrafficState, Volume, judge_traffic, learn, start
-from monitor.common.array_json import from_json, to_json
+from monitor.common.codec import decode, encode
 from monitor.common.durations import DAY, HOUR
 
 _NAN = float("nan")
@@ -15,8 +15,9 @@ _MONDAY_MS = 4 * DAY
 _WEEK = 7 * DAY
 
 
-@dataclass(frozen=True, slots=True)
-class _Saved:
+class TrafficSoFar(msgspec.Struct):
+    """What is known of the traffic, the rows of the piece that has begun, and the last whole piece."""
+
     piece: int | None
     rows: float
     state: TrafficState
@@ -36,34 +37,32 @@ class Traffic:
         self.usable = self._length % step == 0
         self._step, self._alpha = step, alpha
         slots = _WEEK // self._length
-        self._state = start(slots, max(DAY // self._length, 1))
-        self._piece: int | None = None
-        self._rows = 0.0
-        self._last: Volume | None = None
+        self._now = TrafficSoFar(None, 0.0, start(slots, max(DAY // self._length, 1)), None)
         self.changed = False
 
     def take(self, start_ms: int, rows: int) -> None:
         """Rows of the next step of event time; steps that never come hold none."""
         piece = start_ms // self._length
-        if self._piece is None:
-            self._piece = piece
+        if self._now.piece is None:
+            self._now.piece = piece
         # The first piece is seldom whole, but nothing is judged before others have come.
         self._close(piece)
-        self._rows += rows
+        self._now.rows += rows
         self._close((start_ms + self._step) // self._length)
         self.changed = True
 
     def _close(self, piece: int) -> None:
         """Judges what has ended before a piece begins; of a longer gap its first piece and its last week."""
-        while self._piece is not None and self._piece < piece:
-            slot = (self._piece * self._length - _MONDAY_MS) % _WEEK // self._length
-            self._last = judge_traffic(self._state, slot, self._rows, self._alpha)
-            self._state = learn(self._state, slot, self._rows, self._alpha)
-            self._piece, self._rows = max(self._piece + 1, piece - _WEEK // self._length), 0.0
+        now = self._now
+        while now.piece is not None and now.piece < piece:
+            slot = (now.piece * self._length - _MONDAY_MS) % _WEEK // self._length
+            now.last = judge_traffic(now.state, slot, now.rows, self._alpha)
+            now.state = learn(now.state, slot, now.rows, self._alpha)
+            now.piece, now.rows = max(now.piece + 1, piece - _WEEK // self._length), 0.0
 
     def finding(self) -> Finding:
         """The last whole piece."""
-        last = self._last
+        last = self._now.last
         if last is None or last.status == "insufficient":
             return Finding(
                 "quality", "traffic_ratio", _NAN, _NAN, _NAN, 1.0, "insufficient", "traffic is being learned"
@@ -75,15 +74,10 @@ class Traffic:
 
     def document(self) -> bytes:
         """What a checkpoint saves."""
-        return to_json(_Saved(self._piece, self._rows, self._state, self._last))
+        return encode(self._now)
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint; what was learned by slots of another length is of no use."""
-        saved = read_traffic(document)
-        if len(saved.state.weight) == len(self._state.weight):
-            self._piece, self._rows, self._state, self._last = saved.piece, saved.rows, saved.state, saved.last
-
-
-def read_traffic(document: bytes) -> _Saved:
-    """What `Traffic.document` gave, decoded."""
-    return from_json(document, _Saved)
+        saved = decode(document, TrafficSoFar)
+        if len(saved.state.weight) == len(self._now.state.weight):
+            self._now = saved

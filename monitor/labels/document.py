@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 
 class LabelState(msgspec.Struct):
-    """What a checkpoint saves of a model's labels beside their panes; arrays as bytes, times in epoch ms."""
+    """What a checkpoint saves of a model's labels beside their panes; arrays as bytes, times in epoch ms.
+
+    The arrays of ``waiting`` have a structured dtype, which ``dtype`` and the configuration name.
+    """
 
     dtype: str
     prints: dict[str, str]
@@ -21,9 +25,12 @@ class LabelState(msgspec.Struct):
     fine_from: int | None
     hours_from: int | None
     manifest: bytes
-    waiting: list[tuple[int, list[object], bytes, bytes]]
+    waiting: list[tuple[int, list[Any], bytes, bytes]]
     delays: list[int]
     delays_by_day: dict[int, list[int]] = {}
+
+    def __post_init__(self) -> None:
+        msgspec.json.decode(self.manifest)  # raises if the list of label files is no JSON
 
 
 LOSS_REASONS = ("block_damaged", "file_damaged", "file_missing")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
+from monitor.common.codec import decode, encode
 from monitor.common.durations import DAY, HOUR, parse_duration
 from monitor.common.window_step import window_step
 from monitor.labels.arrival import BINS, MEMORY_MS, Delays, counted
@@ -262,7 +262,7 @@ class Performance:
             self.delays.tolist(),
             self.recent_delays.document(),
         )
-        return self.panes.change(before), msgspec.msgpack.encode(document)
+        return self.panes.change(before), encode(document)
 
     def mark_saved(self) -> None:
         """What `change` told has been saved."""
@@ -271,7 +271,7 @@ class Performance:
 
     def protect(self, document: bytes | None) -> None:
         """Keeps the files that a backup of the state would need."""
-        self._join.protect(None if document is None else msgspec.msgpack.decode(document, type=LabelState).manifest)
+        self._join.protect(None if document is None else decode(document, LabelState).manifest)
 
     def _prints(self) -> dict[str, str]:
         return {key.version: self._print(key.version) for key in self.panes.lives}
@@ -282,7 +282,7 @@ class Performance:
 
     def restore(self, document: bytes | None) -> bool:
         """Goes on from a checkpoint; False if what was kept cannot be used with this configuration."""
-        saved = None if document is None else msgspec.msgpack.decode(document, type=LabelState)
+        saved = None if document is None else decode(document, LabelState)
         if saved is None or saved.dtype != str(self._type.descr):
             if saved is not None:
                 keep_labels(self._folder, saved.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.layout import COLUMNS
 from detectors.performance.binary import Binary
@@ -12,14 +13,16 @@ from detectors.performance.error_model import ErrorModel
 from detectors.performance.multiclass import Multiclass
 from detectors.performance.ranking import Ranking
 from detectors.performance.regression import Regression
-from monitor.common.array_json import from_json, to_json
+from monitor.common.codec import from_json, to_json, to_plain_json
 from monitor.reference.performance import PerformanceProfile
 from monitor.reference.scorer import Scorer, Task
 from monitor.reference.streams import Streams
 
+Integers = NDArray[np.int64]
+
 
 class ErrorModelFile(msgspec.Struct):
-    """An error model; effects as (subject, column, absolute, square) where either is not 0."""
+    """`ErrorModel`; effects as (subject, column, absolute, square) where either is not 0: most are."""
 
     base_absolute: float
     base_square: float
@@ -31,17 +34,17 @@ class ErrorModelFile(msgspec.Struct):
 
 
 class PerformanceFile(msgspec.Struct):
-    """What is written; ``task`` is its name and its parameters in JSON."""
+    """`PerformanceProfile` in a profile; ``task`` is the parameters of the task that ``kind`` names."""
 
     kind: str
     task: msgspec.Raw
-    classes: list[str] | None
-    calibrations: list[tuple[list[float], list[float]]] | None
+    classes: tuple[str, ...] | None
+    calibrations: list[tuple[tuple[float, ...], tuple[float, ...]]] | None
     error_model: ErrorModelFile | None
-    counts: list[int] | None
-    dispersions: dict[str, float]
-    errors: list[msgspec.Raw] = msgspec.field(default_factory=list)
-    negatives: list[str] | None = None
+    counts: Integers | None
+    dispersions: dict[int, float]
+    errors: list[msgspec.Raw] = []
+    negatives: tuple[str, ...] | None = None
 
 
 _TASKS: dict[str, type[Task]] = {
@@ -54,14 +57,14 @@ def performance_out(profile: PerformanceProfile) -> PerformanceFile:
     scorer = profile.scorer
     return PerformanceFile(
         next(name for name, kind in _TASKS.items() if isinstance(scorer.task, kind)),
-        msgspec.Raw(msgspec.json.encode(scorer.task)),
-        None if profile.classes is None else list(profile.classes),
-        None if scorer.calibrations is None else [(list(c.points), list(c.values)) for c in scorer.calibrations],
+        msgspec.Raw(to_plain_json(scorer.task)),
+        profile.classes,
+        None if scorer.calibrations is None else [(part.points, part.values) for part in scorer.calibrations],
         None if scorer.error_model is None else _errors_out(scorer.error_model),
-        None if profile.counts is None else profile.counts.tolist(),
-        {str(length): phi for length, phi in profile.dispersions.items()},
+        profile.counts,
+        dict(profile.dispersions),
         [] if profile.errors is None else [msgspec.Raw(to_json(profile.errors))],
-        None if profile.negatives is None else list(profile.negatives),
+        profile.negatives,
     )
 
 
@@ -69,16 +72,16 @@ def performance_in(stored: PerformanceFile) -> PerformanceProfile:
     """A performance profile as it was written."""
     calibrations = stored.calibrations
     return PerformanceProfile(
-        None if stored.classes is None else tuple(stored.classes),
+        stored.classes,
         Scorer(
-            msgspec.json.decode(stored.task, type=_TASKS[stored.kind]),
-            None if calibrations is None else tuple(Calibration(tuple(p), tuple(v)) for p, v in calibrations),
+            from_json(stored.task, _TASKS[stored.kind], strict=True),
+            None if calibrations is None else tuple(Calibration(*pair) for pair in calibrations),
             None if stored.error_model is None else _errors_in(stored.error_model),
         ),
-        None if stored.counts is None else np.array(stored.counts, dtype=np.int64),
-        {int(length): phi for length, phi in stored.dispersions.items()},
+        stored.counts,
+        stored.dispersions,
         from_json(stored.errors[0], Streams) if stored.errors else None,
-        None if stored.negatives is None else tuple(stored.negatives),
+        stored.negatives,
     )
 
 

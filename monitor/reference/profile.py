@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.drift.dispersion import MIN_BLOCKS
 from detectors.drift.reference import Dispersion, Reference, independent_rows, prepare
 from detectors.drift.seasons import mixed
 from detectors.layout import BINS, COLUMNS, Counts, Layout
-from monitor.common.array_json import from_json, to_json
+from monitor.common.codec import from_json, to_json, to_plain_json
 from monitor.common.durations import parse_duration
 from monitor.common.errors import ReferenceDataError
 from monitor.reference.joint import Joint
@@ -26,8 +27,8 @@ from monitor.windows.counting import moments_as_fixed, moments_as_float
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+Integers = NDArray[np.int64]
+Array = NDArray[np.float64]
 FORMAT = "leewayd-profile"
 VERSION = 2
 
@@ -111,18 +112,12 @@ class Profile:
 
 
 class _CountsFile(msgspec.Struct):
+    """`Counts` with moments in fixed point, which are exact in text."""
+
     rows: int
-    bins: list[list[int]]
-    moments: list[list[int]]
-    extremes: list[list[float | None]]
-
-
-class _DispersionFile(msgspec.Struct):
-    values: list[float]
-    missing: list[float]
-    location_sd: list[float | None]
-    location_reach: list[float | None]
-    blocks: int
+    bins: Integers
+    moments: Integers
+    extremes: Array
 
 
 class _Header(msgspec.Struct):
@@ -131,28 +126,34 @@ class _Header(msgspec.Struct):
 
 
 class _ProfileFile(msgspec.Struct):
+    """`Profile` for people: the layout as what it is made from, unused bins left out, a list for each season's slot."""
+
     format: str
     version: int
-    subjects: list[str]
-    columns: list[str]
+    subjects: tuple[str, ...]
+    columns: tuple[str, ...]
     numeric: list[bool]
     location: list[float]
     scale: list[float]
-    centers: list[list[float | None]]
-    edges: dict[str, list[float]]
-    top: dict[str, list[str]]
-    others: dict[str, list[str]]
+    centers: list[Array]
+    edges: dict[str, tuple[float, ...]]
+    top: dict[str, tuple[str, ...]]
+    others: dict[str, tuple[str, ...]]
     open_vocabulary: dict[str, bool]
     counts: _CountsFile
     segments: dict[str, _CountsFile]
-    dispersions: dict[str, _DispersionFile]
+    dispersions: dict[int, Dispersion]
     first: int | None
     last: int | None
     performance: PerformanceFile
     season: str | None = None
-    slots: list[_CountsFile] = msgspec.field(default_factory=list)
-    joints: list[msgspec.Raw] = msgspec.field(default_factory=list)
-    streams: list[msgspec.Raw] = msgspec.field(default_factory=list)
+    slots: list[_CountsFile] = []
+    joints: list[msgspec.Raw] = []
+    streams: list[msgspec.Raw] = []
+
+
+_AS_THEY_ARE = ("columns", "edges", "top", "others", "open_vocabulary", "dispersions", "first", "last", "season")
+"""Fields of a profile that its file holds unchanged."""
 
 
 def make_layout(
@@ -183,35 +184,23 @@ def make_layout(
 def encode_profile(profile: Profile) -> bytes:
     """The profile as one JSON document."""
     layout = profile.layout
-    document = _ProfileFile(
-        FORMAT,
-        VERSION,
-        list(layout.subjects),
-        list(profile.columns),
-        layout.numeric.tolist(),
-        layout.location.tolist(),
-        layout.scale.tolist(),
-        # Trailing unused bins are left out; NaN has no place in JSON.
-        [
-            _or_null(layout.centers[place, : layout.width[place]]) if layout.numeric[place] else []
-            for place in _places(layout)
-        ],
-        {key: list(values) for key, values in profile.edges.items()},
-        {key: list(values) for key, values in profile.top.items()},
-        {key: list(values) for key, values in profile.others.items()},
-        dict(profile.open_vocabulary),
-        _counts_out(profile.counts),
-        {key: _counts_out(counts) for key, counts in profile.segments.items()},
-        {str(window): _dispersion_out(found) for window, found in profile.dispersions.items()},
-        profile.first,
-        profile.last,
-        performance_out(profile.performance),
-        profile.season,
-        [] if profile.slots is None else [_counts_out(_slot(profile.slots, h)) for h in range(len(profile.slots.rows))],
-        [msgspec.Raw(to_json(joint)) for joint in profile.joints],
-        [] if profile.streams is None else [msgspec.Raw(to_json(profile.streams))],
+    file = _ProfileFile(
+        format=FORMAT,
+        version=VERSION,
+        subjects=layout.subjects,
+        numeric=layout.numeric.tolist(),
+        location=layout.location.tolist(),
+        scale=layout.scale.tolist(),
+        centers=[row[:width] for row, width in zip(layout.centers, layout.width * layout.numeric, strict=True)],
+        counts=_counts_out(profile.counts),
+        segments={key: _counts_out(counts) for key, counts in profile.segments.items()},
+        performance=performance_out(profile.performance),
+        slots=[] if profile.slots is None else [_counts_out(slot) for slot in _split(profile.slots)],
+        joints=[msgspec.Raw(to_json(joint)) for joint in profile.joints],
+        streams=[] if profile.streams is None else [msgspec.Raw(to_json(profile.streams))],
+        **{name: getattr(profile, name) for name in _AS_THEY_ARE},
     )
-    return msgspec.json.encode(document)
+    return to_plain_json(file)
 
 
 def save_profile(profile: Profile, path: Path) -> None:
@@ -221,59 +210,26 @@ def save_profile(profile: Profile, path: Path) -> None:
     fresh.replace(path)
 
 
-def _slot(slots: Counts, place: int) -> Counts:
-    return Counts(slots.rows[place], slots.bins[place], slots.moments[place], slots.extremes[place])
-
-
-def _places(layout: Layout) -> range:
-    return range(len(layout.subjects))
-
-
-def _counts_out(counts: Counts) -> _CountsFile:
-    fixed = moments_as_fixed(counts.moments)
-    extremes = [[value if np.isfinite(value) else None for value in pair] for pair in counts.extremes.tolist()]
-    return _CountsFile(int(counts.rows), counts.bins.tolist(), fixed.tolist(), extremes)
-
-
-def _counts_in(stored: _CountsFile, subjects: int) -> Counts:
-    extremes = [
-        [none if value is None else value for value, none in zip(pair, (np.inf, -np.inf), strict=True)]
-        for pair in stored.extremes
-    ]
-    return Counts(
-        np.array(stored.rows, dtype=np.int64),
-        np.array(stored.bins, dtype=np.int64).reshape(subjects, COLUMNS),
-        moments_as_float(np.array(stored.moments, dtype=np.int64).reshape(subjects, 2)),
-        np.array(extremes, dtype=np.float64).reshape(subjects, 2),
-    )
+def _split(slots: Counts) -> list[Counts]:
+    return [Counts(*parts) for parts in zip(slots.rows, slots.bins, slots.moments, slots.extremes, strict=True)]
 
 
 def _stacked(slots: list[Counts]) -> Counts:
+    return Counts(*(np.stack([getattr(slot, field.name) for slot in slots]) for field in fields(Counts)))
+
+
+def _counts_out(counts: Counts) -> _CountsFile:
+    return _CountsFile(int(counts.rows), counts.bins, moments_as_fixed(counts.moments), counts.extremes)
+
+
+def _counts_in(stored: _CountsFile, subjects: int) -> Counts:
     return Counts(
-        np.stack([slot.rows for slot in slots]),
-        np.stack([slot.bins for slot in slots]),
-        np.stack([slot.moments for slot in slots]),
-        np.stack([slot.extremes for slot in slots]),
+        np.array(stored.rows, dtype=np.int64),
+        stored.bins.reshape(subjects, COLUMNS),
+        moments_as_float(stored.moments.reshape(subjects, 2)),
+        # Null where there is none.
+        np.where(np.isnan(stored.extremes), [np.inf, -np.inf], stored.extremes).reshape(subjects, 2),
     )
-
-
-def _or_null(values: NDArray[np.float64]) -> list[float | None]:
-    """JSON has no NaN."""
-    return [value if np.isfinite(value) else None for value in values.tolist()]
-
-
-def _or_nan(values: list[float | None]) -> NDArray[np.float64]:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _dispersion_out(found: Dispersion) -> _DispersionFile:
-    sd, reach = _or_null(found.location_sd), _or_null(found.location_reach)
-    return _DispersionFile(found.values.tolist(), found.missing.tolist(), sd, reach, found.blocks)
-
-
-def _dispersion_in(stored: _DispersionFile) -> Dispersion:
-    sd, reach = _or_nan(stored.location_sd), _or_nan(stored.location_reach)
-    return Dispersion(np.array(stored.values), np.array(stored.missing), sd, reach, stored.blocks)
 
 
 def is_profile(path: Path) -> bool:
@@ -308,36 +264,25 @@ def decode_profile(raw: bytes, source: str) -> Profile:
         ReferenceDataError: if it is damaged or of another version.
     """
     try:
-        found = msgspec.json.decode(raw, type=_Header)
+        found = from_json(raw, _Header, strict=True)
         if found.version != VERSION:
             raise ReferenceDataError(
                 f"{source}: profile version {found.version}, this leewayd reads {VERSION}; build it again"
             )
-        stored = msgspec.json.decode(raw, type=_ProfileFile)
-        size = len(stored.subjects)
-        subjects = tuple(stored.subjects)
-        edges = {key: tuple(values) for key, values in stored.edges.items()}
-        top = {key: tuple(values) for key, values in stored.top.items()}
+        file = from_json(raw, _ProfileFile, strict=True)
+        size = len(file.subjects)
         centers = np.full((size, BINS), np.nan)
-        for place, row in enumerate(stored.centers):
-            centers[place, : len(row)] = _or_nan(row)
+        for place, row in enumerate(file.centers):
+            centers[place, : len(row)] = row
         return Profile(
-            make_layout(subjects, stored.numeric, stored.location, stored.scale, edges, top, centers),
-            tuple(stored.columns),
-            edges,
-            top,
-            {key: tuple(values) for key, values in stored.others.items()},
-            stored.open_vocabulary,
-            _counts_in(stored.counts, size),
-            {key: _counts_in(counts, size) for key, counts in stored.segments.items()},
-            {int(window): _dispersion_in(found) for window, found in stored.dispersions.items()},
-            stored.first,
-            stored.last,
-            performance_in(stored.performance),
-            stored.season,
-            _stacked([_counts_in(slot, size) for slot in stored.slots]) if stored.slots else None,
-            tuple(from_json(joint, Joint) for joint in stored.joints),
-            from_json(stored.streams[0], Streams) if stored.streams else None,
+            layout=make_layout(file.subjects, file.numeric, file.location, file.scale, file.edges, file.top, centers),
+            counts=_counts_in(file.counts, size),
+            segments={key: _counts_in(counts, size) for key, counts in file.segments.items()},
+            performance=performance_in(file.performance),
+            slots=_stacked([_counts_in(slot, size) for slot in file.slots]) if file.slots else None,
+            joints=tuple(from_json(joint, Joint) for joint in file.joints),
+            streams=from_json(file.streams[0], Streams) if file.streams else None,
+            **{name: getattr(file, name) for name in _AS_THEY_ARE},
         )
-    except (msgspec.DecodeError, ValueError, KeyError, IndexError) as error:
+    except (ValueError, KeyError, IndexError) as error:
         raise ReferenceDataError(f"{source}: not a profile, or a damaged one: {error}") from error

@@ -14,6 +14,7 @@ import msgspec
 from monitor.state.model_files import learned_path
 from monitor.reference.build import load_reference
 from monitor.common.durable_files import fault_of, set_aside, write_private
+from monitor.common.codec import decode, encode
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -28,12 +29,11 @@ if TYPE_CHECKING:
 KIND = "reference"
 
 
-class _Saved(msgspec.Struct):
+class LearnedReference(msgspec.Struct):
+    """A profile as in its file, and whether the file is written."""
+
     written: bool
     profile: bytes
-
-
-DECODER = msgspec.msgpack.Decoder(_Saved)
 
 
 class LearnedReferences:
@@ -47,7 +47,7 @@ class LearnedReferences:
 
     def __init__(self, folder: Path, damaged: Counter[str], log: FilteringBoundLogger) -> None:
         self._folder, self._damaged, self._log = folder, damaged, log
-        self._kept: dict[str, _Saved] = {}
+        self._kept: dict[str, LearnedReference] = {}
         self._changed: set[str] = set()
         self._gone: set[str] = set()
         self._failing = False
@@ -59,13 +59,13 @@ class LearnedReferences:
 
     def learn(self, name: str, profile: bytes) -> None:
         """A model has learned its reference, encoded as in a file."""
-        self._kept[name] = _Saved(False, profile)
+        self._kept[name] = LearnedReference(False, profile)
         self._changed.add(name)
         self._gone.add(f"learned/{name}")
 
     def documents(self) -> dict[str, bytes]:
         """What the next checkpoint must save."""
-        return {f"{KIND}/{name}": msgspec.msgpack.encode(self._kept[name]) for name in self._changed}
+        return {f"{KIND}/{name}": encode(self._kept[name]) for name in self._changed}
 
     def gone(self) -> set[str]:
         """Documents that the next checkpoint must delete."""
@@ -86,7 +86,7 @@ class LearnedReferences:
                 self._failing = True
                 continue
             self._failing = False
-            self._kept[name] = _Saved(True, kept.profile)
+            self._kept[name] = LearnedReference(True, kept.profile)
             self._changed.add(name)
 
     def settle(
@@ -112,7 +112,7 @@ class LearnedReferences:
             path, document = learned_path(self._folder, name), documents.get(f"{KIND}/{name}")
             try:
                 raw = path.read_bytes() if path.exists() else None
-                kept = None if document is None else DECODER.decode(document)
+                kept = None if document is None else decode(document, LearnedReference)
                 if kept is not None and (raw is not None or not kept.written):
                     if raw != kept.profile:
                         self._replace(path, raw, kept.profile, stamp)
@@ -120,7 +120,7 @@ class LearnedReferences:
                     if raw != kept.profile or name not in loaded:
                         found[name] = load_reference(section, path)
                 elif raw is not None and name in loaded:
-                    self._keep(name, _Saved(True, raw), f"learned/{name}" in documents)
+                    self._keep(name, LearnedReference(True, raw), f"learned/{name}" in documents)
                     self._changed.add(name)
                 elif raw is not None and _is_json(raw):
                     found[name] = load_reference(section, path)  # and says what is wrong with it
@@ -133,8 +133,8 @@ class LearnedReferences:
                 raise fault_of(path, error) from error
         return found
 
-    def _keep(self, name: str, kept: _Saved, raw_rows: bool) -> None:
-        self._kept[name] = _Saved(True, kept.profile)
+    def _keep(self, name: str, kept: LearnedReference, raw_rows: bool) -> None:
+        self._kept[name] = LearnedReference(True, kept.profile)
         if not kept.written:
             self._changed.add(name)
         if raw_rows:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
+from monitor.common.codec import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DOCUMENT = "removed"
-_DECODER = msgspec.msgpack.Decoder(dict[str, int])
+Since = dict[str, int]
 
 
 class Removed:
@@ -22,7 +22,7 @@ class Removed:
     """
 
     def __init__(self) -> None:
-        self.since: dict[str, int] = {}
+        self.since: Since = {}
         self.changed = False
 
     def look(self, kept: Iterable[str], configured: Iterable[str], now: int) -> set[str]:
@@ -51,8 +51,8 @@ class Removed:
 
     def document(self) -> bytes:
         """What a checkpoint saves."""
-        return msgspec.msgpack.encode(self.since)
+        return encode(self.since)
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint."""
-        self.since = _DECODER.decode(document)
+        self.since = decode(document, Since)

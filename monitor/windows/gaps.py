@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from alerts.evaluation import LOST, Finding
+from monitor.common.codec import decode, encode
 
 if TYPE_CHECKING:
     from alerts.evaluation import Status
@@ -106,11 +107,11 @@ class Gaps:
 
     def document(self) -> bytes:
         """What a checkpoint saves."""
-        return msgspec.msgpack.encode(self._gaps)
+        return encode(self._gaps)
 
     def restore(self, document: bytes) -> None:
         """Goes on from a checkpoint."""
-        self._gaps = msgspec.msgpack.decode(document, type=list[Gap])
+        self._gaps = decode(document, list[Gap])
 
 
 def _told(gap: Gap) -> str:

@@ -6,11 +6,11 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 
+from monitor.common.codec import from_json, to_plain_json
 from monitor.config.model import ModelSection
 from monitor.reference.build import build_profile
 from monitor.reference.performance_file import PerformanceFile, performance_in, performance_out
@@ -102,8 +102,8 @@ def test_a_reference_whose_labels_are_text_and_predictions_numbers_has_an_accura
 
 def test_a_written_profile_keeps_its_negative_classes_and_an_older_one_has_none() -> None:
     found = performance(["declined", "approved"] * 200, ["declined", "approved"] * 200)
-    written = msgspec.json.encode(performance_out(found))
-    assert performance_in(msgspec.json.decode(written, type=PerformanceFile)).negatives == ("approved",)
+    written = to_plain_json(performance_out(found))
+    assert performance_in(from_json(written, PerformanceFile, strict=True)).negatives == ("approved",)
     older = json.loads(written)
     del older["negatives"]
-    assert performance_in(msgspec.json.decode(json.dumps(older), type=PerformanceFile)).negatives is None
+    assert performance_in(from_json(json.dumps(older).encode(), PerformanceFile)).negatives is None
