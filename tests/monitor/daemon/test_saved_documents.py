@@ -10,7 +10,6 @@ import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -33,8 +32,9 @@ from monitor.reference.build import build_profile
 from monitor.reference.joint import Joint
 from monitor.reference.profile import decode_profile, encode_profile
 from monitor.reference.streams import Streams
+from tests.support.paths import DATA
 
-FOLDER = Path(__file__).parents[1] / "data" / "documents"
+FOLDER = DATA / "documents"
 WERE_JSON = ("traffic", "followed")
 MANY_PARTS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 SCALARS = st.none() | st.integers(-9, 9) | st.text(max_size=3)
