@@ -344,10 +344,7 @@ class Performance:
             self.panes.fine_from,
             self.panes.hours_from,
             self._join.prepare(),
-            [
-                (part.tick, list(part.rows.ids), part.rows.times.tobytes(), part.rows.values.tobytes())
-                for part in self._waiting
-            ],
+            [(w.tick, list(w.rows.ids), w.rows.times.tobytes(), w.rows.values.tobytes()) for w in self._waiting],
             self.delays.tolist(),
             self.recent_delays.document(),
         )
