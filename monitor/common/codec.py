@@ -101,9 +101,8 @@ def _unpack(kind: Any, value: Any) -> NDArray[Any]:
 
 def _from_lists(value: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
     found = np.array(value)
-    if found.dtype == object and wanted.kind == "f":  # None among numbers
-        return found.astype(wanted)
-    if found.size and not np.can_cast(found.dtype, wanted, "safe"):
+    with_nulls = found.dtype == object and wanted.kind == "f"
+    if found.size and not with_nulls and not np.can_cast(found.dtype, wanted, "safe"):
         raise CorruptError(f"{found.dtype} where {wanted} is expected")
     return found.astype(wanted)
 

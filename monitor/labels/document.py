@@ -10,10 +10,7 @@ import msgspec
 
 
 class LabelState(msgspec.Struct):
-    """What a checkpoint saves of a model's labels beside their panes; arrays as bytes, times in epoch ms.
-
-    The arrays of ``waiting`` have a structured dtype, which ``dtype`` and the configuration name.
-    """
+    """What a checkpoint saves of a model's labels beside their panes; arrays as bytes, times in epoch ms."""
 
     dtype: str
     prints: dict[str, str]

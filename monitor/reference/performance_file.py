@@ -33,6 +33,10 @@ class ErrorModelFile(msgspec.Struct):
     rows: int
 
 
+_AS_THEY_ARE = ("base_absolute", "base_square", "spread_absolute", "spread_square", "rows")
+"""Fields of an error model that its file holds unchanged."""
+
+
 class PerformanceFile(msgspec.Struct):
     """`PerformanceProfile` in a profile; ``task`` is the parameters of the task that ``kind`` names."""
 
@@ -88,17 +92,12 @@ def performance_in(stored: PerformanceFile) -> PerformanceProfile:
 def _errors_out(found: ErrorModel) -> ErrorModelFile:
     places = np.argwhere((found.absolute != 0) | (found.square != 0)).tolist()
     effects = [(s, c, float(found.absolute[s, c]), float(found.square[s, c])) for s, c in places]
-    return ErrorModelFile(
-        found.base_absolute, found.base_square, effects, len(found.absolute), found.spread_absolute,
-        found.spread_square, found.rows,
-    )  # fmt: skip
+    same = {name: getattr(found, name) for name in _AS_THEY_ARE}
+    return ErrorModelFile(effects=effects, subjects=len(found.absolute), **same)
 
 
 def _errors_in(stored: ErrorModelFile) -> ErrorModel:
     absolute, square = np.zeros((2, stored.subjects, COLUMNS))
     for subject, column, one, other in stored.effects:
         absolute[subject, column], square[subject, column] = one, other
-    return ErrorModel(
-        stored.base_absolute, stored.base_square, absolute, square, stored.spread_absolute, stored.spread_square,
-        stored.rows,
-    )  # fmt: skip
+    return ErrorModel(absolute=absolute, square=square, **{name: getattr(stored, name) for name in _AS_THEY_ARE})
