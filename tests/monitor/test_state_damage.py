@@ -388,14 +388,15 @@ def test_a_kill_at_any_write_leaves_one_checkpoint_or_the_other(
     assert set(found) == ({key_of(before), key_of(after)} if work == "checkpoint" else {key_of(after)})
 
 
+@pytest.mark.parametrize("every", [9, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_an_error_at_any_write_costs_nothing_once_it_has_passed(
-    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, number: int, every: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Site(tmp_path / "whole")
     joined = whole.run(10 * HOUR).snapshot.models[0].labels
     wanted = totals(whole.saved())
-    for fails in range(1, 26, 3):
+    for fails in range(1, 26, every):
         calls = [0]
 
         def failing(step: Any, calls: list[int] = calls, fails: int = fails) -> Any:

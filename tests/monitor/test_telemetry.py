@@ -14,9 +14,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.catch_up import Progress
 from monitor.clock import Clock
 from monitor.liveness import Liveness
-from monitor.snapshot import Snapshot
+from monitor.snapshot import ProcessStatus, Snapshot
 from monitor.telemetry import OwnProcessCollector, Telemetry
 from monitor.telemetry_series import feature_label
 from tests.monitor.samples import evaluation, snapshot
@@ -182,6 +183,18 @@ def test_a_loop_that_hangs_is_neither_healthy_nor_ready_and_the_page_says_so() -
     assert (hanging.ready({}).status, hanging.ready({}).body) == fault
     assert b"\nleeway_ready 0.0\n" in hanging.page({}).body
     assert b"\nleeway_progress_timestamp_seconds 1.800001e+09\n" in hanging.page({}).body
+
+
+def test_failed_turns_reloads_and_the_backlog_are_on_the_page() -> None:
+    process = ProcessStatus(failures=3, reload_failed=True, reloaded_at=1.7e9)
+    families = page(replace(snapshot(), process=process, progress=Progress(behind_ms=90_500, waiting=12, seconds=4.0)))
+    assert value(families, "leeway_turn_failures_total") == 3
+    assert value(families, "leeway_reload_successful") == 0
+    assert value(families, "leeway_configuration_timestamp_seconds") == 1.7e9
+    assert value(families, "leeway_judging_behind_seconds") == 90.5
+    assert value(families, "leeway_waiting_messages") == 12
+    assert value(families, "leeway_catch_up_seconds") == 4
+    assert value(page(snapshot()), "leeway_reload_successful") == 1
 
 
 def test_a_page_before_the_first_turn_is_a_page() -> None:
