@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV ?= uv
 PYTEST_ARGS ?=
+# Two workers, each with the whole of a file and a broker of its own.
+PYTEST_WORKERS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all lint bench soak simulate servers lock clean
 
@@ -11,10 +13,10 @@ demo: $(VENV)/installed
 	$(BIN)/leewayd demo $(DEMO_ARGS)
 
 test: $(VENV)/installed-dev servers
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 test-all: $(VENV)/installed-dev servers
-	$(BIN)/python -m pytest --slow $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --slow $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -255,14 +255,7 @@ class Performance:
             self.panes.fine_from,
             self.panes.hours_from,
             self._join.prepare(),
-<<<<<<< HEAD:monitor/labels/tracker.py
-            [
-                (part.tick, list(part.rows.ids), part.rows.times.tobytes(), part.rows.values.tobytes())
-                for part in self._queue.waiting
-            ],
-=======
-            [(w.tick, list(w.rows.ids), w.rows.times.tobytes(), w.rows.values.tobytes()) for w in self._waiting],
->>>>>>> h-codec:monitor/labels/tracker.py
+            [(w.tick, list(w.rows.ids), w.rows.times.tobytes(), w.rows.values.tobytes()) for w in self._queue.waiting],
             self.delays.tolist(),
             self.recent_delays.document(),
         )

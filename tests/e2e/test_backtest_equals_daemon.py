@@ -35,7 +35,7 @@ for = "2d"
 
 
 def test_backtest_and_daemon_find_the_same(kafka: KafkaBroker, topic: Callable[..., str], tmp_path: Path) -> None:
-    name, values = topic(), messages(census()[:60_000])
+    name, values = topic(), messages(census()[:30_000])
     path = tmp_path / "config.toml"
     path.write_text(config_text(name, kafka.bootstrap, tmp_path / "state", 0, RULES))
     config, log = read_config(path), structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))

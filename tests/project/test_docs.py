@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import tomllib
@@ -49,6 +50,34 @@ def test_make_targets_and_files_that_pages_name_exist(page: Path) -> None:
         assert target in targets, target
     for path in re.findall(r"`((?:monitor|detectors|alerts|dashboards|tests|deploy|benchmarks)/[\w./-]+)`", text):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_tests_that_pages_name_exist(page: Path) -> None:
+    for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
+        tree = ast.parse((ROOT / file).read_text())
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, f"{file}::{name}"
+
+
+def test_every_fault_has_one_row_with_a_test() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    rows = re.findall(r"^\| (\d+) \|(.*)\|$", page, flags=re.MULTILINE)
+    assert sorted(int(number) for number, _ in rows) == list(range(1, 28))
+    for number, cells in rows:
+        assert re.search(r"`tests/[\w/]+\.py::test_\w+`", cells.rpartition(" | ")[2]), number
+
+
+def test_what_the_table_of_faults_says_is_seen_exists() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    metrics, rules = (ROOT / "docs" / "metrics.md").read_text(), (ROOT / "docs" / "runbook.md").read_text()
+    code = "".join(path.read_text() for package in ("monitor", "alerts") for path in (ROOT / package).rglob("*.py"))
+    for metric in re.findall(r"`(leeway_\w+)", page):
+        assert f"`{metric}`" in metrics, metric
+    for alert in re.findall(r"\bLeewayd[A-Z]\w+", page):
+        assert f"## {alert}\n" in rules, alert
+    for event in re.findall(r"\*([a-z ]+)\*", page):
+        # Of a notification the code names what became of it.
+        assert f'"{event.removeprefix("notification ")}"' in code, event
 
 
 def test_ci_runs_what_the_readme_tells() -> None:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 HERE = Path(__file__).resolve().parent
 KAFKA_JARS = HERE.parent.parent / ".servers" / "kafka-libs"
 _REMEDY = "run `sh tests/servers/install.sh`"
 # Below the ports that Linux hands to outgoing connections: while a broker is down, a client that keeps trying
 # to reach its port must not be given that very port as its own end.
-_PORTS = range(21000, 31000)
+_ALL_PORTS = range(21000, 31000)
 _given: set[int] = set()
+
+
+def ports_of(environment: Mapping[str, str]) -> range:
+    """The ports of this test process: those of workers that run side by side are disjoint."""
+    count = int(environment.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(environment.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return _ALL_PORTS[number % count :: count]
 
 
 def missing_for_kafka() -> str | None:
@@ -43,9 +51,10 @@ def free_port() -> int:
 
 
 def _free_ports() -> Iterator[int]:
-    start = int.from_bytes(hashlib.sha256(str(Path.cwd()).encode()).digest()[:2], "big") % len(_PORTS)
-    for step in range(len(_PORTS)):
-        port = _PORTS[(start + step) % len(_PORTS)]
+    ports = ports_of(os.environ)
+    start = int.from_bytes(hashlib.sha256(str(Path.cwd()).encode()).digest()[:2], "big") % len(ports)
+    for step in range(len(ports)):
+        port = ports[(start + step) % len(ports)]
         if port in _given:
             continue
         with socket.socket() as probe:
@@ -57,7 +66,7 @@ def _free_ports() -> Iterator[int]:
                 continue
         _given.add(port)
         yield port
-    raise RuntimeError(f"no free port from {_PORTS.start} to {_PORTS.stop - 1}")
+    raise RuntimeError(f"no free port from {ports.start} to {ports.stop - 1}")
 
 
 def bound_to_us(command: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from benchmarks import road
-from tests.servers.found import HERE, free_port
+from tests.servers.found import HERE, free_port, ports_of
 from tests.servers.kafka import Codec, KafkaBroker, Message
 from tests.servers.process import ServerFailedError, ServerProcess
 from tests.servers.prometheus import PrometheusServer, promtool
@@ -137,6 +137,13 @@ def test_promtool_refuses_a_broken_rule(tmp_path: Path) -> None:
 def test_ports_are_given_once() -> None:
     ports = [free_port() for _ in range(50)]
     assert len(set(ports)) == 50
+
+
+def test_workers_that_run_side_by_side_have_ports_of_their_own() -> None:
+    workers = [
+        set(ports_of({"PYTEST_XDIST_WORKER": f"gw{number}", "PYTEST_XDIST_WORKER_COUNT": "3"})) for number in range(3)
+    ]
+    assert len(set.union(*workers)) == sum(map(len, workers)) == len(ports_of({}))
 
 
 def test_a_server_that_ends_early_is_told_with_its_output(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -164,7 +165,10 @@ def test_a_profile_is_built_shown_and_taken_for_the_reference(tmp_path: Path) ->
 
 
 def test_a_replay_runs_to_its_end_and_leaves_its_state(tmp_path: Path) -> None:
-    done = leewayd("run", config(tmp_path), "--exit", timeout=300)
+    path = config(tmp_path)
+    pd.read_parquet(PREDICTIONS)[:30_000].to_parquet(tmp_path / "log.parquet")
+    path.write_text(path.read_text().replace(str(PREDICTIONS), str(tmp_path / "log.parquet")))
+    done = leewayd("run", path, "--exit", timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
     assert events[0] == "http server started"

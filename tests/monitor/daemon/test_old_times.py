@@ -164,6 +164,20 @@ def test_one_old_record_makes_nothing_late_and_changes_no_window(tmp_path: Path)
     assert len(old) <= len(plain) + 75
 
 
+def test_one_record_of_a_year_to_come_changes_nothing(tmp_path: Path) -> None:
+    # The clock of a replay stands at 2e9 seconds.
+    now = [row(1_900_000_000_000 + index * 10_000) for index in range(200)]
+    (tmp_path / "ahead").mkdir()
+    (tmp_path / "plain").mkdir()
+    options = {"columns": COLUMNS, "windows": ["15m"], "lateness": "1m"}
+    plain = replay(tmp_path / "plain", now, REFERENCE, **options)
+    ahead = replay(tmp_path / "ahead", [*now[:90], row(2_000_000_000_000 + 10 * YEAR), *now[90:]], REFERENCE, **options)
+    assert evaluations(ahead).keys() == evaluations(plain).keys()
+    assert [line["rows"] for line in evaluations(ahead).values()] == [
+        line["rows"] for line in evaluations(plain).values()
+    ]
+
+
 def test_traffic_is_judged_as_ever_across_a_gap_of_days_and_by_its_last_week_across_one_of_years() -> None:
     def told(gap: int) -> tuple[float, str]:
         traffic = Traffic(HOUR, 0.001)

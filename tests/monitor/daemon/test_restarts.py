@@ -274,13 +274,14 @@ def test_the_undisturbed_run_tells_the_story(undisturbed: Machine) -> None:
     assert model.late == 0
 
 
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_crash_at_any_poll_changes_nothing(
-    folder: Path, profile: Profile, logs: dict[Partition, list[bytes]], undisturbed: Machine
+    folder: Path, profile: Profile, logs: dict[Partition, list[bytes]], undisturbed: Machine, every: int
 ) -> None:
     wanted = comparable(undisturbed.saved())
     keys = {body["idempotency_key"] for body in undisturbed.network.bodies}
-    for fail_at in range(1, undisturbed.polls + 1):
-        machine = Machine(folder, profile, logs, f"crash-{fail_at}")
+    for fail_at in range(1, undisturbed.polls + 1, every):
+        machine = Machine(folder, profile, logs, f"crash-{every}-{fail_at}")
         assert not machine.run(fail_at)
         assert machine.run(None)
         assert comparable(machine.saved()) == wanted, fail_at

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detectors.layout import HIGH
 from monitor.decode.json import JsonDecoder
+from monitor.rows.categories import label
 from monitor.rows.records import Messages, Partition, RawColumns
+from monitor.rows.values import category_coder
 
 PATHS = {"age": "number", "job": "any", "meta.at": "time", "meta.run.id": "any"}
 
@@ -77,6 +80,36 @@ def test_what_cannot_be_read_is_a_reject_with_its_reason(value: bytes | None, re
     found = decode(b'{"age": 1}', value, b'{"age": 2}')
     assert found.rejects == {1: reason}
     assert [row[0] for row in rows(found)] == [1, None, 2]
+
+
+DEEP = 100_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"[" * DEEP,
+        b"[" * DEEP + b"]" * DEEP,
+        b'{"meta":' * DEEP + b"1" + b"}" * DEEP,
+        b'{"job": ' + b"[" * DEEP + b"]" * DEEP + b"}",
+        b'{"age": NaN, "job": ' + b"[" * DEEP + b"]" * DEEP + b"}",
+    ],
+    ids=["open", "arrays", "objects", "a feature", "a feature in the second pass"],
+)
+def test_deep_nesting_is_a_reject_and_its_neighbours_are_rows(value: bytes) -> None:
+    found = decode(b'{"age": 1}', value, b'{"age": 2}', max_bytes=10 * DEEP)
+    assert found.rejects == {1: "malformed"}
+    assert [row[0] for row in rows(found)] == [1, None, 2]
+
+
+@pytest.mark.parametrize("half", [b"\\ud800", b"\xed\xa0\x80"], ids=["escaped", "in bytes"])
+def test_half_a_character_is_a_value_like_any_other(half: bytes) -> None:
+    found = decode(b'{"age": 1, "job": "x%s", "%s": 2}' % (half, half))
+    assert found.rejects == {}
+    assert rows(found) == [(1, "x\ud800", None, None)]
+    coder = category_coder(["x"], [], open_vocabulary=False)
+    assert coder.encode(found.columns["job"])[0].tolist() == [HIGH]
+    assert label("x\ud800") == "x?"
 
 
 scalars = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | st.text()

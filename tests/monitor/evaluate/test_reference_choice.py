@@ -329,8 +329,8 @@ def correlated(start: int, hours: int, seed: int) -> pd.DataFrame:
 def test_without_times_in_the_reference_a_burn_in_learns_how_much_windows_differ(tmp_path: Path) -> None:
     correlated(START - 30 * DAY, 24 * 20, 1).drop(columns="at").to_parquet(tmp_path / "reference.parquet")
     log = correlated(START, 24 * 10, 2)
-    naive = replay(config(tmp_path, reference="reference.parquet"), tmp_path, log)
-    assert sum(drifted(naive)) > 50
+    naive = replay(config(tmp_path, reference="reference.parquet"), tmp_path, log[log["at"] < START + 4 * DAY])
+    assert sum(drifted(naive)) > 20
     burnt = replay(config(tmp_path, reference="reference.parquet", drift={"burn_in": "5d"}), tmp_path, log)
     assert not judged([one for one in burnt if str(one["end"]) <= "2023-11-20T00:00:00Z"])
     assert "burn-in: learning until 2023-11-20T00:00:00Z" in str(burnt[30]["findings"])

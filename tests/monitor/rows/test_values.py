@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -128,6 +129,18 @@ def test_categories_have_their_bins_and_strangers_are_seen() -> None:
     assert codes.tolist() == [0, 0, 0, 0, 1, LOW, HIGH, MISSING, MISSING]
     codes, _ = coder.encode(["red", [1], {"a": 1}, 1])
     assert codes.tolist() == [1, INVALID, INVALID, 0]
+
+
+def test_a_flood_of_new_categories_costs_no_memory() -> None:
+    coder = category_coder(["red"], [], open_vocabulary=False)
+    coder.encode(["warm", "red"])
+    tracemalloc.start()
+    for start in range(0, 100_000, 10_000):
+        codes, _ = coder.encode([f"new-{number}" for number in range(start, start + 10_000)])
+        assert set(codes.tolist()) == {HIGH}
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 100_000
 
 
 def test_a_reference_with_more_categories_than_it_lists_calls_none_new() -> None:

@@ -18,7 +18,7 @@ from monitor.common.clock import Clock
 from monitor.serve.finding_metrics import feature_label
 from monitor.serve.liveness import Liveness
 from monitor.serve.metrics import OwnProcessCollector, Telemetry
-from monitor.serve.snapshot import Snapshot
+from monitor.serve.snapshot import ProcessStatus, Progress, Snapshot
 from tests.support.paths import ROOT
 from tests.support.snapshots import evaluation, snapshot
 
@@ -183,6 +183,18 @@ def test_a_loop_that_hangs_is_neither_healthy_nor_ready_and_the_page_says_so() -
     assert (hanging.ready({}).status, hanging.ready({}).body) == fault
     assert b"\nleeway_ready 0.0\n" in hanging.page({}).body
     assert b"\nleeway_progress_timestamp_seconds 1.800001e+09\n" in hanging.page({}).body
+
+
+def test_failed_turns_reloads_and_the_backlog_are_on_the_page() -> None:
+    process = ProcessStatus(failures=3, reload_failed=True, reloaded_at=1.7e9)
+    families = page(replace(snapshot(), process=process, progress=Progress(behind_ms=90_500, waiting=12, seconds=4.0)))
+    assert value(families, "leeway_turn_failures_total") == 3
+    assert value(families, "leeway_reload_successful") == 0
+    assert value(families, "leeway_configuration_timestamp_seconds") == 1.7e9
+    assert value(families, "leeway_judging_behind_seconds") == 90.5
+    assert value(families, "leeway_waiting_messages") == 12
+    assert value(families, "leeway_catch_up_seconds") == 4
+    assert value(page(snapshot()), "leeway_reload_successful") == 1
 
 
 def test_a_page_before_the_first_turn_is_a_page() -> None:
