@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from shutil import get_terminal_size
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from alerts.messages import utc
@@ -21,6 +20,7 @@ from detectors.dispersion import MIN_BLOCKS
 from detectors.layout import HIGH, LOW, without_value
 from monitor.backtest import replayed, run_backtest
 from monitor.clock import system_clock
+from monitor.compressed import opened_for_writing, refuse_outputs
 from monitor.config import Config, LogSection, ModelSection
 from monitor.config_file import problems_located, read_config
 from monitor.demo import run_demo
@@ -29,10 +29,12 @@ from monitor.errors import ConfigError, LeewayError, ReferenceDataError, Retryab
 from monitor.event_time import rfc3339
 from monitor.guess import guess
 from monitor.init import starting_config
+from monitor.json_detail import JsonDetail
 from monitor.logs import guard_standard_error, make_log
 from monitor.preflight import check as check_file
 from monitor.profile import load_profile, save_profile
 from monitor.reference_build import load_reference
+from monitor.replay_progress import replay_progress
 from monitor.replay_summary import shown, summary_lines, useless_sentence
 from monitor.report import render_report
 from monitor.service import run
@@ -220,43 +222,46 @@ def backtest(
     model: Annotated[str | None, typer.Option(help="Which model; needed if several would read every record.")] = None,
     lines: Annotated[
         Path | None,
-        typer.Option("--json", metavar="OUT", help="Write evaluations, alerts, notifications as JSON lines."),
+        typer.Option(
+            "--json",
+            metavar="OUT",
+            help="Write evaluations, alerts, notifications as JSON lines; compressed if OUT ends in .gz or .zst.",
+        ),
     ] = None,
+    detail: Annotated[
+        JsonDetail,
+        typer.Option("--json-detail", help="Write all evaluations, the judged part of them, or changes of status."),
+    ] = JsonDetail.ALL,
     page: Annotated[
         Path | None, typer.Option("--html", metavar="REPORT", help="Write a report, one HTML file.")
     ] = None,
     fail_on_alert: Annotated[bool, typer.Option("--fail-on-alert", help="Exit with 1 if an alert would fire.")] = False,
 ) -> None:
     """Replays a log through configuration and rules: what would have fired, and when. Tells nobody."""
-    settings = replayed(
-        read_config(config), [path.resolve() for path in logs], model, [path.resolve() for path in labels or []]
-    )
+    whole = read_config(config)
+    inputs = [path.resolve() for path in (*logs, *(labels or []))]
+    refuse_outputs([lines, page], [config.resolve(), *inputs])
+    settings = replayed(whole, inputs[: len(logs)], model, inputs[len(logs) :])
     clock = system_clock()
-    console = Console(highlight=False, stderr=True)
-    progress = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[rows]:>12,} rows"),
-        TimeElapsedColumn(), console=console,
-    )  # fmt: skip
-    with problems_located(config), progress, lines.open("wb") if lines else nullcontext() as out:
-        task = progress.add_task("reading", total=None, rows=0)
-
-        def show(snapshot: Snapshot) -> None:
-            rows = sum(sum(status.rows.values()) for status in snapshot.models)
-            reached = max((status.watermark or 0 for status in snapshot.models), default=0)
-            progress.update(
-                task, rows=rows, description=f"event time {rfc3339(reached)[:10]}" if reached else "reading"
-            )
-
+    progress = replay_progress(sys.stderr, clock.monotonic)
+    with (
+        problems_located(config),
+        closing(progress),
+        opened_for_writing(lines) if lines else nullcontext(None) as write,
+    ):
         history = run_backtest(
             settings,
             now=clock.wall(),
             monotonic=clock.monotonic,
             log=make_log(LogSection(level="error", format="console")),
-            write=None if out is None else lambda line: out.write(line + b"\n"),
-            progress=show,
+            write=None if write is None else lambda line: write(line + b"\n"),
+            progress=progress.update,
+            detail=detail,
+            whole=whole,
         )
     if page is not None:
-        page.write_text(render_report(history, config.name, [path.name for path in logs]), encoding="utf-8")
+        with opened_for_writing(page) as write:
+            write(render_report(history, config.name, [path.name for path in logs]).encode())
     _tell_backtest(history)
     useless = _tell_summary(history.snapshot)
     fired = any(change.state == "firing" for change in history.transitions)

@@ -12,8 +12,9 @@ from alerts.http import Urllib3Transport
 from alerts.proxy import proxies_of
 from monitor.alerting import Alerting, Routing
 from monitor.config import Config
+from monitor.config_rules import subject_problems
 from monitor.daemon import Daemon
-from monitor.errors import LeewayError, ReferenceDataError, SourceError
+from monitor.errors import ConfigError, LeewayError, ReferenceDataError, SourceError
 from monitor.kafka_options import client_options
 from monitor.logs import Log
 from monitor.model_files import learned_path
@@ -69,6 +70,33 @@ def load_all_references(config: Config, *, strict: bool = True) -> dict[str, Ref
     return references
 
 
+def refuse_unknown_features(config: Config, references: Mapping[str, References]) -> None:
+    """Refuses rules that can never match.
+
+    Args:
+        config: validated.
+        references: of the models, or of some of them. Rules for any other model are not checked, nor are rules for a
+            model that learns its reference: a daemon that has learned it must be able to start again.
+
+    Raises:
+        ConfigError: naming every rule for a feature that none of its models' references has.
+    """
+    learning = {model.name for model in config.models if model.learn_rows is not None}
+    subjects = {
+        name: [subject for profile in found.profiles for subject in profile.layout.subjects]
+        for name, found in references.items()
+        if name not in learning
+    }
+    names = [model.name for model in config.models]
+    problems = [
+        problem
+        for number, rule in enumerate(config.rules)
+        for problem in subject_problems(number, rule, subjects, names)
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
 def make_source(config: Config, clock: Clock, environment: Mapping[str, str], log: Log) -> Source:
     """The source that the configuration names.
 
@@ -112,7 +140,9 @@ def prepare(config: Config, environment: Mapping[str, str], log: Log) -> Prepare
     """
     if config.kafka is not None:
         client_options(config.kafka, environment)
-    return Prepared(config, make_routing(config, environment, log), load_all_references(config, strict=False), log)
+    routing, references = make_routing(config, environment, log), load_all_references(config, strict=False)
+    refuse_unknown_features(config, references)
+    return Prepared(config, routing, references, log)
 
 
 @dataclass(frozen=True, slots=True)
