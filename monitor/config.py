@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from alerts.matching import BREACHABLE, ESTIMATED
 from monitor.config_model import model_problems
@@ -22,6 +22,8 @@ from monitor.config_types import (
     PositiveDuration,
     Rows,
     Windows,
+    refuse_truth_values,
+    takes_numbers,
 )
 from monitor.durations import DAY, HOUR, format_duration
 from monitor.nearest import quoted
@@ -33,6 +35,14 @@ class Section(BaseModel):
     """Every section refuses keys it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers(cls, value: object, info: ValidationInfo) -> object:
+        field = cls.model_fields[info.field_name or ""]
+        if takes_numbers(field.annotation, field.metadata):
+            refuse_truth_values(value)
+        return value
 
 
 class StateSection(Section):
@@ -81,7 +91,7 @@ class KafkaSection(Section):
     labels: list[str] = []
     group_id: str = "leewayd"
     start: Literal["earliest", "latest"] = "earliest"
-    refresh: Duration = 30_000
+    refresh: PositiveDuration = 30_000
     dead_letter: str | None = None
     client: dict[str, str | int | bool] = {}
 
@@ -130,7 +140,7 @@ class DriftSection(Section):
     false_alarms_per_30d: Budget = 1.0
     season: Literal["hour_of_day", "hour_of_week"] | None = None
     rolling: Duration | None = Field(None, ge=DAY)
-    burn_in: Duration | None = None
+    burn_in: PositiveDuration | None = None
     multivariate: bool = True
     min_multivariate: Effect = 0.1
     sequential: bool = True
@@ -295,8 +305,13 @@ class RuleSection(Section):
         return self
 
 
-class ReceiverBase(Section):
-    """What all receivers share."""
+class ReceiverBase(BaseModel):
+    """Options of every receiver.
+
+    Not a `Section`: pydantic allows no validator of all fields where a field tells the type.
+    """
+
+    model_config = Section.model_config
 
     name: Name
     timeout: Duration = 10_000

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import typing
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from monitor.durations import duration_of
-from monitor.nearest import quoted
+from monitor.nearest import quoted, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def _positive(value: int) -> int:
@@ -34,6 +38,35 @@ def _distinct(values: list[str]) -> list[str]:
     if twice:
         raise ValueError("\n".join(f"{quoted(value)} is given twice" for value in twice))
     return values
+
+
+def takes_numbers(annotation: object, metadata: Iterable[object] = ()) -> bool:
+    """Whether a type of a field is for numbers, alone or in a list, and not for true and false as well.
+
+    Args:
+        annotation: the type.
+        metadata: what it is annotated with; a type with a validator of its own judges true and false itself.
+    """
+    if any(isinstance(part, BeforeValidator) for part in metadata):
+        return False
+    if typing.get_origin(annotation) is Annotated:
+        inner, *more = typing.get_args(annotation)
+        return takes_numbers(inner, more)
+    parts = typing.get_args(annotation)
+    if not parts or typing.get_origin(annotation) is Literal:
+        return annotation in (int, float)
+    return bool not in parts and any(takes_numbers(part) for part in parts)
+
+
+def refuse_truth_values(value: object) -> None:
+    """Refuses true and false, alone or in a list; pydantic takes them for 1 and 0.
+
+    Raises:
+        ValueError: naming the value.
+    """
+    for part in value if isinstance(value, list) else [value]:
+        if isinstance(part, bool):
+            raise ValueError(f"got {shown(part)}; must be a number")
 
 
 Duration = Annotated[

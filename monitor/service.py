@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.config_difference import changed_options
-from monitor.errors import LeewayError, RetryableError
+from monitor.errors import ConfigError, LeewayError, RetryableError
 from monitor.http_server import HttpServer
 from monitor.liveness import Liveness
 from monitor.logs import lines_dropped
@@ -348,6 +348,8 @@ def run(
     stop, hang_up = stop_on_signals(), threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: hang_up.set())
     config = read()
+    if once and (config.file is None or config.file.follow):
+        raise ConfigError(["--exit needs [file] without follow: other sources have no end"])
     service = set_up(config, clock=clock, environment=environment, log=make_log(config.log), make_log=make_log)
     notify(environment, READY)
     try:
