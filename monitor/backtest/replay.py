@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from alerts.messages import summary
 from monitor.alerting.alerting import Alerting
 from monitor.alerting.receivers import make_routing
+from monitor.backtest.detail import JsonDetail, Selection
 from monitor.backtest.history import History
 from monitor.backtest.lines import alert_line, evaluation_line, notification_line
-from monitor.checks.references import load_all_references
+from monitor.checks.references import load_all_references, refuse_unknown_features
 from monitor.common.clock import Clock
 from monitor.common.errors import ConfigError
 from monitor.common.event_time import ANY_AGE
@@ -92,7 +93,9 @@ def run_backtest(
     monotonic: Callable[[], float],
     log: FilteringBoundLogger,
     write: Callable[[bytes], object] | None,
-    progress: Callable[[Snapshot], object],
+    progress: Callable[[Snapshot, float], object],
+    detail: JsonDetail = JsonDetail.ALL,
+    whole: Config | None = None,
 ) -> History:
     """Replays the files of ``config.file`` to their end.
 
@@ -102,7 +105,9 @@ def run_backtest(
         monotonic: seconds; for the cost of evaluations only.
         log: past-tense events.
         write: takes each JSON line, in order; None for none.
-        progress: called after each turn.
+        progress: called after each turn with the share of the log that has been counted.
+        detail: which evaluations are written.
+        whole: the configuration with all of its models, whose rules are checked; None for ``config`` itself.
 
     Returns:
         What the report is made of.
@@ -113,8 +118,10 @@ def run_backtest(
     assert config.file is not None
     routing = make_routing(config, None, log)
     references = load_all_references(config)
+    refuse_unknown_features(whole or config, references)
     alerting = Alerting(routing, _Undelivered(), log, lambda: 0.0)
     history = History(references, routing.rules)
+    selection = Selection(detail)
 
     def observe(evaluation: Evaluation | None, outcome: Outcome) -> None:
         if evaluation is not None:
@@ -122,20 +129,20 @@ def run_backtest(
         history.changed(outcome)
         if write is None:
             return
-        if evaluation is not None:
-            write(evaluation_line(evaluation))
+        if evaluation is not None and (selected := selection.of(evaluation)) is not None:
+            write(evaluation_line(selected))
         for change in outcome.transitions:
             write(alert_line(change, summary(change, routing.rules[change.key.rule])))
         for notice in outcome.notices:
             write(notification_line(notice, alerting.outbox[notice.id].payload))
 
     with tempfile.TemporaryDirectory(prefix="leewayd-backtest-") as folder:
+        paths = config.file.predictions + config.file.labels
+        source = FileSource(paths, follow=False, batch=_BATCH, wait=lambda _: None)
         daemon = Daemon(
             config,
             references,
-            source=FileSource(
-                config.file.predictions + config.file.labels, follow=False, batch=_BATCH, wait=lambda _: None
-            ),
+            source=source,
             store=Store(Path(folder), log),
             alerting=alerting,
             clock=Clock(lambda: now, monotonic, lambda _: None),
@@ -145,7 +152,7 @@ def run_backtest(
         daemon.start()
         while not daemon.finished:
             daemon.turn(0.0)
-            progress(daemon.snapshot)
+            progress(daemon.snapshot, source.share)
         daemon.close()
         history.finished(daemon.snapshot)
     return history

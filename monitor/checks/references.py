@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from monitor.checks.rule_problems import subject_problems
 from monitor.checks.window_memory import memory_problems
-from monitor.common.errors import LeewayError, ReferenceDataError
+from monitor.common.errors import ConfigError, LeewayError, ReferenceDataError
 from monitor.reference.build import load_reference, load_references
 from monitor.reference.by_version import References, single
 from monitor.state.model_files import learned_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from monitor.config.schema import Config
 
 
@@ -41,3 +44,30 @@ def load_all_references(config: Config, *, strict: bool = True) -> dict[str, Ref
     if problems:
         raise ReferenceDataError("\n".join(problems))
     return references
+
+
+def refuse_unknown_features(config: Config, references: Mapping[str, References]) -> None:
+    """Refuses rules that can never match.
+
+    Args:
+        config: validated.
+        references: of the models, or of some of them. Rules for any other model are not checked, nor are rules for a
+            model that learns its reference: a daemon that has learned it must be able to start again.
+
+    Raises:
+        ConfigError: naming every rule for a feature that none of its models' references has.
+    """
+    learning = {model.name for model in config.models if model.learn_rows is not None}
+    subjects = {
+        name: [subject for profile in found.profiles for subject in profile.layout.subjects]
+        for name, found in references.items()
+        if name not in learning
+    }
+    names = [model.name for model in config.models]
+    problems = [
+        problem
+        for number, rule in enumerate(config.rules)
+        for problem in subject_problems(number, rule, subjects, names)
+    ]
+    if problems:
+        raise ConfigError(problems)

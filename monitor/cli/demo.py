@@ -39,6 +39,44 @@ if TYPE_CHECKING:
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "flights"
 
 
+_PATIENCE_SECONDS = 60.0
+"""A broker that brings nothing for so long, before all rows have come, has lost the others."""
+
+
+class Patience:
+    """Waits for all rows of the log from a broker, but not for ever.
+
+    Args:
+        total: rows of the log.
+        monotonic: seconds.
+    """
+
+    def __init__(self, total: int, monotonic: Callable[[], float]) -> None:
+        self._total, self._monotonic = total, monotonic
+        self._rows, self._since = -1, monotonic()
+
+    def complete(self, rows: int, bootstrap: str, fault: str) -> bool:
+        """Whether all rows have come.
+
+        Args:
+            rows: that have come so far.
+            bootstrap: address of the broker.
+            fault: why it cannot be read now; empty if it can.
+
+        Raises:
+            LeewayError: if none has come for a minute and some are missing.
+        """
+        now = self._monotonic()
+        if rows != self._rows:
+            self._rows, self._since = rows, now
+        if rows < self._total and now - self._since > _PATIENCE_SECONDS:
+            raise LeewayError(
+                f"Kafka at {bootstrap} has brought {rows:,} of the {self._total:,} rows that were sent, and none for "
+                f"{_PATIENCE_SECONDS:.0f} s: {fault or 'it has lost the others, or keeps them for too short a time'}"
+            )
+        return rows >= self._total
+
+
 @dataclass(slots=True)
 class _Story:
     """What has happened so far."""
@@ -190,6 +228,7 @@ def _play(
                 story.fired.append(change.key.rule)
             _tell_transition(progress.console, change)
 
+    patience = Patience(rows_total, clock.monotonic)
     running = set_up(config, clock=clock, environment=environment, log=log, observer=observe)
     try:
         with progress:
@@ -199,8 +238,11 @@ def _play(
                 rows = sum(status.rows.values())
                 day = "" if status.watermark is None else utc(status.watermark)[:10]
                 progress.update(task, completed=rows, rows=rows, description=f"event time {day or 'unknown'}")
-                if rows + status.late >= rows_total and config.kafka is not None and not running.daemon.finished:
-                    running.daemon.finish()
+                if config.kafka is not None and not running.daemon.finished:
+                    source, fault = config.kafka.bootstrap_servers[0], running.daemon.snapshot.source_fault
+                    came = rows + status.late + sum(running.daemon.snapshot.rejects.values())
+                    if patience.complete(came, source, fault):
+                        running.daemon.finish()
                 if running.daemon.finished and running.daemon.settled:
                     break
         _conclude(console, config, story)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from shutil import get_terminal_size
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from alerts.moments import rfc3339, utc
 from detectors.drift.dispersion import MIN_BLOCKS
 from detectors.layout import HIGH, LOW, without_value
+from monitor.backtest.detail import JsonDetail
+from monitor.backtest.progress import replay_progress
 from monitor.backtest.replay import replayed, run_backtest
 from monitor.backtest.report import render_report
 from monitor.backtest.summary import shown, summary_lines, useless_sentence
@@ -28,6 +29,7 @@ from monitor.cli.demo import run_demo
 from monitor.cli.guess import guess
 from monitor.cli.init import starting_config
 from monitor.common.clock import system_clock
+from monitor.common.compressed import opened_for_writing, refuse_outputs
 from monitor.common.durations import format_duration
 from monitor.common.errors import ConfigError, LeewayError, ReferenceDataError, RetryableError
 from monitor.common.logs import guard_standard_error
@@ -221,43 +223,46 @@ def backtest(
     model: Annotated[str | None, typer.Option(help="Which model; needed if several would read every record.")] = None,
     lines: Annotated[
         Path | None,
-        typer.Option("--json", metavar="OUT", help="Write evaluations, alerts, notifications as JSON lines."),
+        typer.Option(
+            "--json",
+            metavar="OUT",
+            help="Write evaluations, alerts, notifications as JSON lines; compressed if OUT ends in .gz or .zst.",
+        ),
     ] = None,
+    detail: Annotated[
+        JsonDetail,
+        typer.Option("--json-detail", help="Write all evaluations, the judged part of them, or changes of status."),
+    ] = JsonDetail.ALL,
     page: Annotated[
         Path | None, typer.Option("--html", metavar="REPORT", help="Write a report, one HTML file.")
     ] = None,
     fail_on_alert: Annotated[bool, typer.Option("--fail-on-alert", help="Exit with 1 if an alert would fire.")] = False,
 ) -> None:
     """Replays a log through configuration and rules: what would have fired, and when. Tells nobody."""
-    settings = replayed(
-        read_config(config), [path.resolve() for path in logs], model, [path.resolve() for path in labels or []]
-    )
+    whole = read_config(config)
+    inputs = [path.resolve() for path in (*logs, *(labels or []))]
+    refuse_outputs([lines, page], [config.resolve(), *inputs])
+    settings = replayed(whole, inputs[: len(logs)], model, inputs[len(logs) :])
     clock = system_clock()
-    console = Console(highlight=False, stderr=True)
-    progress = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[rows]:>12,} rows"),
-        TimeElapsedColumn(), console=console,
-    )  # fmt: skip
-    with problems_located(config), progress, lines.open("wb") if lines else nullcontext() as out:
-        task = progress.add_task("reading", total=None, rows=0)
-
-        def show(snapshot: Snapshot) -> None:
-            rows = sum(sum(status.rows.values()) for status in snapshot.models)
-            reached = max((status.watermark or 0 for status in snapshot.models), default=0)
-            progress.update(
-                task, rows=rows, description=f"event time {rfc3339(reached)[:10]}" if reached else "reading"
-            )
-
+    progress = replay_progress(sys.stderr, clock.monotonic)
+    with (
+        problems_located(config),
+        closing(progress),
+        opened_for_writing(lines) if lines else nullcontext(None) as write,
+    ):
         history = run_backtest(
             settings,
             now=clock.wall(),
             monotonic=clock.monotonic,
             log=make_log(LogSection(level="error", format="console")),
-            write=None if out is None else lambda line: out.write(line + b"\n"),
-            progress=show,
+            write=None if write is None else lambda line: write(line + b"\n"),
+            progress=progress.update,
+            detail=detail,
+            whole=whole,
         )
     if page is not None:
-        page.write_text(render_report(history, config.name, [path.name for path in logs]), encoding="utf-8")
+        with opened_for_writing(page) as write:
+            write(render_report(history, config.name, [path.name for path in logs]).encode())
     _tell_backtest(history)
     useless = _tell_summary(history.snapshot)
     fired = any(change.state == "firing" for change in history.transitions)

@@ -66,7 +66,7 @@ class DriftSection(Section):
     false_alarms_per_30d: Budget = 1.0
     season: Literal["hour_of_day", "hour_of_week"] | None = None
     rolling: Duration | None = Field(None, ge=DAY)
-    burn_in: Duration | None = None
+    burn_in: PositiveDuration | None = None
     multivariate: bool = True
     min_multivariate: Effect = 0.1
     sequential: bool = True

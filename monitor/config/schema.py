@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from alerts.matching import BREACHABLE, ESTIMATED
 from monitor.common.durations import DAY, HOUR
@@ -70,7 +70,7 @@ class KafkaSection(Section):
     labels: list[str] = []
     group_id: str = "leewayd"
     start: Literal["earliest", "latest"] = "earliest"
-    refresh: Duration = 30_000
+    refresh: PositiveDuration = 30_000
     dead_letter: str | None = None
     client: dict[str, str | int | bool] = {}
 
@@ -140,8 +140,13 @@ class RuleSection(Section):
         return self
 
 
-class ReceiverBase(Section):
-    """What all receivers share."""
+class ReceiverBase(BaseModel):
+    """Options of every receiver.
+
+    Not a `Section`: pydantic allows no validator of all fields where a field tells the type.
+    """
+
+    model_config = Section.model_config
 
     name: Name
     timeout: Duration = 10_000

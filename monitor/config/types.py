@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import typing
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from monitor.common.durations import duration_of
-from monitor.common.nearest import quoted
+from monitor.common.nearest import quoted, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def _positive(value: int) -> int:
@@ -36,6 +40,35 @@ def _distinct(values: list[str]) -> list[str]:
     return values
 
 
+def takes_numbers(annotation: object, metadata: Iterable[object] = ()) -> bool:
+    """Whether a type of a field is for numbers, alone or in a list, and not for true and false as well.
+
+    Args:
+        annotation: the type.
+        metadata: what it is annotated with; a type with a validator of its own judges true and false itself.
+    """
+    if any(isinstance(part, BeforeValidator) for part in metadata):
+        return False
+    if typing.get_origin(annotation) is Annotated:
+        inner, *more = typing.get_args(annotation)
+        return takes_numbers(inner, more)
+    parts = typing.get_args(annotation)
+    if not parts or typing.get_origin(annotation) is Literal:
+        return annotation in (int, float)
+    return bool not in parts and any(takes_numbers(part) for part in parts)
+
+
+def refuse_truth_values(value: object) -> None:
+    """Refuses true and false, alone or in a list; pydantic takes them for 1 and 0.
+
+    Raises:
+        ValueError: naming the value.
+    """
+    for part in value if isinstance(value, list) else [value]:
+        if isinstance(part, bool):
+            raise ValueError(f"got {shown(part)}; must be a number")
+
+
 Duration = Annotated[
     int, BeforeValidator(duration_of, json_schema_input_type=str), Field(ge=0, description="such as 90s, 15m, 1h")
 ]
@@ -59,3 +92,11 @@ class Section(BaseModel):
     """Every section refuses keys it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers(cls, value: object, info: ValidationInfo) -> object:
+        field = cls.model_fields[info.field_name or ""]
+        if takes_numbers(field.annotation, field.metadata):
+            refuse_truth_values(value)
+        return value

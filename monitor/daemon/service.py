@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.common.errors import LeewayError, RetryableError
+from monitor.common.errors import ConfigError, LeewayError, RetryableError
 from monitor.common.logs import lines_dropped
 from monitor.config.difference import changed_options
 from monitor.daemon.recovery import Recovery
@@ -348,6 +348,8 @@ def run(
     stop, hang_up = stop_on_signals(), threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: hang_up.set())
     config = read()
+    if once and (config.file is None or config.file.follow):
+        raise ConfigError(["--exit needs [file] without follow: other sources have no end"])
     service = set_up(config, clock=clock, environment=environment, log=make_log(config.log), make_log=make_log)
     notify(environment, READY)
     try:

@@ -12,7 +12,7 @@ from alerts.http import Urllib3Transport
 from alerts.proxy import proxies_of
 from monitor.alerting.alerting import Alerting
 from monitor.alerting.receivers import Routing, make_routing
-from monitor.checks.references import load_all_references
+from monitor.checks.references import load_all_references, refuse_unknown_features
 from monitor.common.errors import SourceError
 from monitor.common.logs import Log
 from monitor.config.schema import Config
@@ -81,7 +81,9 @@ def prepare(config: Config, environment: Mapping[str, str], log: Log) -> Prepare
     """
     if config.kafka is not None:
         client_options(config.kafka, environment)
-    return Prepared(config, make_routing(config, environment, log), load_all_references(config, strict=False), log)
+    routing, references = make_routing(config, environment, log), load_all_references(config, strict=False)
+    refuse_unknown_features(config, references)
+    return Prepared(config, routing, references, log)
 
 
 @dataclass(frozen=True, slots=True)

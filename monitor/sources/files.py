@@ -1,7 +1,11 @@
-"""Files as a source: JSON lines, replayed or followed as they grow, and Parquet. Each file is one partition."""
+"""Files as a source: JSON lines, replayed or followed as they grow, and Parquet. Each file is one partition.
+
+The offset of a JSON line is its number, of compressed files, too, which are decompressed from the beginning to go on.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from monitor.common.compressed import CORRUPT, compression_of, opened_for_reading
 from monitor.common.errors import SourceError
 from monitor.common.file_kind import LONGEST, kind_of
 from monitor.rows.records import Messages, Partition, Poll, Position, Table
@@ -17,13 +22,14 @@ from monitor.sources.input_files import PARQUET, fault_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from typing import IO
 
 
 class FileSource:
     """Reads files in their order of rows, all of them side by side.
 
     Args:
-        paths: ``.jsonl`` (or ``.ndjson``) and ``.parquet`` files.
+        paths: JSON lines, plain or compressed with gzip or Zstandard, and ``.parquet`` files.
         follow: keep reading JSON lines as they are appended; Parquet files cannot be followed.
         batch: the most rows a poll brings from each file.
         wait: called with seconds when a followed file has nothing new.
@@ -36,6 +42,8 @@ class FileSource:
         self._follow, self._batch, self._wait = follow, batch, wait
         self._readers: dict[Partition, Iterator[Messages | Table | None]] = {}
         self._done: set[Partition] = set()
+        self._sizes: dict[Partition, int] = {}
+        self._shares: dict[Partition, float] = {}
         self._assigned: dict[Partition, Position] = {}
 
     def start(self, positions: Mapping[Partition, Position], *, everything: bool = False) -> None:
@@ -46,11 +54,23 @@ class FileSource:
             first = positions[partition].offset if partition in positions else 0
             if partition not in positions:
                 self._assigned[partition] = Position(0)
+            self._sizes[partition] = path.stat().st_size
+            read = partial(self._shares.__setitem__, partition)
             if path.suffix.lower() in PARQUET:
-                self._readers[partition] = _parquet(partition, path, first, self._batch)
+                self._readers[partition] = _parquet(partition, path, first, self._batch, read)
             else:
                 _refuse_other_kinds(path)
-                self._readers[partition] = _lines(partition, path, first, self._batch, self._follow)
+                self._readers[partition] = _lines(partition, path, first, self._batch, self._follow, read)
+
+    @property
+    def share(self) -> float:
+        """The share of the files' bytes that has been read."""
+        total = sum(self._sizes.values())
+        read = sum(
+            size * (1.0 if partition in self._done else self._shares.get(partition, 0.0))
+            for partition, size in self._sizes.items()
+        )
+        return read / total if total else 1.0
 
     def poll(self, timeout_seconds: float, paused: frozenset[Partition]) -> Poll:
         """One batch of each file that is not paused."""
@@ -99,48 +119,79 @@ _FIRST_DATE, _LAST_DATE = -62_135_510_400_000, 253_402_214_400_000
 
 def _refuse_other_kinds(path: Path) -> None:
     """Raises a `SourceError` for a file that surely holds no JSON lines."""
-    with path.open("rb") as file:
-        kind = kind_of(file.read(LONGEST))
+    compression = compression_of(path)
+    try:
+        with opened_for_reading(path) as lines:
+            kind = kind_of(lines.text.read(LONGEST))
+    except CORRUPT as error:
+        raise SourceError(f"{path}: the {compression} are cut short or corrupt: {error}") from error
     if kind:
-        raise SourceError(f"{path}: found {kind}, not JSON lines; leewayd reads plain JSON lines and .parquet files")
-    if path.suffix.lower() in (".csv", ".tsv"):
-        raise SourceError(f"{path}: a log is read as JSON lines or Parquet, not as {path.suffix[1:].upper()}")
+        found = f"{kind} within {compression}" if compression else kind
+        raise SourceError(
+            f"{path}: found {found}, not JSON lines; leewayd reads JSON lines, plain or compressed with gzip or "
+            "Zstandard, and .parquet files"
+        )
+    name = path.with_suffix("") if path.suffix.lower() in (".gz", ".zst") else path
+    if name.suffix.lower() in (".csv", ".tsv"):
+        raise SourceError(f"{path}: a log is read as JSON lines or Parquet, not as {name.suffix[1:].upper()}")
 
 
-def _lines(partition: Partition, path: Path, first: int, batch: int, follow: bool) -> Iterator[Messages | None]:
-    """Batches of lines; when following, None whenever there is no whole new line yet."""
-    number = 0
-    with path.open("rb") as file:
-        while number < first and file.readline():
-            number += 1
-        lines: list[bytes] = []
-        rest = b""
-        while True:
-            line = file.readline()
-            if line and not line.endswith(b"\n") and follow:
-                # The writer is in the middle of a line.
-                rest += line
-                line = b""
-            elif line:
-                lines.append(rest + line)
-                rest = b""
-            if len(lines) >= batch or (not line and lines):
-                kept = [(number + place, text.strip()) for place, text in enumerate(lines)]
-                number += len(lines)
-                lines = []
-                filled = [(offset, text) for offset, text in kept if text]
+def _lines(
+    partition: Partition, path: Path, first: int, batch: int, follow: bool, read: Callable[[float], object]
+) -> Iterator[Messages | None]:
+    """Batches of lines; when following, None whenever there is no whole new line yet.
+
+    Args:
+        partition: of the messages.
+        path: plain or compressed.
+        first: number of the first line that is wanted.
+        batch: the most lines of a batch.
+        follow: wait for more at the end.
+        read: called with the share of the file that has been read, before each batch.
+    """
+    try:
+        with opened_for_reading(path) as file:
+            skipped = 0
+            while skipped < first and file.text.readline():
+                skipped += 1
+            for number, lines in _batches(file.text, skipped, batch, follow):
+                read(file.share())
+                filled = [(number + place, text) for place, line in enumerate(lines) if (text := line.strip())]
                 if filled:
                     offsets = np.array([offset for offset, _ in filled], dtype=np.int64)
                     yield Messages(partition, offsets, [text for _, text in filled])
-            elif not line:
-                if not follow:
-                    if rest:
-                        yield Messages(partition, np.array([number]), [rest])
-                    return
-                yield None
+                elif not lines:
+                    yield None
+    except CORRUPT as error:
+        raise SourceError(f"{path}: the {compression_of(path)} are cut short or corrupt: {error}") from error
 
 
-def _parquet(partition: Partition, path: Path, first: int, batch: int) -> Iterator[Table]:
+def _batches(file: IO[bytes], number: int, batch: int, follow: bool) -> Iterator[tuple[int, list[bytes]]]:
+    """Lines with the number of the first one; when following, none whenever there is no whole new line yet."""
+    lines: list[bytes] = []
+    rest = b""
+    while True:
+        line = file.readline()
+        if line and not line.endswith(b"\n") and follow:
+            # The writer is in the middle of a line.
+            rest += line
+            line = b""
+        elif line:
+            lines.append(rest + line)
+            rest = b""
+        if len(lines) >= batch or (not line and lines):
+            yield number, lines
+            number += len(lines)
+            lines = []
+        elif not line:
+            if not follow:
+                return
+            yield number, lines
+
+
+def _parquet(
+    partition: Partition, path: Path, first: int, batch: int, read: Callable[[float], object]
+) -> Iterator[Table]:
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
@@ -149,6 +200,7 @@ def _parquet(partition: Partition, path: Path, first: int, batch: int) -> Iterat
     with file:
         for part in file.iter_batches(batch_size=batch):
             begin, place = place, place + part.num_rows
+            read(place / file.metadata.num_rows)
             if place <= first:
                 continue
             if begin < first:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from monitor.common.compressed import compression_of
 from monitor.common.nearest import hint, quoted
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def fault_of(path: Path, *, follow: bool) -> str | None:
             return f"{path}: no such file{f'; {told}' if told.startswith('did') else ''}"
         if not os.access(path, os.R_OK):
             return f"{path}: permission denied; the file must be readable for this user"
+        if follow and (compression := compression_of(path)):
+            return f"{path}: found {compression}; a compressed file cannot be followed: follow the plain one"
     except OSError as error:
         return f"{path}: {error.strerror}"
     if follow and path.suffix.lower() in PARQUET:

@@ -59,6 +59,12 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "compression_type": ("gzip", "snappy", "lz4", "zstd"),
 }
 _INTEGERS = ("_ms", "_bytes")
+_NEVER_ZERO = frozenset({
+    "connections_max_idle_ms", "delivery_timeout_ms", "fetch_max_wait_ms", "heartbeat_interval_ms",
+    "max_poll_interval_ms", "metadata_max_age_ms", "metrics_sample_window_ms", "reconnect_backoff_max_ms",
+    "reconnect_backoff_ms", "request_timeout_ms", "retry_backoff_ms", "session_timeout_ms",
+})  # fmt: skip
+"""With 0 these would fail every request, or ask the broker again without a pause."""
 _HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@,\[\]]+):(\d{1,5})")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -124,6 +130,8 @@ def _wrong_type(name: str, value: str | int | bool, default: object) -> str:
     if isinstance(default, int | float) or name.endswith(_INTEGERS):
         if isinstance(value, bool) or not isinstance(value, int) or (value < 0 and name != "acks"):
             return "must be a whole number, not negative"
+        if value == 0 and name in _NEVER_ZERO:
+            return "must be greater than 0"
         return ""
     return "" if isinstance(value, str) else "must be text in quotes"
 

@@ -66,7 +66,7 @@ def test_backtest_and_daemon_find_the_same(kafka: KafkaBroker, topic: Callable[.
         monotonic=clock.monotonic,
         log=log,
         write=lines.append,
-        progress=lambda _: None,
+        progress=lambda *_: None,
     )
     replay = [line for line in lines if line.startswith(b'{"type":"evaluation"')]
     assert len(live) > 500

@@ -127,7 +127,7 @@ def test_each_month_is_as_right_as_pandas_finds_it_and_as_a_backtest_does(
         monotonic=clock.monotonic,
         log=log,
         write=lambda line: replay.append(line) if line.startswith(b'{"type":"evaluation"') else None,
-        progress=lambda _: None,
+        progress=lambda *_: None,
     )
     # Byte for byte, as long as predictions came: at the end of the log, the daemon goes on waiting for more.
     until = str(pd.Timestamp(int(census()["time"].max()) - 31 * DAY, unit="ms"))[:10].encode()

@@ -26,7 +26,7 @@ def replay(folder: Path, rows: Sequence[Row], reference: Sequence[Row], **model:
     clock = FakeTime(now=2e9).clock()
     run_backtest(
         replayed(parse_config(raw, folder), [folder / "log.jsonl"], None),
-        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda _: None,
+        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda *_: None,
     )  # fmt: skip
     return [json.loads(line) for line in lines]
 

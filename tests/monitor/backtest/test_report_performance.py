@@ -50,7 +50,7 @@ def page_of(
     clock = FakeTime(now=2e9).clock()
     history = run_backtest(
         replayed(parse_config(raw, folder), [folder / "log.jsonl"], None, [folder / "labels.jsonl"]),
-        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda _: None,
+        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda *_: None,
     )  # fmt: skip
     return render_report(history, "c.toml", ["log.jsonl"]), [json.loads(line) for line in lines]
 

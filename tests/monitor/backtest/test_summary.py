@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 import tomllib
@@ -81,7 +82,7 @@ def history(home: Path, rows: list[Row], truths: list[Row] | None = None, **mode
     raw["models"][0] |= model
     found = run_backtest(
         replayed(parse_config(raw, home), files, None, told),
-        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda _: None,
+        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda *_: None,
     )  # fmt: skip
     return found, [json.loads(line) for line in lines]
 
@@ -190,10 +191,15 @@ def test_labels_that_fit_no_class_are_unusable_and_never_bad_performance(
 
 def test_foreign_files_are_refused_by_name(home: Path) -> None:
     rows, _ = log_and_labels(int)
-    packed = home / "log.jsonl.gz"
-    packed.write_bytes(gzip.compress(write(home / "log.jsonl", rows).read_bytes()))
+    packed = home / "log.jsonl.bz2"
+    packed.write_bytes(bz2.compress(write(home / "log.jsonl", rows).read_bytes()))
     (home / "log.csv").write_text("t,p\n1,2\n")
-    for name, wanted in (("log.jsonl.gz", "log.jsonl.gz: found gzip data"), ("log.csv", "not as CSV")):
+    (home / "log.csv.gz").write_bytes(gzip.compress(b"t,p\n1,2\n"))
+    for name, wanted in (
+        ("log.jsonl.bz2", "log.jsonl.bz2: found bzip2 data"),
+        ("log.csv", "not as CSV"),
+        ("log.csv.gz", "not as CSV"),
+    ):
         done = leewayd("backtest", home / "config.toml", "-i", home / name)
         assert done.returncode == 2
         assert wanted in done.stderr.replace("\n", "")

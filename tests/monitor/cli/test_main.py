@@ -145,6 +145,64 @@ def test_run_refuses_a_bad_configuration_before_anything_starts(tmp_path: Path) 
     assert not (tmp_path / "state").exists()
 
 
+def test_exit_needs_a_source_that_ends(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    plain = path.read_text()
+    for text in (
+        plain.replace("[file]\n", "[file]\nfollow = true\n"),
+        plain.replace("[file]", '[kafka]\nbootstrap_servers = ["never:9092"]').replace(str(PREDICTIONS), "t"),
+    ):
+        path.write_text(text)
+        done = leewayd("run", path, "--exit", timeout=30)
+        assert done.returncode == 2
+        assert "--exit needs [file] without follow" in done.stderr
+        assert not (tmp_path / "state").exists()
+
+
+def test_a_rule_for_a_feature_that_no_reference_has_is_refused_by_every_command(tmp_path: Path) -> None:
+    path = config(tmp_path, '[[rules]]\nname = "r"\nwhen = "drifted"\nsubject = "feature:AGE"')
+    line = path.read_text().splitlines().index('subject = "feature:AGE"') + 1
+    wanted = f'{path}:{line}: rules[0].subject: no reference has a subject "feature:AGE"; did you mean "AGEP"?'
+    for arguments in (
+        ("check", path), ("run", path, "--exit"), ("backtest", path, "-i", PREDICTIONS),
+        ("backtest", path, "-i", PREDICTIONS, "--model", "income"),
+    ):  # fmt: skip
+        done = leewayd(*arguments)
+        assert done.returncode == 2, arguments
+        assert done.stderr.strip() == wanted, arguments
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_backtest_of_one_model_says_nothing_of_rules_for_the_other(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    text = path.read_text()
+    model = text[text.index("[[models]]") :]
+    other = model.replace('"income"', '"other"').replace("[models.columns]", '[models.columns]\nmodel = "m"')
+    rules = """
+[[rules]]
+name = "first"
+when = "drifted"
+models = ["other"]
+subject = "feature:ONLY_OTHER"
+[[rules]]
+name = "any"
+when = "drifted"
+subject = "feature:ONLY_OTHER"
+[[rules]]
+name = "own"
+when = "drifted"
+models = ["income"]
+subject = "feature:AGE"
+"""
+    path.write_text(text.replace("[models.columns]", '[models.columns]\nmodel = "m"') + other + rules)
+    done = leewayd("backtest", path, "-i", PREDICTIONS, "--model", "income")
+    assert done.returncode == 2
+    assert "rules[2].subject" in done.stderr
+    assert "ONLY_OTHER" not in done.stderr
+    number = len(path.read_text().splitlines())
+    assert done.stderr.startswith(f"{path}:{number}: ")
+
+
 def test_schema_is_json() -> None:
     assert json.loads(leewayd("schema").stdout)["type"] == "object"
 

@@ -136,3 +136,91 @@ def test_the_schema_is_one_and_knows_every_section() -> None:
     schema = json.loads(json.dumps(Config.model_json_schema(by_alias=True)))
     assert {"kafka", "models", "rules", "receivers"} <= set(schema["properties"])
     assert "for" in schema["$defs"]["RuleSection"]["properties"]
+
+
+def numeric_places() -> list[tuple[str, str]]:
+    """Section and key of every field that takes numbers, and not true as well, by the JSON Schema."""
+    schema = Config.model_json_schema()
+    found = []
+    for place, section in sections().items():
+        for name, field in section.model_fields.items():
+            part = schema["$defs"].get(section.__name__, schema)["properties"][field.alias or name]
+            text = json.dumps(part)
+            if re.search(r'"type": "(integer|number)"', text) and '"boolean"' not in text:
+                found.append((place, field.alias or name))
+    return found
+
+
+def at_place(place: str, key: str, value: object) -> dict[str, typing.Any]:
+    """A configuration with a value at a place."""
+    raw = tomllib.loads((CONFIGS / "good" / "minimal.toml").read_text())
+    raw["rules"], raw["receivers"] = [{"name": "r", "when": "drifted"}], [{"name": "l", "type": "log"}]
+    node: typing.Any = raw
+    for part in place.partition("(")[0].split("."):
+        node = node.setdefault(part, {}) if part else node
+        node = node[0] if isinstance(node, list) else node
+    node[key] = value
+    return raw
+
+
+@pytest.mark.parametrize("value", [True, False, [True], [0.5, False]])
+@pytest.mark.parametrize(("place", "key"), numeric_places())
+def test_true_is_no_number(place: str, key: str, value: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(at_place(place, key, value), Path())
+    assert any(f"{key}" in line and "must be" in line for line in caught.value.problems), caught.value.problems
+
+
+def test_true_stays_what_it_is_where_it_may_stand() -> None:
+    raw = at_place("models.performance", "positive", True)
+    assert parse_config(raw, Path()).models[0].performance.positive is True
+    raw = at_place("kafka", "client", {"check_crcs": True})
+    kafka = parse_config(raw, Path()).kafka
+    assert kafka is not None
+    assert kafka.client["check_crcs"] is True
+
+
+ZERO_IS_SENSIBLE = {
+    ("state", "keep_removed"),  # deleted at once
+    ("ingest", "max_future_skew"),
+    ("models", "lateness"),
+    ("rules", "for"),
+    ("rules", "resolve_after"),
+    ("receivers", "cooldown"),  # none
+}
+
+
+def durations() -> list[tuple[str, str]]:
+    """Section and key of every duration."""
+    return [
+        (place, field.alias or name)
+        for place, section in sections().items()
+        for name, field in section.model_fields.items()
+        if "such as 90s" in json.dumps(section.model_json_schema()["properties"][field.alias or name])
+    ]
+
+
+@pytest.mark.parametrize(("place", "key"), durations())
+def test_a_duration_of_nothing_is_refused_where_it_makes_no_sense(place: str, key: str) -> None:
+    kind = place.partition("(")[2].rstrip(")")
+    raw = at_place(place, key, "0s")
+    receiver = {"slack": {"url_env": "U"}, "pagerduty": {"routing_key_env": "K"}, "webhook": {"url": "http://h/"}}
+    if kind:
+        raw["receivers"] = [{"name": "l", "type": kind, key: "0s", **receiver.get(kind, {})}]
+    if (place.partition("(")[0], key) in ZERO_IS_SENSIBLE:
+        parse_config(raw, Path())
+    else:
+        with pytest.raises(ConfigError, match=rf'{key}.*got "0s"|{key}.*"0s"'):
+            parse_config(raw, Path())
+    raw = at_place(place, key, "-1s")
+    if kind:
+        raw["receivers"] = [{"name": "l", "type": kind, key: "-1s", **receiver.get(kind, {})}]
+    with pytest.raises(ConfigError, match=f"{key}.*a duration must not be negative"):
+        parse_config(raw, Path())
+
+
+def test_durations_and_numbers_are_found() -> None:
+    assert {("kafka", "refresh"), ("models.drift", "burn_in"), ("state", "checkpoint")} <= set(durations())
+    assert {("http", "max_connections"), ("models.performance", "quantiles"), ("rules", "above")} <= set(
+        numeric_places()
+    )

@@ -35,7 +35,7 @@ def outcome(seed: int, folder: Path) -> str:
     labels = [folder / "labels.jsonl"] if case.labels else []
     history = run_backtest(
         replayed(config, [folder / "log.jsonl"], None, labels),
-        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda _: None,
+        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda *_: None,
     )  # fmt: skip
     render_report(history, "leewayd.toml", ["log.jsonl"])
     _names_are_known(config.models[0], [json.loads(line) for line in lines])

@@ -59,7 +59,7 @@ def findings(folder: Path, *, labelled: bool, again: float, columns: dict[str, A
         monotonic=clock.monotonic,
         log=structlog.wrap_logger(structlog.PrintLogger(io.StringIO())),
         write=lines.append,
-        progress=lambda _: None,
+        progress=lambda *_: None,
     )
     evaluations = [parsed for line in lines if (parsed := json.loads(line))["type"] == "evaluation"]
     days = [evaluation for evaluation in evaluations if str(evaluation["end"]).endswith("T00:00:00Z")]

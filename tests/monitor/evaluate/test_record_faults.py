@@ -115,7 +115,7 @@ def replay_with_rules(folder: Path, rows: list[Row]) -> list[Row]:
     clock = FakeTime(now=2e9).clock()
     run_backtest(
         replayed(parse_config(raw, folder), [folder / "log.jsonl"], None),
-        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda _: None,
+        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda *_: None,
     )  # fmt: skip
     return [json.loads(line) for line in lines]
 

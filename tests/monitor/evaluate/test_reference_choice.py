@@ -68,7 +68,7 @@ def replay(settings: Config, folder: Path, *logs: pd.DataFrame) -> list[dict[str
     lines: list[bytes] = []
     run_backtest(
         replayed(settings, [log], None), now=1.8e9, monotonic=lambda: 0.0, log=SILENT, write=lines.append,
-        progress=lambda _: None,
+        progress=lambda *_: None,
     )  # fmt: skip
     return [found for line in lines if (found := json.loads(line))["type"] == "evaluation"]
 

@@ -81,7 +81,7 @@ def replay(folder: Path, settings: Config, files: list[str]) -> list[bytes]:
         monotonic=clock.monotonic,
         log=SILENT,
         write=lambda line: lines.append(line) if line.startswith(b'{"type":"evaluation"') else None,
-        progress=lambda _: None,
+        progress=lambda *_: None,
     )
     return lines
 

@@ -161,7 +161,7 @@ def replay(folder: Path, share_of_day: list[float], hours_of_day: list[float]) -
         monotonic=clock.monotonic,
         log=structlog.wrap_logger(structlog.PrintLogger(io.StringIO())),
         write=found.append,
-        progress=lambda _: None,
+        progress=lambda *_: None,
     )
     return [json.loads(line) for line in found]
 

@@ -44,7 +44,7 @@ def replay(folder: Path, task: str, rows: list[Row], labels: list[Row], referenc
     clock = FakeTime(now=2e9).clock()
     run_backtest(
         replayed(config, [folder / "log.jsonl"], None, [folder / "labels.jsonl"]),
-        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda _: None,
+        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda *_: None,
     )  # fmt: skip
     evaluations = [parsed for line in lines if (parsed := json.loads(line))["type"] == "evaluation"]
     return [found for found in evaluations if any(part["subject"] == "performance" for part in found["findings"])]
