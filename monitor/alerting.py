@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from alerts.delivery import Delivery, OutboxEntry
+    from alerts.delivery import Delivery
     from alerts.evaluation import Evaluation
+    from alerts.outbox import OutboxEntry
     from alerts.rules import Step
     from alerts.status import ReceiverStatus
     from monitor.routing import Routing

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from alerts.delivery import OutboxEntry, Report
     from alerts.evaluation import Evaluation
+    from alerts.outbox import OutboxEntry, Report
     from monitor.alerting import Outcome
     from monitor.config import Config
     from monitor.snapshot import Snapshot

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from alerts.matching import BREACHABLE, ESTIMATED
 from monitor.config_model import model_problems
@@ -21,18 +21,17 @@ from monitor.config_types import (
     Number,
     PositiveDuration,
     Rows,
+    Section,
     Windows,
 )
 from monitor.durations import DAY, HOUR, format_duration
 from monitor.nearest import quoted
+from monitor.receivers.registry import RECEIVERS
+
+if TYPE_CHECKING:
+    from monitor.receivers.base import ReceiverSection
 
 Severity = Literal["info", "warning", "error", "critical"]
-
-
-class Section(BaseModel):
-    """Every section refuses keys it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class StateSection(Section):
@@ -295,57 +294,10 @@ class RuleSection(Section):
         return self
 
 
-class ReceiverBase(Section):
-    """What all receivers share."""
-
-    name: Name
-    timeout: Duration = 10_000
-    send_resolved: bool = True
-
-
-class SlackReceiver(ReceiverBase):
-    """A Slack incoming webhook; its URL is a secret."""
-
-    type: Literal["slack"]
-    url_file: Path | None = None
-    url_env: str | None = None
-
-
-class PagerDutyReceiver(ReceiverBase):
-    """PagerDuty Events API v2."""
-
-    type: Literal["pagerduty"]
-    routing_key_file: Path | None = None
-    routing_key_env: str | None = None
-    url: str = "https://events.pagerduty.com/v2/enqueue"
-
-
-class WebhookReceiver(ReceiverBase):
-    """A JSON POST; with ``purpose = "retrain"`` a retraining trigger with a cooldown."""
-
-    type: Literal["webhook"]
-    url: str | None = None
-    url_file: Path | None = None
-    url_env: str | None = None
-    token_file: Path | None = None
-    token_env: str | None = None
-    headers: dict[str, str] = {}
-    purpose: Literal["notify", "retrain"] = "notify"
-    cooldown: Duration | None = None
-
-    @property
-    def cooldown_ms(self) -> int:
-        """The cooldown in force: a day for retraining, none for telling people, unless it is given."""
-        return self.cooldown if self.cooldown is not None else DAY if self.purpose == "retrain" else 0
-
-
-class LogReceiver(ReceiverBase):
-    """The daemon's own log."""
-
-    type: Literal["log"]
-
-
-Receiver = Annotated[SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogReceiver, Field(discriminator="type")]
+if TYPE_CHECKING:
+    Receiver = ReceiverSection
+else:
+    Receiver = Annotated[Union[RECEIVERS], Field(discriminator="type")]  # noqa: UP007 - of a tuple
 
 
 class AlertsSection(Section):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.config import Config, FileSection, ModelSection, Receiver, RuleSection, StateSection
-from monitor.config_file import anchored, parse_config, read_text, receiver_problems, tables
-from monitor.config_receivers import one_receiver
+from monitor.config_file import anchored, parse_config, read_text, tables
 from monitor.config_rules import metric_problems, rule_name_problems, subject_problems
 from monitor.errors import ConfigError, LeewayError
 from monitor.input_files import file_problems
@@ -84,11 +83,7 @@ def check(path: Path, environment: Mapping[str, str], log: FilteringBoundLogger)
 
 def _sound(raw: Mapping[str, Any]) -> Config:
     """The sections that have no faults of their own."""
-    receivers = [
-        receiver
-        for receiver in _valid(raw, "receivers", Receiver)
-        if not receiver_problems([receiver]) and not one_receiver(receiver, True)
-    ]
+    receivers = [receiver for receiver in _valid(raw, "receivers", Receiver) if not receiver.problems(True)]
     return Config.model_construct(
         state=_section(StateSection, raw.get("state", {})) or StateSection(),
         models=list(_valid(raw, "models", ModelSection)),

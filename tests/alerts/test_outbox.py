@@ -10,13 +10,15 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.delivery import MAX_AGE_MS, Courier, OutboxEntry, Report, due, next_delay, settle
+from alerts.backoff import next_delay
+from alerts.delivery import Courier
 from alerts.http import HttpRequest, HttpResponse, TransportError, Urllib3Transport
+from alerts.outbox import MAX_AGE_MS, OutboxEntry, Report, due, settle
+from alerts.outcome import Dead, Delivered, Retry
 from alerts.policy import ReceiverPolicy
-from alerts.sinks.outcome import Dead, Delivered, Retry
-from alerts.sinks.pagerduty import PagerDuty
-from alerts.sinks.webhook import Webhook
 from monitor.alerting import Alerting
+from monitor.receivers.pagerduty import PagerDuty
+from monitor.receivers.webhook import Webhook
 from monitor.routing import Routing
 from tests.alerts.samples import DRIFTED, HOUR, MINUTE, START, evaluation, psi, rule
 from tests.servers.receiver import PAGERDUTY_PATH, ROUTING_KEY, WEBHOOK_PATH, Answer, Receiver

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.config_file import parse_config
-from monitor.config_receivers import is_variable
 from monitor.errors import ConfigError
 from monitor.routing import make_routing
+from monitor.secret import is_variable
 from tests.monitor.test_cli import config, leewayd
 
 MINIMAL = Path(__file__).resolve().parent / "fixtures" / "good" / "minimal.toml"

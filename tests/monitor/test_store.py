@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import structlog
 
-from alerts.delivery import OutboxEntry
+from alerts.outbox import OutboxEntry
 from detectors.layout import COLUMNS
 from monitor.errors import StateError
 from monitor.panes import Pane
