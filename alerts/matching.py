@@ -8,15 +8,11 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from alerts.subjects import BREACHABLE, ESTIMATED, ONLY_BY_NAME, REALISED
+
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
 
-ESTIMATED = "estimated_performance"
-"""Subject of performance that is estimated without labels. It is reported beside drift."""
-REALISED = frozenset({"performance", "version", "segments", "fairness", "labels"})
-BREACHABLE = REALISED | {ESTIMATED, "quality"}
-"""What subjects that can be breached are called, before a colon. All others drift."""
-_ONLY_BY_NAME = frozenset({ESTIMATED, "version", "segments"})
 _matches = lru_cache(maxsize=2**16)(fnmatchcase)
 """Names and patterns are few and come again with every window."""
 
@@ -100,7 +96,7 @@ def covers(rule: Rule, subject: str, statistic: str, *, realised: bool) -> bool:
         return _matches(subject, rule.subject)
     if rule.metric is None:
         return family != ESTIMATED
-    return family not in _ONLY_BY_NAME and not (statistic == "ks" and family == "performance")
+    return family not in ONLY_BY_NAME and not (statistic == "ks" and family == "performance")
 
 
 def number_of(rule: Rule, finding: Finding, value: float) -> float:

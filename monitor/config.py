@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
-from alerts.matching import BREACHABLE, ESTIMATED
+from alerts.subjects import BREACHABLE, ESTIMATED
 from monitor.config_model import model_problems
 from monitor.config_types import (
     Budget,

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alerts.messages import limit_of, summary, utc
+from alerts.subjects import title_of
 from detectors.layout import BINS, GONE, HIGH, LOW, without_value
 from monitor.charts import area_chart, density_chart, interval_chart, number, pairs_chart, spans_chart
 from monitor.replay_summary import summary_lines
 from monitor.report_alerts import alerted_table
-from monitor.report_parts import NAMES, table, where
+from monitor.report_parts import table, where
 from monitor.report_performance import performance_section, quality_section
 from monitor.report_style import STYLE
 
@@ -180,7 +181,7 @@ def _flagged(history: History) -> str:
 
 def _card(history: History, worst: Worst, many_models: bool) -> str:
     finding, track = worst.finding, history.tracks[worst.track]
-    name = NAMES.get(finding.subject, finding.subject.removeprefix("feature:"))
+    name = title_of(finding.subject)
     missing = finding.statistic == "missing"
     kind = "missing values" if missing else finding.statistic.upper()
     chart = interval_chart(

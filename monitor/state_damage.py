@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from alerts.evaluation import Finding
+from alerts.subjects import DAMAGED
 
-STATISTIC = "state_damaged"
 _NAN = float("nan")
 
 
@@ -39,7 +39,7 @@ class DamageNotice:
         if self._first is None:
             self._first, self.changed = end, True
         if start < self._first:
-            return (Finding("quality", STATISTIC, 1.0, _NAN, _NAN, 0.0, "breached", self._text),)
+            return (Finding("quality", DAMAGED, 1.0, _NAN, _NAN, 0.0, "breached", self._text),)
         if end - self._longest >= self._first:
             self._text, self.changed = "", True
         return ()
