@@ -23,9 +23,9 @@ from alerts.subjects import (
 
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
-    from alerts.matching import Rule
+    from alerts.lifecycle import AlertKey, Evidence, Transition
     from alerts.policy import Notice
-    from alerts.rules import AlertKey, Evidence, Transition
+    from alerts.rules import Rule
 
 _TOP = 3
 _LONGEST = 500

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from alerts.lifecycle import AlertKey, AlertState, Transition, drop_unknown, end_series, step
 from alerts.messages import words
 from alerts.policy import Incident, IncidentKey, Notice, plan
-from alerts.rules import AlertKey, AlertState, Transition, drop_unknown, end_series, step
 from alerts.status import AlertGroup
 from alerts.subjects import is_known, subject_named
 from monitor.outbox import Outbox
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from alerts.delivery import Delivery
     from alerts.evaluation import Evaluation, Finding
+    from alerts.lifecycle import Step
     from alerts.outbox import OutboxEntry
-    from alerts.rules import Step
     from alerts.status import ReceiverStatus
     from monitor.routing import Routing
 

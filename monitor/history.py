@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alerts.evaluation import Evaluation
-    from alerts.matching import Rule
+    from alerts.lifecycle import Transition
     from alerts.policy import Notice
-    from alerts.rules import Transition
+    from alerts.rules import Rule
     from detectors.layout import Counts
     from monitor.alerting import Outcome
     from monitor.references import References

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from alerts.matching import Rule
+    from alerts.rules import Rule
     from monitor.history import History, Leeway, Worst
     from monitor.profile import Profile
 

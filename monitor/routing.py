@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from alerts.matching import Rule
 from alerts.policy import ReceiverPolicy
+from alerts.rules import Rule
 from alerts.sink import Sink
 from monitor.errors import ConfigError
 from monitor.receivers.base import Setting
@@ -68,26 +68,10 @@ def _write(log: FilteringBoundLogger, receiver: str, kind: str, text: str) -> No
     log.warning("alert", receiver=receiver, kind=kind, text=text)
 
 
-def make_rule(rule: RuleSection) -> Rule:
-    """A rule of the configuration."""
-    return Rule(
-        name=rule.name,
-        when=rule.when,
-        metric=rule.metric,
-        above=rule.above,
-        below=rule.below,
-        recover=rule.recover,
-        subject=rule.subject,
-        statistic=rule.statistic,
-        models=tuple(rule.models),
-        windows=tuple(rule.windows),
-        segment=rule.segment,
-        hold_ms=rule.hold,
-        resolve_ms=rule.hold if rule.resolve_after is None else rule.resolve_after,
-        severity=rule.severity,
-        notify=tuple(rule.notify),
-        runbook=rule.runbook,
-        change_from_reference=rule.change_from_reference,
-        sure=rule.sure,
-        estimated=rule.estimated,
-    )
+def make_rule(section: RuleSection) -> Rule:
+    """A rule of the configuration, option by option; ``for`` becomes ``hold_ms``, ``resolve_after`` ``resolve_ms``."""
+    names = [field.name for field in fields(Rule) if field.name in type(section).model_fields]
+    values = ((name, getattr(section, name)) for name in names)
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values}
+    resolve_ms = section.hold if section.resolve_after is None else section.resolve_after
+    return Rule(**given, hold_ms=section.hold, resolve_ms=resolve_ms)
