@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from alerts.backoff import next_delay
-from alerts.sinks.outcome import Dead, Delivered, Refused, Retry
+from alerts.outcome import Dead, Delivered, Refused, Retry
 
 if TYPE_CHECKING:
-    from alerts.sinks.outcome import Outcome
+    from alerts.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 The outbox is durable and belongs to the daemon. A `Courier` makes one attempt with what it is handed and
 reports what came of it; when the next one is due is decided, and saved, by the daemon with the pure functions
-here and in `alerts.circuit`.
+of `alerts.outbox` and `alerts.circuit`.
 """
 
 from __future__ import annotations
@@ -10,166 +10,17 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from alerts.backoff import next_delay, waits
-from alerts.circuit import CLOSED, Circuit
 from alerts.http import AddressRefusedError, TransportError
-from alerts.sinks.log import Log
-from alerts.sinks.outcome import Dead, Delivered, Outcome, Refused, Retry
+from alerts.outbox import OutboxEntry, Report
+from alerts.outcome import Dead, Outcome, Refused, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from alerts.http import Transport
-    from alerts.sinks import Sink
-
-MAX_AGE_MS = 7 * 86_400_000
-"""After a week a notification gets a last attempt, and is dropped if that fails."""
-
-PARKED_MS = 300_000
-"""How often a notification that the receiver refused is tried again."""
-
-SPACING_MS = 1_000
-"""Least time between two notifications to one receiver: Slack takes one a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxEntry:
-    """A notification that is saved before it is sent.
-
-    Attributes:
-        id: the idempotency key.
-        kind: ``trigger``, ``resolve`` or ``summary``.
-        payload: JSON text without secrets, in the receiver's words.
-        created, not_before: epoch ms of the wall clock.
-        attempts: made so far.
-        last_error: what came of the last one; empty before the first.
-        attempted: when the last one ended, epoch ms; 0 before the first.
-        parked: the last one met a fault of the receiver, such as a wrong token.
-        unsure: an attempt failed in a way that the receiver may have taken it all the same, such as a time-out.
-        suspect: it failed while others were delivered: the fault is its own.
-        about: its title; of a summary, those of the incidents that it stands for.
-        incidents: how many that are.
-    """
-
-    id: str
-    receiver: str
-    kind: str
-    dedup_key: str
-    payload: str
-    created: int
-    attempts: int = 0
-    not_before: int = 0
-    last_error: str = ""
-    attempted: int = 0
-    parked: bool = False
-    unsure: bool = False
-    suspect: bool = False
-    about: tuple[str, ...] = ()
-    incidents: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What one attempt came to."""
-
-    entry: OutboxEntry
-    outcome: Outcome
-
-
-def due(
-    outbox: Iterable[OutboxEntry],
-    in_flight: Mapping[str, str],
-    last_sent: Mapping[str, int],
-    now: int,
-    circuits: Mapping[str, Circuit] | None = None,
-) -> list[OutboxEntry]:
-    """The notifications to attempt now: one for each receiver that is not busy.
-
-    Of each alert only the oldest, so that a resolve never overtakes its trigger; alerts do not wait for one another.
-
-    Args:
-        outbox: in order of planning.
-        in_flight: receiver → id of the entry that is being attempted.
-        last_sent: receiver → when something was last handed to it, epoch ms.
-        now: epoch ms.
-        circuits: receiver → its circuit; closed where there is none.
-    """
-    heads: dict[str, dict[str, OutboxEntry]] = {}
-    for entry in outbox:
-        heads.setdefault(entry.receiver, {}).setdefault(entry.dedup_key, entry)
-    chosen = []
-    for receiver, alerts in heads.items():
-        if receiver in in_flight or 0 <= now - last_sent.get(receiver, now - SPACING_MS) < SPACING_MS:
-            continue
-        circuit = (circuits or {}).get(receiver, CLOSED)
-        choose = _probe if circuit.opened else _oldest
-        if (head := choose(list(alerts.values()), circuit, now)) is not None:
-            chosen.append(head)
-    return chosen
-
-
-def _oldest(heads: Sequence[OutboxEntry], circuit: Circuit, now: int) -> OutboxEntry | None:
-    """The one that has waited longest: since it was planned, or since it failed if that may be its own fault."""
-
-    def waiting_since(entry: OutboxEntry) -> int:
-        failed = entry.suspect or entry.attempted > circuit.delivered_at
-        return min(entry.attempted if failed else entry.created, now)
-
-    return min((entry for entry in heads if not waits(entry.not_before, now)), key=waiting_since, default=None)
-
-
-def _probe(heads: Sequence[OutboxEntry], circuit: Circuit, now: int) -> OutboxEntry | None:
-    """The next one round after the latest probe."""
-    if waits(circuit.probe_at, now):
-        return None
-    keys = [entry.dedup_key for entry in heads]
-    first = keys.index(circuit.probed) + 1 if circuit.probed in keys else 0
-    return next((entry for entry in (*heads[first:], *heads[:first]) if not waits(entry.not_before, now)), None)
-
-
-def settle(report: Report, now: int, fraction: float, delivered_at: int = 0) -> OutboxEntry | None:
-    """The entry as it is to be kept after an attempt; None when it is done with.
-
-    Args:
-        report: of the attempt.
-        now: epoch ms.
-        fraction: random, from 0 to 1.
-        delivered_at: when the receiver last took a notification, epoch ms.
-    """
-    entry, outcome = report.entry, report.outcome
-    if isinstance(outcome, Delivered | Dead) or now - entry.created > MAX_AGE_MS:
-        return None
-    attempts = entry.attempts + 1
-    refused = isinstance(outcome, Refused)
-    wish = outcome.after_seconds if isinstance(outcome, Retry) else None
-    delay = PARKED_MS if refused else int(next_delay(attempts, fraction, wish) * 1000)
-    return replace(
-        entry,
-        attempts=attempts,
-        not_before=now + delay,
-        last_error=outcome.reason,
-        attempted=now,
-        parked=refused,
-        unsure=entry.unsure or not refused,
-        suspect=entry.suspect or 0 < entry.attempted < delivered_at,
-    )
-
-
-def released(entry: OutboxEntry) -> OutboxEntry:
-    """A parked entry that may go out at once: the receiver works again, or may have been mended."""
-    return replace(entry, parked=False, not_before=0) if entry.parked else entry
-
-
-def expired(outbox: Iterable[OutboxEntry], circuits: Mapping[str, Circuit]) -> list[OutboxEntry]:
-    """Entries that were more than a week old when their receiver last failed; they would wait for a probe for ever."""
-    return [
-        entry
-        for entry in outbox
-        if (circuit := circuits.get(entry.receiver, CLOSED)).opened and circuit.failed_at - entry.created > MAX_AGE_MS
-    ]
+    from alerts.sink import Sink
 
 
 class Delivery(Protocol):
@@ -242,10 +93,7 @@ class Courier:
         if sink is None:
             return Dead("the receiver is no longer configured")
         try:
-            if isinstance(sink, Log):
-                sink.deliver(entry)
-                return Delivered()
-            return sink.read(self._transport(sink.request(entry)), self._wall())
+            return sink.attempt(entry, self._transport, self._wall)
         except AddressRefusedError as error:
             return Refused(str(error))
         except TransportError as error:

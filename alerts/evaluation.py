@@ -8,11 +8,9 @@ from typing import Literal
 
 import msgspec
 
+from alerts.subjects import EACH, LOST
+
 Status = Literal["ok", "drifted", "breached", "insufficient"]
-METRIC_SUBJECTS = frozenset({"performance", "estimated_performance", "version", "segments", "fairness"})
-"""Families of subjects of which each statistic is a subject of its own."""
-LOST = "lost_messages"
-"""Statistic of the finding that says that a window is incomplete."""
 
 
 class Finding(msgspec.Struct, frozen=True, gc=False):
@@ -46,8 +44,7 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
 
 def subject_of(finding: Finding) -> tuple[str, str]:
     """What a finding is about: its subject, and for performance, where each metric is news of its own, the metric."""
-    metric = finding.subject.partition(":")[0] in METRIC_SUBJECTS
-    return finding.subject, finding.statistic if metric else ""
+    return finding.subject, finding.statistic if finding.subject.partition(":")[0] in EACH else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Rules, and which findings they look at: pure decisions on names and numbers."""
+"""Which findings a rule looks at, and which of them match: pure decisions on names and numbers."""
 
 from __future__ import annotations
 
@@ -8,72 +8,16 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from alerts.evaluation import Finding
+from alerts.evaluation import Finding
+from alerts.subjects import BREACHABLE, ESTIMATED, ONLY_BY_NAME, REALISED
 
-ESTIMATED = "estimated_performance"
-"""Subject of performance that is estimated without labels. It is reported beside drift."""
-REALISED = frozenset({"performance", "version", "segments", "fairness", "labels"})
-BREACHABLE = REALISED | {ESTIMATED, "quality"}
-"""What subjects that can be breached are called, before a colon. All others drift."""
-_ONLY_BY_NAME = frozenset({ESTIMATED, "version", "segments"})
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alerts.rules import Rule
+
 _matches = lru_cache(maxsize=2**16)(fnmatchcase)
 """Names and patterns are few and come again with every window."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """When to alert, and whom to tell.
-
-    Attributes:
-        when: status that a finding must have; None for a rule on a number. ``drifted`` looks at drift alone,
-            ``breached`` at performance, versions, fairness, labels and data quality alone.
-        metric: statistic that is compared with a number of the rule's own, whatever its status.
-        above, below, change_from_reference: that number, one of the three; None for a rule on a status. The last is
-            compared with the value less that on the reference: a fall by that much if it is negative, else a rise.
-        recover: what a value (or change) that has crossed it must come back past before the alert ends; None for the
-            same number.
-        sure: the number must lie beyond the whole confidence interval for the alert to begin. It ends by the value.
-        estimated: looks at estimated performance and nothing else.
-        subject, statistic, segment: patterns such as ``feature:*``. A subject of ``*`` leaves out estimated
-            performance; and, for a rule on a number, what is not the metric itself (the difference of a version, the
-            count of bad segments) and the KS statistic of performance, since ``ks`` means the distance there.
-        models, windows: names; empty for all.
-        hold_ms: how long the condition must hold, in event time; 0 fires at once.
-        resolve_ms: how long it must be clear, in event time; 0 resolves at once.
-        notify: names of receivers.
-    """
-
-    name: str
-    when: str | None = None
-    metric: str | None = None
-    above: float | None = None
-    below: float | None = None
-    recover: float | None = None
-    subject: str = "*"
-    statistic: str = "*"
-    models: tuple[str, ...] = ()
-    windows: tuple[str, ...] = ()
-    segment: str = "*"
-    hold_ms: int = 0
-    resolve_ms: int = 0
-    severity: str = "warning"
-    notify: tuple[str, ...] = ()
-    runbook: str | None = None
-    change_from_reference: float | None = None
-    sure: bool = False
-    estimated: bool = False
-
-    @property
-    def limit(self) -> float:
-        """The number of a rule on a number; NaN for one on a status."""
-        given = (self.above, self.below, self.change_from_reference)
-        return next((number for number in given if number is not None), math.nan)
-
-    @property
-    def low_is_bad(self) -> bool:
-        """Whether a rule on a number waits for something to fall."""
-        return self.below is not None or (self.change_from_reference is not None and self.change_from_reference < 0)
 
 
 def concerns(rule: Rule, model: str, segment: str, window: str) -> bool:
@@ -100,7 +44,7 @@ def covers(rule: Rule, subject: str, statistic: str, *, realised: bool) -> bool:
         return _matches(subject, rule.subject)
     if rule.metric is None:
         return family != ESTIMATED
-    return family not in _ONLY_BY_NAME and not (statistic == "ks" and family == "performance")
+    return family not in ONLY_BY_NAME and not (statistic == "ks" and family == "performance")
 
 
 def number_of(rule: Rule, finding: Finding, value: float) -> float:
@@ -132,3 +76,73 @@ def holds(rule: Rule, finding: Finding, *, crossed: bool) -> bool:
     if rule.change_from_reference is not None:
         return number <= limit if rule.low_is_bad else number >= limit
     return number < limit if rule.low_is_bad else number > limit
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What an evaluation says to one rule.
+
+    Attributes:
+        matched: findings that match, worst first.
+        unseen: what had matched before, and about which this evaluation says nothing.
+    """
+
+    matched: tuple[Finding, ...]
+    unseen: frozenset[tuple[str, str]]
+
+
+def look(
+    rule: Rule, findings: Sequence[Finding], crossed: frozenset[tuple[str, str]], *, firing: bool, realised: bool
+) -> View | None:
+    """Looks at the findings of an evaluation.
+
+    Args:
+        rule: that concerns the evaluation.
+        findings: of the evaluation.
+        crossed: subject and statistic of what has matched before and not been seen to come back.
+        firing: whether the rule's alert fires.
+        realised: the kind of the evaluation.
+
+    Returns:
+        None when there is nothing to learn, so that the alert stays where it stands.
+    """
+    matched: list[Finding] = []
+    silent: set[tuple[str, str]] = set()
+    learned = False
+    for finding in findings:
+        if rule.metric is None:
+            # Cheap questions first. That one other finding is known is enough; which ones it is does not matter.
+            if learned and finding.status != rule.when and finding.status != "insufficient":
+                continue
+        elif finding.statistic != rule.metric:
+            continue
+        name = (finding.subject, finding.statistic)
+        shown_only = rule.metric is None and math.isnan(finding.threshold)
+        if shown_only or not covers(rule, *name, realised=realised):
+            continue
+        if not says_something(rule, finding):
+            silent.add(name)
+            continue
+        learned = True
+        if holds(rule, finding, crossed=firing and name in crossed):
+            matched.append(finding)
+    unseen = crossed & silent
+    if not learned or (unseen and not matched):
+        return None
+    matched.sort(key=lambda finding: (-_badness(rule, finding), finding.subject, finding.statistic))
+    return View(tuple(matched), unseen)
+
+
+def _badness(rule: Rule, finding: Finding) -> float:
+    """How far a finding is over its threshold, or under one that must not be undercut; sorts the worst first."""
+    if rule.metric is not None:
+        number = number_of(rule, finding, finding.value)
+        return -number if rule.low_is_bad else number
+    threshold = finding.threshold
+    most = finding.value if math.isnan(finding.upper) else finding.upper
+    if finding.status == "breached" and most < threshold:
+        return 1 + (threshold - most) / threshold if threshold > 0 else threshold - most
+    strength = finding.value if math.isnan(finding.lower) else finding.lower
+    if math.isnan(strength):
+        return -math.inf
+    return strength / threshold if threshold > 0 else strength

@@ -10,69 +10,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from alerts.evaluation import METRIC_SUBJECTS, subject_of
+from alerts.evaluation import subject_of
 from alerts.moments import utc as utc
+from alerts.subjects import (
+    LOST,
+    SENTENCES,
+    subject_named,
+    words_of_metric,
+    words_of_statistic,
+    words_of_subject,
+)
 
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
-    from alerts.matching import Rule
+    from alerts.lifecycle import AlertKey, Evidence, Transition
     from alerts.policy import Notice
-    from alerts.rules import AlertKey, Evidence, Transition
+    from alerts.rules import Rule
 
 _TOP = 3
 _LONGEST = 500
-_NAMES = {
-    "psi": "PSI",
-    "missing": "change of the missing share",
-    "jensen_shannon": "Jensen-Shannon distance",
-    "ks": "KS distance",
-    "wasserstein": "Wasserstein distance",
-    "chi2": "chi-squared",
-    "mmd": "kernel distance",
-    "pca_reconstruction": "reconstruction error",
-    "cusum": "cumulative sum of small changes",
-    "adwin": "sudden change",
-    "invalid_rate": "share of values of the wrong type",
-    "missing_rate": "share of missing values",
-    "nonfinite_rate": "share of infinite values",
-    "out_of_range_rate": "share of values beyond the reference's range",
-    "unseen_rate": "share of unseen categories",
-    "traffic_ratio": "traffic against the usual",
-    "features_gone": "number of features without any value",
-    "features_new": "number of new names",
-    "lost_messages": "number of messages lost",
-    "duplicate_rate": "share of records that came again",
-    "rejected": "share of records that were rejected",
-    "featureless": "share of records without any feature",
-    "labels_rejected": "share of label records that were rejected",
-    "share": "share of predictions that have a label",
-    "median_delay_seconds": "median delay of labels in seconds",
-}
-_METRICS = {
-    "roc_auc": "ROC AUC",
-    "ks": "KS statistic",
-    "f1": "F1",
-    "f_beta": "F-beta",
-    "matthews_corrcoef": "Matthews correlation",
-    "brier": "Brier score",
-    "ece": "expected calibration error",
-    "value_per_row": "value per prediction",
-    "label_share": "share of predictions that have a label",
-    "pinball": "pinball loss",
-    "mae": "MAE",
-    "mse": "MSE",
-    "rmse": "RMSE",
-    "rmsle": "RMSLE",
-    "mape": "MAPE",
-    "smape": "sMAPE",
-    "r2": "R²",
-    "ndcg": "NDCG",
-    "map": "MAP",
-    "mrr": "MRR",
-}
-_SAID = frozenset({"constant", "features_gone", "features_new", "lost_messages"})
-"""Whose sentence tells all that the numbers would."""
-_PERFORMANCE = frozenset({"performance", "estimated_performance"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +79,7 @@ def words(notice: Notice, dashboard_url: str | None) -> Words:
         ("Since", utc(notice.transition.since)),
         ("Seen in", _where(notice)),
         *_judged(notice),
-        *([("Note", tidy(evidence.lost))] if evidence.lost and rule.statistic != "lost_messages" else []),
+        *([("Note", tidy(evidence.lost))] if evidence.lost and rule.statistic != LOST else []),
         *_shares_of_drift(subjects, rule),
     )
     findings = tuple(_line(finding, rule, key) for finding in subjects[:_TOP])
@@ -171,31 +127,13 @@ def _more(evidence: Evidence, named: int) -> int:
     return max(evidence.subjects, len(_subjects(evidence))) - named
 
 
-def _family(finding: Finding) -> str:
-    return finding.subject.partition(":")[0]
-
-
 def _is_metric(finding: Finding) -> bool:
-    return _family(finding) in METRIC_SUBJECTS
+    return subject_named(finding.subject).each
 
 
 def _name(finding: Finding) -> str:
     """What a finding is about: ``age``, ``estimated ROC AUC``, ``equal opportunity difference by SEX``."""
-    family, _, rest = finding.subject.partition(":")
-    metric = _metric(finding.statistic)
-    named = {
-        "feature": rest,
-        "performance": metric,
-        "estimated_performance": f"estimated {metric}",
-        "version": f"{metric} against the champion",
-        "segments": f"number of segments with a surely worse {metric}",
-        "fairness": f"{metric} by {rest}",
-        "quality": f"quality of {rest}" if rest else "traffic" if finding.statistic == "traffic_ratio" else "records",
-        "labels": "labels",
-        "multivariate": "the features' joint distribution",
-        "embedding": f"embedding {rest}",
-    }
-    return tidy(named.get(family, finding.subject))
+    return tidy(words_of_subject(finding.subject, finding.statistic))
 
 
 def _names(subjects: list[Finding], count: int) -> str:
@@ -243,13 +181,13 @@ def _headline(subjects: list[Finding], count: int, rule: Rule, key: AlertKey) ->
 
 def _news(finding: Finding, key: AlertKey) -> str:
     """A breached metric in one sentence."""
-    family, name = _family(finding), _name(finding)
-    if family == "version" and finding.detail:
+    subject, name = subject_named(finding.subject), _name(finding)
+    if subject.detail == "champion" and finding.detail:
         # The detail names the champion, which no number tells.
         told = tidy(finding.detail).removeprefix(f"{finding.statistic} is ")
         own = "" if key.version == "-" else f" of version {tidy(key.version)}"
         return f"{_metric(finding.statistic)}{own} is {told}"
-    if family in _PERFORMANCE and not math.isnan(finding.reference):
+    if subject.reference and not math.isnan(finding.reference):
         verb = "fell" if finding.value < finding.reference else "rose"
         return f"{name} {verb} to {_number(finding.value)} from {_number(finding.reference)} on the reference"
     side = "above" if finding.value > finding.threshold else "below"
@@ -260,23 +198,22 @@ def _line(finding: Finding, rule: Rule, key: AlertKey) -> str:
     name, detail = _name(finding), tidy(finding.detail)
     if finding.status == "insufficient":
         return f"{name}: {detail or 'too few rows to judge'}"
-    family, limit = _family(finding), ""
+    subject, limit = subject_named(finding.subject), ""
     if rule.metric is not None:
         limit = f"; the limit is {_number(rule.limit)}"
         if rule.change_from_reference is not None:
             limit = f"; the limit is a {'fall' if rule.low_is_bad else 'rise'} by {_number(abs(rule.limit))}"
-    elif not math.isnan(finding.threshold) and family != "version":
+    elif not math.isnan(finding.threshold) and subject.detail != "champion":
         limit = f"; {'the limit is' if rule.when == 'breached' else 'it matters from'} {_number(finding.threshold)}"
-    if family == "version" and finding.status == "breached":
+    if subject.detail == "champion" and finding.status == "breached":
         return f"{_news(finding, key)} ({_sorted_bounds(finding)}){limit}"
-    if family == "segments" and detail:
+    if subject.detail == "detail" and detail:
         return f"{_metric(finding.statistic)} is {detail}{limit}"
     proof = f"{_number(finding.value)}{_bounds(finding)}"
     if _is_metric(finding):
-        unlabelled = " (without labels)" if family == "estimated_performance" else ""
-        told = f"; {detail}" if family == "fairness" and detail else ""
-        return f"{name}{unlabelled} {proof}{_reference(finding)}{limit}{told}"
-    if detail and finding.statistic in _SAID:
+        told = f"; {detail}" if subject.detail == "both" and detail else ""
+        return f"{name}{subject.aside} {proof}{_reference(finding)}{limit}{told}"
+    if detail and finding.statistic in SENTENCES:
         return detail
     proof = f"{_statistic(finding)} {proof}{limit}"
     return f"{detail}. {proof[0].upper()}{proof[1:]}" if detail else f"{name}: {proof}"
@@ -308,17 +245,11 @@ def _bounds(finding: Finding) -> str:
 
 
 def _metric(name: str) -> str:
-    """``ROC AUC``, ``precision of class 3``, ``ROC AUC ovr macro``."""
-    base, _, group = name.partition(":")
-    known = next((short for short in _METRICS if base == short or base.startswith(f"{short}_")), "")
-    told = (_METRICS.get(base) or _METRICS.get(known, "") + base[len(known) :]).replace("_", " ")
-    return tidy(f"{told} of class {group}" if group else told)
+    return tidy(words_of_metric(name))
 
 
 def _statistic(finding: Finding) -> str:
-    base, _, group = finding.statistic.partition(":")
-    told = _NAMES.get(base, base.replace("_", " "))
-    return tidy(f"{told} of {group}" if group else told)
+    return tidy(words_of_statistic(finding.statistic))
 
 
 def _number(value: float | None) -> str:

@@ -7,11 +7,11 @@ import math
 from typing import TYPE_CHECKING
 
 from alerts.evaluation import Finding
-from alerts.matching import Rule
+from alerts.lifecycle import AlertKey, Evidence, Transition
 from alerts.messages import Words, tidy
 from alerts.moments import utc
 from alerts.policy import Kind, Notice, ReceiverPolicy, notice_id
-from alerts.rules import AlertKey, Evidence, Transition
+from alerts.rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

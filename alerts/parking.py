@@ -14,7 +14,7 @@ from alerts.circuit import CLOSED, Circuit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from alerts.delivery import OutboxEntry
+    from alerts.outbox import OutboxEntry
 
 STUCK_MS = 900_000
 """A receiver that has not taken a notification for so long is failing, whatever it answers."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from alerts.matching import Rule
-from alerts.rules import AlertKey, Transition
+from alerts.lifecycle import AlertKey, Transition
+from alerts.rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from alerts.lifecycle import AlertKey, AlertState, Transition, drop_unknown, end_series, step
 from alerts.messages import words
 from alerts.policy import Incident, IncidentKey, Notice, plan
-from alerts.rules import AlertKey, AlertState, Transition, drop_unknown, end_series, step
 from alerts.status import AlertGroup
+from alerts.subjects import is_known, subject_named
 from monitor.alerting.outbox import Outbox
 from monitor.common.codec import decode, encode
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from alerts.delivery import Delivery, OutboxEntry
-    from alerts.evaluation import Evaluation
-    from alerts.rules import Step
+    from alerts.delivery import Delivery
+    from alerts.evaluation import Evaluation, Finding
+    from alerts.lifecycle import Step
+    from alerts.outbox import OutboxEntry
     from alerts.status import ReceiverStatus
     from monitor.alerting.receivers import Routing
 
@@ -54,6 +56,7 @@ class Alerting:
         self.states: Mapping[AlertKey, AlertState] = {}
         self.incidents: Mapping[IncidentKey, Incident] = {}
         self.cooldowns: Mapping[str, int] = {}
+        self._unknown: set[tuple[str, str]] = set()
         self._outgoing = Outbox(routing, courier, log, random)
 
     def restore(self, documents: Mapping[str, bytes], outbox: Sequence[OutboxEntry]) -> None:
@@ -75,7 +78,17 @@ class Alerting:
 
     def observe(self, evaluation: Evaluation, wall_ms: int) -> Outcome:
         """Applies the rules to an evaluation and puts the notifications that follow into the outbox."""
+        for finding in evaluation.findings:
+            if not is_known(finding.subject, finding.statistic):
+                self._report_unknown(finding)
         return self._apply(step(self._rules, self.states, evaluation), wall_ms)
+
+    def _report_unknown(self, finding: Finding) -> None:
+        """A finding that `alerts.subjects` does not list: it counts as drift, and the list is to be mended."""
+        name = (subject_named(finding.subject).name, finding.statistic)
+        if name not in self._unknown:
+            self._unknown.add(name)
+            self._log.error("unknown finding", subject=name[0], statistic=name[1])
 
     def end_series(
         self, model: str, version: str, segment: str, at: int, wall_ms: int, *, realised: bool = False

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from alerts.circuit import CLOSED, Circuit, after_attempt, after_start
-from alerts.delivery import OutboxEntry, due, expired, released, settle
+from alerts.outbox import OutboxEntry, due, expired, released, settle
+from alerts.outcome import Dead, Delivered, Refused, Retry
 from alerts.own import failing_notice, fault_key, recovered_notice, summary_notice
 from alerts.parking import MAX_TITLES, ReceiverFault, Standing, begins_to_fail, past_incidents, still_fails
-from alerts.sinks import RENDER
-from alerts.sinks.log import Log
-from alerts.sinks.outcome import Dead, Delivered, Refused, Retry
 from alerts.status import ReceiverStatus
 from monitor.common.codec import decode, encode
 
@@ -21,8 +19,9 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from alerts.delivery import Delivery, Report
+    from alerts.delivery import Delivery
     from alerts.messages import Words
+    from alerts.outbox import Report
     from alerts.policy import Notice
     from monitor.alerting.receivers import Routing
 
@@ -94,7 +93,7 @@ class Outbox:
 
     def put(self, notice: Notice, words: Words, wall_ms: int) -> OutboxEntry:
         """Renders a notice in its receiver's words and adds it; it is sent once it is saved."""
-        payload = RENDER[type(self._routing.sinks[notice.receiver])](notice, words).decode()
+        payload = self._routing.sinks[notice.receiver].render(notice, words).decode()
         about = (words.title,)
         entry = OutboxEntry(notice.id, notice.receiver, notice.kind, notice.dedup_key, payload, wall_ms, about=about)
         self._add(entry)
@@ -158,7 +157,8 @@ class Outbox:
         )
 
     def _reaches_people(self, name: str) -> bool:
-        return name not in self.faults and not isinstance(self._routing.sinks.get(name), Log | None)
+        sink = self._routing.sinks.get(name)
+        return name not in self.faults and sink is not None and sink.heard_by_people
 
     def _settle(self, report: Report, wall_ms: int) -> OutboxEntry | None:
         entry, outcome = report.entry, report.outcome

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from alerts.http import token_fault, url_fault
-from alerts.matching import Rule
 from alerts.policy import ReceiverPolicy
-from alerts.sinks import Sink
-from alerts.sinks.log import Log
-from alerts.sinks.pagerduty import PagerDuty, routing_key_fault
-from alerts.sinks.slack import Slack
-from alerts.sinks.webhook import Webhook
+from alerts.rules import Rule
+from alerts.sink import Sink
 from monitor.common.errors import ConfigError
-from monitor.config.secrets import read_secret
+from monitor.receivers.base import Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from structlog.typing import FilteringBoundLogger
 
-    from monitor.config.schema import (
-        Config,
-        LogReceiver,
-        PagerDutyReceiver,
-        RuleSection,
-        SlackReceiver,
-        WebhookReceiver,
-    )
+    from monitor.config.schema import Config, RuleSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,85 +49,29 @@ def make_routing(config: Config, environment: Mapping[str, str] | None, log: Fil
     """
     sinks: dict[str, Sink] = {}
     problems: list[str] = []
+    alerts = config.alerts
     for receiver in config.receivers:
+        name = receiver.name
         try:
-            sinks[receiver.name] = _sink(receiver, config, environment, log)
+            secrets = receiver.secrets(environment, alerts.allow_private)
         except ConfigError as error:
             problems += error.problems
+        else:
+            sinks[name] = receiver.sink(Setting(secrets, alerts.source_name, partial(_write, log, name)))
     if problems:
         raise ConfigError(problems)
-    receivers = {receiver.name: _policy(receiver) for receiver in config.receivers}
-    return Routing({rule.name: make_rule(rule) for rule in config.rules}, receivers, sinks, config.alerts.dashboard_url)
+    policies = {receiver.name: receiver.policy for receiver in config.receivers}
+    return Routing({rule.name: make_rule(rule) for rule in config.rules}, policies, sinks, alerts.dashboard_url)
 
 
-def make_rule(rule: RuleSection) -> Rule:
-    """A rule of the configuration."""
-    return Rule(
-        name=rule.name,
-        when=rule.when,
-        metric=rule.metric,
-        above=rule.above,
-        below=rule.below,
-        recover=rule.recover,
-        subject=rule.subject,
-        statistic=rule.statistic,
-        models=tuple(rule.models),
-        windows=tuple(rule.windows),
-        segment=rule.segment,
-        hold_ms=rule.hold,
-        resolve_ms=rule.hold if rule.resolve_after is None else rule.resolve_after,
-        severity=rule.severity,
-        notify=tuple(rule.notify),
-        runbook=rule.runbook,
-        change_from_reference=rule.change_from_reference,
-        sure=rule.sure,
-        estimated=rule.estimated,
-    )
+def _write(log: FilteringBoundLogger, receiver: str, kind: str, text: str) -> None:
+    log.warning("alert", receiver=receiver, kind=kind, text=text)
 
 
-def _policy(receiver: SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogReceiver) -> ReceiverPolicy:
-    if receiver.type == "webhook":
-        return ReceiverPolicy(
-            receiver.name, receiver.send_resolved, receiver.purpose == "retrain", receiver.cooldown_ms
-        )
-    return ReceiverPolicy(receiver.name, receiver.send_resolved)
-
-
-def _sink(
-    receiver: SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogReceiver,
-    config: Config,
-    environment: Mapping[str, str] | None,
-    log: FilteringBoundLogger,
-) -> Sink:
-    name, timeout = receiver.name, receiver.timeout / 1000
-
-    def secret(option: str, fault: Callable[[str], str]) -> str | None:
-        file, variable = getattr(receiver, f"{option}_file"), getattr(receiver, f"{option}_env")
-        place = f'receiver "{name}"'
-        if environment is None:
-            return ""
-        value = read_secret(place, file, variable, environment, option)
-        if value is not None and (why := fault(value)):
-            source = f"{option}_env" if variable is not None else f"{option}_file"
-            raise ConfigError([f"{place}: the secret that {source} names cannot be used: {why}"])
-        return value
-
-    def url_of(value: str) -> str:
-        return url_fault(value, allow_private=config.alerts.allow_private)
-
-    if receiver.type == "slack":
-        return Slack(name, _need(secret("url", url_of)), timeout)
-    if receiver.type == "pagerduty":
-        key = secret("routing_key", routing_key_fault)
-        return PagerDuty(name, _need(key), receiver.url, config.alerts.source_name, timeout)
-    if receiver.type == "webhook":
-        url = receiver.url if receiver.url is not None else _need(secret("url", url_of))
-        token = secret("token", token_fault)
-        return Webhook(name, url, token, dict(receiver.headers), timeout)
-    return Log(name, lambda kind, text: log.warning("alert", receiver=name, kind=kind, text=text))
-
-
-def _need(secret: str | None) -> str:
-    # The configuration has been checked to name exactly one place of the secret.
-    assert secret is not None
-    return secret
+def make_rule(section: RuleSection) -> Rule:
+    """A rule of the configuration, option by option; ``for`` becomes ``hold_ms``, ``resolve_after`` ``resolve_ms``."""
+    names = [field.name for field in fields(Rule) if field.name in type(section).model_fields]
+    values = ((name, getattr(section, name)) for name in names)
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values}
+    resolve_ms = section.hold if section.resolve_after is None else section.resolve_after
+    return Rule(**given, hold_ms=section.hold, resolve_ms=resolve_ms)

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.evaluation import Finding
+from alerts.subjects import subject_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alerts.evaluation import Evaluation
-    from alerts.matching import Rule
+    from alerts.lifecycle import Transition
     from alerts.policy import Notice
-    from alerts.rules import Transition
+    from alerts.rules import Rule
     from detectors.layout import Counts
     from monitor.alerting.alerting import Outcome
     from monitor.reference.by_version import References
@@ -186,7 +187,7 @@ class History:
         for key, track in self.tracks.items():
             for name, threshold in track.thresholds.items():
                 held = [number for number in track.numbers[name] if not np.isnan(number[2])]
-                if key.realised or np.isnan(threshold) or name[0] == "estimated_performance" or not held:
+                if key.realised or np.isnan(threshold) or subject_named(name[0]).metrics_of_task or not held:
                     continue
                 place, _, lower, _ = max(held, key=lambda number: number[2])
                 found = Leeway(*name, key, threshold - lower, lower, threshold, track.ends[place])

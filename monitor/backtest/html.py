@@ -10,10 +10,6 @@ if TYPE_CHECKING:
     from monitor.backtest.history import TrackKey
 
 
-NAMES = {"multivariate": "all features together", "error": "the error"}
-"""What subjects are called that no column is named after."""
-
-
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> str:
     """A table that scrolls by itself on a narrow screen.
 

@@ -10,8 +10,8 @@ from alerts.moments import rfc3339
 
 if TYPE_CHECKING:
     from alerts.evaluation import Evaluation
+    from alerts.lifecycle import Transition
     from alerts.policy import Notice
-    from alerts.rules import Transition
 
 _ENCODER = msgspec.json.Encoder()
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from alerts.delivery import OutboxEntry, Report
     from alerts.evaluation import Evaluation
+    from alerts.outbox import OutboxEntry, Report
     from monitor.alerting.alerting import Outcome
     from monitor.config.schema import Config
     from monitor.serve.snapshot import Snapshot

@@ -12,9 +12,10 @@ import numpy as np
 
 from alerts.messages import limit_of, summary
 from alerts.moments import utc
+from alerts.subjects import title_of
 from detectors.layout import BINS, GONE, HIGH, LOW, without_value
 from monitor.backtest.charts import area_chart, density_chart, interval_chart, number, pairs_chart, spans_chart
-from monitor.backtest.html import NAMES, table, where
+from monitor.backtest.html import table, where
 from monitor.backtest.report_alerts import alerted_table
 from monitor.backtest.report_performance import performance_section, quality_section
 from monitor.backtest.report_style import STYLE
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from alerts.matching import Rule
+    from alerts.rules import Rule
     from monitor.backtest.history import History, Leeway, Worst
     from monitor.reference.profile import Profile
 
@@ -181,7 +182,7 @@ def _flagged(history: History) -> str:
 
 def _card(history: History, worst: Worst, many_models: bool) -> str:
     finding, track = worst.finding, history.tracks[worst.track]
-    name = NAMES.get(finding.subject, finding.subject.removeprefix("feature:"))
+    name = title_of(finding.subject)
     missing = finding.statistic == "missing"
     kind = "missing values" if missing else finding.statistic.upper()
     chart = interval_chart(

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alerts.moments import utc
+from alerts.subjects import ESTIMATED, subject_named, title_of
 from detectors.performance.compare import higher_is_better
 from monitor.backtest.charts import interval_chart, number
-from monitor.backtest.html import NAMES, table, where
+from monitor.backtest.html import table, where
 
 if TYPE_CHECKING:
     from monitor.backtest.history import History, Track, TrackKey
 
 _MOST_CHARTS = 4
-_REALISED, _ESTIMATED = "performance", "estimated_performance"
+_REALISED = "performance"
 # Shown where no metric is judged: without labels in the reference there is nothing to hold them against.
 _TELLING = ("roc_auc", "accuracy", "f1_macro", "mae", "rmse", "r2", "ndcg", "hit_rate")
 
@@ -27,13 +28,13 @@ def performance_section(history: History) -> str:
     whole = [
         (key, track)
         for key, track in history.tracks.items()
-        if key.segment == "all" and any(name[0] in (_REALISED, _ESTIMATED) for name in track.numbers)
+        if key.segment == "all" and any(subject_named(name[0]).section == "performance" for name in track.numbers)
     ]
     return "".join(_shown(history, key, track, many) for key, track in whole)
 
 
 def _shown(history: History, key: TrackKey, track: Track, many_models: bool) -> str:
-    kind = _REALISED if key.realised else _ESTIMATED
+    kind = _REALISED if key.realised else ESTIMATED
     metrics = [name[1] for name in track.numbers if name[0] == kind]
     judged = [metric for metric in metrics if not np.isnan(track.thresholds[kind, metric])]
     charted = (judged or [metric for metric in _TELLING if metric in metrics])[:_MOST_CHARTS]
@@ -80,16 +81,20 @@ def _last(track: Track, name: tuple[str, str]) -> list[str] | None:
 
 def _others(history: History, key: TrackKey, track: Track) -> str:
     """Versions beside the champion, worse segments and fairness, as last told."""
-    subjects = {"version": "against the champion", "segments": "segments that are worse"}
     rows = []
     for name, held in track.numbers.items():
-        what = subjects.get(name[0]) or (name[0] if name[0].startswith("fairness:") else "")
-        if not what or not held:
+        if subject_named(name[0]).section != "comparisons" or not held:
             continue
         place, value, lower, upper = held[-1]
         numbers = ["–" if np.isnan(part) else number(part) for part in (value, lower, upper)]
         rows.append(
-            [escape(what), escape(name[1]), *numbers, escape(track.details.get(name, "")), utc(track.ends[place])]
+            [
+                escape(title_of(name[0])),
+                escape(name[1]),
+                *numbers,
+                escape(track.details.get(name, "")),
+                utc(track.ends[place]),
+            ]
         )
     if not rows:
         return ""
@@ -105,15 +110,14 @@ def quality_section(history: History) -> str:
         subjects = frozenset(history.references[key.model].of(key.version).layout.subjects)
         for name in track.numbers:
             if name not in track.beyond:
-                quiet += _beside(name[0])
+                quiet += subject_named(name[0]).section == "beyond limits"
                 continue
             # Features and outputs have a card each, and performance of all rows has its own section.
-            if name[0] in subjects or (name[0] in (_REALISED, _ESTIMATED) and key.segment == "all"):
+            if name[0] in subjects or (subject_named(name[0]).section == "performance" and key.segment == "all"):
                 continue
             told = track.beyond[name]
-            subject = NAMES.get(name[0], name[0].removeprefix("quality:"))
             rows.append(
-                [escape(subject), escape(name[1]), str(told.windows), utc(told.first), utc(told.last),
+                [escape(title_of(name[0])), escape(name[1]), str(told.windows), utc(told.first), utc(told.last),
                  escape(told.detail), escape(where(key, many))]
             )  # fmt: skip
     note = f'<p class="quiet">{quiet:,} more were watched and never beyond their limit.</p>'
@@ -121,7 +125,3 @@ def quality_section(history: History) -> str:
         return f'<p class="quiet">Nothing.</p>{note}'
     head = ("Subject", "Statistic", "Windows", "First", "Last", "What", "Where")
     return table(head, rows, frozenset({2})) + note
-
-
-def _beside(subject: str) -> bool:
-    return subject.startswith(("quality", "multivariate", "embedding", "reference")) or subject in ("error", "labels")

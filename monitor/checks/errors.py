@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from monitor.common.durations import format_duration
 from monitor.common.nearest import BARE_KEY, hint, listed, nearest, place_text, quoted, shown
 from monitor.config.schema import Config
+from monitor.receivers.registry import RECEIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 # Keys that people try first, and why they are refused.
 _SECRET_KEYS = {
-    "url": "the URL is a secret: put it in a file or the environment and name that with url_file or url_env",
-    "routing_key": "the routing key is a secret: use routing_key_file or routing_key_env",
-    "token": "the token is a secret: use token_file or token_env",
+    secret.option: f"the {secret.noun} is a secret: put it in a file or the environment and name that with "
+    f"{secret.file} or {secret.variable}"
+    for receiver in RECEIVERS
+    for secret in receiver.SECRETS
 }
 _SECRET = re.compile(r"url|token|secret|password|routing_key|credential|headers|client|_env$", re.IGNORECASE)
 """Values of such keys are never repeated in a message."""
@@ -97,7 +99,7 @@ def _sentence(item: ErrorDetails, location: list[int | str], raw: dict[str, Any]
         return f"type: required, but not given; valid: {listed(_expected(context.get('expected_tags', '')))}"
     if kind == "union_tag_invalid":
         return f"type: got {quoted(context['tag'])}; {hint(context['tag'], _expected(context['expected_tags']))}"
-    secret = any(isinstance(part, str) and _SECRET.search(part) for part in location)
+    secret = any(isinstance(part, str) and _is_secret(part) for part in location)
     found = item["input"]
     got = "" if secret else f"got {shown(found)}; "
     if kind == "literal_error":
@@ -110,6 +112,10 @@ def _sentence(item: ErrorDetails, location: list[int | str], raw: dict[str, Any]
             key: f'"{format_duration(part)}"' if isinstance(part, int) else part for key, part in context.items()
         }
     return got + _must(kind, context, item["msg"])
+
+
+def _is_secret(key: str) -> bool:
+    return _SECRET.search(key) is not None or key.removesuffix("_file") in _SECRET_KEYS
 
 
 def _must(kind: str, context: dict[str, Any], message: str) -> str:

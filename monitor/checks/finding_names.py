@@ -4,33 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerts.evaluation import LOST
-from detectors.drift.judge import STATISTICS
-from detectors.joint.judge import STATISTICS as JOINT
+from alerts.subjects import SUBJECTS as ALL
 from detectors.performance.binary import Binary
-from detectors.performance.fairness import MEASURES
 from detectors.performance.multiclass import Multiclass
 from detectors.performance.ranking import Ranking
 from detectors.performance.regression import Regression
-from detectors.quality.rates import STATISTICS as QUALITIES
-from monitor.evaluate.state_damage import STATISTIC as DAMAGED
 
 if TYPE_CHECKING:
     from monitor.config.model import ModelSection
 
-OTHERS = (
-    "cusum", "adwin", "features_gone", "features_new", "duplicate_rate", "traffic_ratio", "responsible", "fallback",
-    "share", "median_delay_seconds", "label_share", "rejected", "featureless", "labels_rejected", LOST,
-    DAMAGED,
-)  # fmt: skip
-"""Statistics beside those that the detectors list."""
-SUBJECTS = (
-    "prediction", "score", "multivariate", "performance", "estimated_performance", "version", "segments", "labels",
-    "quality", "reference", "attribution",
-)  # fmt: skip
-FAMILIES = ("feature", "score", "embedding", "quality", "fairness")
+_OF_RULES = tuple(subject for subject in ALL if not subject.own)
+SUBJECTS = tuple(subject.name for subject in _OF_RULES if not subject.name.endswith(":"))
+FAMILIES = tuple(subject.family for subject in _OF_RULES if subject.name.endswith(":"))
 """Subjects that are followed by a colon and a name."""
-PER_CLASS = ("cusum", "adwin")
+PER_CLASS = tuple(
+    dict.fromkeys(name for subject in _OF_RULES for name, number in subject.statistics.items() if number.per_class)
+)
 """Statistics that may be followed by a colon and a class."""
 
 
@@ -59,8 +48,11 @@ def metrics_of_classes(model: ModelSection) -> tuple[str, ...]:
 
 def statistic_names(model: ModelSection) -> tuple[str, ...]:
     """Every statistic that a finding of the model can carry; of those with a class only what stands before it."""
-    fairness = MEASURES if model.performance.protected else ()
-    return (
-        *STATISTICS, *model.drift.show, *JOINT, *QUALITIES, *OTHERS, *metric_names(model),
-        *metrics_of_classes(model), *fairness,
-    )  # fmt: skip
+    computed = (
+        name
+        for subject in _OF_RULES
+        if subject.family != "fairness" or model.performance.protected
+        for name, number in subject.statistics.items()
+        if not number.optional or name in model.drift.show
+    )
+    return (*dict.fromkeys(computed), *metric_names(model), *metrics_of_classes(model))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,11 @@ from monitor.checks.errors import describe
 from monitor.checks.lines import Place, key_lines, located
 from monitor.checks.receiver_problems import link_problems
 from monitor.checks.rule_problems import metric_problems, rule_name_problems, rule_problems, unknown
-from monitor.common.durations import HOUR, format_duration
 from monitor.common.errors import ConfigError, ReferenceDataError
 from monitor.common.nearest import listed, quoted
 from monitor.config.labels import label_problems
-from monitor.config.schema import Config, FileSection, LogReceiver, Receiver, RuleSection
+from monitor.config.schema import Config, FileSection, RuleSection
+from monitor.receivers.log import LogReceiver
 from monitor.sources.kafka_client import known_options
 from monitor.sources.kafka_options import anchored_options, kafka_problems
 
@@ -199,7 +199,6 @@ def cross_check(config: Config) -> list[str]:
     if config.kafka is not None:
         problems += kafka_problems(config.kafka, known_options())
     problems += label_problems(config)
-    problems += receiver_problems(config.receivers)
     problems += link_problems(config)
     return problems
 
@@ -225,31 +224,6 @@ def _topics(config: Config) -> list[str]:
     return problems
 
 
-_LONGEST_TIMEOUT = HOUR
-
-
-def receiver_problems(receivers: Sequence[Receiver]) -> list[str]:
-    """Receivers without a place of their secret, or with two; time-outs that end at once or never."""
-    problems = []
-    for receiver in receivers:
-        if not 0 < receiver.timeout <= _LONGEST_TIMEOUT:
-            problems.append(
-                f'receiver "{receiver.name}": timeout: got "{format_duration(receiver.timeout)}"; '
-                f'must be longer than "0s" and at most "{format_duration(_LONGEST_TIMEOUT)}"'
-            )
-        if receiver.type == "slack":
-            choices = {"url_file": receiver.url_file, "url_env": receiver.url_env}
-        elif receiver.type == "pagerduty":
-            choices = {"routing_key_file": receiver.routing_key_file, "routing_key_env": receiver.routing_key_env}
-        elif receiver.type == "webhook":
-            choices = {"url": receiver.url, "url_file": receiver.url_file, "url_env": receiver.url_env}
-        else:
-            continue
-        if sum(value is not None for value in choices.values()) != 1:
-            problems.append(f'receiver "{receiver.name}": give exactly one of {", ".join(choices)}')
-    return problems
-
-
 def anchored(config: Config, folder: Path) -> Config:
     """Relative paths taken from a folder."""
     return config.model_copy(
@@ -272,16 +246,7 @@ def anchored(config: Config, folder: Path) -> Config:
             ),
             "kafka": config.kafka
             and config.kafka.model_copy(update={"client": anchored_options(config.kafka.client, folder)}),
-            "receivers": [
-                receiver.model_copy(
-                    update={
-                        key: folder / value
-                        for key in ("url_file", "token_file", "routing_key_file")
-                        if (value := getattr(receiver, key, None)) is not None
-                    }
-                )
-                for receiver in config.receivers
-            ],
+            "receivers": [receiver.anchored(folder) for receiver in config.receivers],
         }
     )
 
@@ -291,6 +256,6 @@ def with_defaults(config: Config) -> Config:
     if config.rules:
         return config
     receivers = config.receivers or [LogReceiver(name="log", type="log")]
-    pages = [receiver.name for receiver in receivers if getattr(receiver, "purpose", "notify") == "notify"]
+    pages = [receiver.name for receiver in receivers if not receiver.policy.retrains]
     rules = [RuleSection.model_validate({**rule, "notify": pages}) for rule in _DEFAULT_RULES]
     return config.model_copy(update={"receivers": receivers, "rules": rules})

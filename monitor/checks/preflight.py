@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.alerting.receivers import make_routing
-from monitor.checks.load import anchored, parse_config, read_text, receiver_problems, tables
-from monitor.checks.receiver_problems import one_receiver
+from monitor.checks.load import anchored, parse_config, read_text, tables
 from monitor.checks.references import load_all_references
 from monitor.checks.rule_problems import metric_problems, rule_name_problems, subject_problems
 from monitor.common.errors import ConfigError, LeewayError
 from monitor.config.model import ModelSection
-from monitor.config.schema import Config, FileSection, Receiver, RuleSection, StateSection
+from monitor.config.schema import Config, FileSection, RuleSection, StateSection
 from monitor.reference.by_version import References
 from monitor.sources.input_files import file_problems
 from monitor.sources.kafka_options import client_options
+from tests.servers.receiver import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,11 +85,7 @@ def check(path: Path, environment: Mapping[str, str], log: FilteringBoundLogger)
 
 def _sound(raw: Mapping[str, Any]) -> Config:
     """The sections that have no faults of their own."""
-    receivers = [
-        receiver
-        for receiver in _valid(raw, "receivers", Receiver)
-        if not receiver_problems([receiver]) and not one_receiver(receiver, True)
-    ]
+    receivers = [receiver for receiver in _valid(raw, "receivers", Receiver) if not receiver.problems(True)]
     return Config.model_construct(
         state=_section(StateSection, raw.get("state", {})) or StateSection(),
         models=list(_valid(raw, "models", ModelSection)),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from alerts.evaluation import Evaluation
-    from alerts.rules import Transition
+    from alerts.lifecycle import Transition
     from monitor.alerting.alerting import Outcome
     from monitor.common.clock import Clock
     from monitor.config.schema import Config, LogSection

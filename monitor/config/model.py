@@ -10,8 +10,7 @@ from pydantic import Field, model_validator
 
 from monitor.common.durations import DAY, SECOND, format_duration, parse_duration
 from monitor.common.nearest import hint, quoted
-from monitor.common.window_step import window_step
-from monitor.config.types import (
+from monitor.common.option_types import (
     Budget,
     Column,
     Columns,
@@ -25,6 +24,7 @@ from monitor.config.types import (
     Section,
     Windows,
 )
+from monitor.common.window_step import window_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
-from alerts.matching import BREACHABLE, ESTIMATED
+from alerts.subjects import BREACHABLE, ESTIMATED
 from monitor.common.durations import DAY, HOUR
 from monitor.common.nearest import quoted
+from monitor.common.option_types import Duration, Name, Number, PositiveDuration, Section, Windows
 from monitor.config.model import ModelSection
-from monitor.config.types import (
-    Duration,
-    Name,
-    Number,
-    PositiveDuration,
-    Section,
-    Windows,
-)
+from monitor.receivers.registry import RECEIVERS
 
 Severity = Literal["info", "warning", "error", "critical"]
 
@@ -140,62 +134,12 @@ class RuleSection(Section):
         return self
 
 
-class ReceiverBase(BaseModel):
-    """Options of every receiver.
+if TYPE_CHECKING:
+    from monitor.receivers.base import ReceiverSection
 
-    Not a `Section`: pydantic allows no validator of all fields where a field tells the type.
-    """
-
-    model_config = Section.model_config
-
-    name: Name
-    timeout: Duration = 10_000
-    send_resolved: bool = True
-
-
-class SlackReceiver(ReceiverBase):
-    """A Slack incoming webhook; its URL is a secret."""
-
-    type: Literal["slack"]
-    url_file: Path | None = None
-    url_env: str | None = None
-
-
-class PagerDutyReceiver(ReceiverBase):
-    """PagerDuty Events API v2."""
-
-    type: Literal["pagerduty"]
-    routing_key_file: Path | None = None
-    routing_key_env: str | None = None
-    url: str = "https://events.pagerduty.com/v2/enqueue"
-
-
-class WebhookReceiver(ReceiverBase):
-    """A JSON POST; with ``purpose = "retrain"`` a retraining trigger with a cooldown."""
-
-    type: Literal["webhook"]
-    url: str | None = None
-    url_file: Path | None = None
-    url_env: str | None = None
-    token_file: Path | None = None
-    token_env: str | None = None
-    headers: dict[str, str] = {}
-    purpose: Literal["notify", "retrain"] = "notify"
-    cooldown: Duration | None = None
-
-    @property
-    def cooldown_ms(self) -> int:
-        """The cooldown in force: a day for retraining, none for telling people, unless it is given."""
-        return self.cooldown if self.cooldown is not None else DAY if self.purpose == "retrain" else 0
-
-
-class LogReceiver(ReceiverBase):
-    """The daemon's own log."""
-
-    type: Literal["log"]
-
-
-Receiver = Annotated[SlackReceiver | PagerDutyReceiver | WebhookReceiver | LogReceiver, Field(discriminator="type")]
+    Receiver = ReceiverSection
+else:
+    Receiver = Annotated[Union[RECEIVERS], Field(discriminator="type")]  # noqa: UP007 - of a tuple
 
 
 class AlertsSection(Section):

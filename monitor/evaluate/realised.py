@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import structs
 
 from alerts.evaluation import Evaluation
-from alerts.matching import ESTIMATED
+from alerts.subjects import ESTIMATED
 from detectors.budget import shared
 from monitor.common.codec import decode, encode
 from monitor.evaluate.change_points import MONTH_MS, Sequences, States

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from alerts.evaluation import Finding
+from alerts.subjects import DAMAGED
 from monitor.common.codec import decode, encode
 
-STATISTIC = "state_damaged"
 _NAN = float("nan")
 
 
@@ -42,7 +42,7 @@ class DamageNotice:
         if damage.first is None:
             damage.first, self.changed = end, True
         if start < damage.first:
-            return (Finding("quality", STATISTIC, 1.0, _NAN, _NAN, 0.0, "breached", damage.text),)
+            return (Finding("quality", DAMAGED, 1.0, _NAN, _NAN, 0.0, "breached", damage.text),)
         if end - self._longest >= damage.first:
             damage.text, self.changed = "", True
         return ()

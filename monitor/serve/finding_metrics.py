@@ -6,6 +6,8 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from alerts.subjects import SUBJECTS, Metric, Shown, subject_named
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -37,46 +39,7 @@ class Claim(NamedTuple):
     samples: Callable[[int], list[Sample]]
 
 
-class _Kind(NamedTuple):
-    """Findings of one kind, and the metrics that they are shown in: NAME, NAME_lower_bound, NAME_upper_bound."""
-
-    name: str
-    text: str
-    labels: tuple[str, ...]
-    judged: str = ""
-    reference: bool = False
-
-
-_DRIFT = "drift"
-_KINDS = {
-    "performance": _Kind(
-        "leeway_performance", "A metric of the newest window whose labels have come", ("metric",),
-        "1 if performance is surely worse than it may be", reference=True,
-    ),
-    "estimated_performance": _Kind(
-        "leeway_estimated_performance", "A metric of the window, estimated without labels", ("metric",),
-        "1 if the estimate is surely worse than it may be", reference=True,
-    ),
-    "version": _Kind(
-        "leeway_version_difference", "By how much a metric of this version exceeds the champion's", ("metric",),
-        "1 if this version is surely worse than the champion",
-    ),
-    "fairness:": _Kind(
-        "leeway_fairness", "A difference or ratio between the groups of a protected column", ("column", "metric"),
-    ),
-    "labels": _Kind(
-        "leeway_label_arrival", "Share of the judged window's predictions with a label; delay of labels",
-        ("statistic",), "1 if labels surely do not come as they used to",
-    ),
-    "quality:": _Kind(
-        "leeway_data_quality", "Data quality of a feature in the window", ("feature", "statistic"),
-        "1 if data quality of the feature is surely worse than it may be",
-    ),
-    "quality": _Kind(
-        "leeway_traffic", "Data quality of the model's traffic as a whole", ("statistic",),
-        "1 if the traffic is surely not what is usual",
-    ),
-}  # fmt: skip
+_KINDS = tuple(subject.shown for subject in SUBJECTS if isinstance(subject.shown, Metric))
 
 
 def _metrics() -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -92,7 +55,7 @@ def _metrics() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     yield "leeway_window_end_timestamp_seconds", "Event time at which the judged window ends.", SERIES
     text = "1 if a window is compared with a reference that stands in for its own."
     yield "leeway_reference_fallback", text, SERIES
-    for kind in _KINDS.values():
+    for kind in _KINDS:
         labels = (*SERIES, *kind.labels)
         yield kind.name, f"{kind.text}.", labels
         yield f"{kind.name}_lower_bound", "Lower confidence bound of the same.", labels
@@ -123,18 +86,18 @@ def feature_label(subject: str) -> str:
 
 def claims(key: EvaluationKey, evaluation: Evaluation) -> list[Claim]:
     """Everything that a window has to show."""
-    parts: dict[tuple[str, str], list[Finding]] = {}
+    parts: dict[tuple[Shown, str], list[Finding]] = {}
     for finding in evaluation.findings:
-        parts.setdefault((_kind(finding.subject), finding.statistic), []).append(finding)
-    drift = [finding for (kind, _), found in parts.items() if kind == _DRIFT for finding in found]
+        parts.setdefault((subject_named(finding.subject).shown, finding.statistic), []).append(finding)
+    drift = [finding for (shown, _), found in parts.items() if shown == "drift" for finding in found]
     empty = {finding.subject for finding in drift if _is_judged(finding) and math.isnan(finding.value)}
     found = list(_of_window(key, evaluation, [finding for finding in drift if _is_judged(finding)]))
-    for (kind, statistic), findings in parts.items():
-        if kind == _DRIFT:
+    for (shown, statistic), findings in parts.items():
+        if isinstance(shown, Metric):
+            found += _beside_drift(key, shown, findings)
+        elif shown == "drift":
             found += _drift(key, statistic, findings, empty)
-        elif kind in _KINDS:
-            found += _beside_drift(key, kind, statistic, findings)
-        elif kind == "segments":
+        elif shown == "segments":
             found.append(_claim(key, (_VALUE, 0), "leeway_worse_segments", "value", findings))
     return found
 
@@ -144,16 +107,8 @@ def thresholds(evaluation: Evaluation) -> dict[str, float]:
     return {
         finding.statistic: finding.threshold
         for finding in evaluation.findings
-        if _is_judged(finding) and _kind(finding.subject) == _DRIFT
+        if _is_judged(finding) and subject_named(finding.subject).shown == "drift"
     }
-
-
-def _kind(subject: str) -> str:
-    """One of `_KINDS`, ``segments``, ``reference`` or ``attribution``; whatever else is judged is drift."""
-    name, colon, _ = subject.partition(":")
-    if name in ("fairness", "quality"):
-        return name + colon
-    return subject if subject in _KINDS or subject in ("segments", "reference", "attribution") else _DRIFT
 
 
 def _is_judged(finding: Finding) -> bool:
@@ -179,7 +134,7 @@ def _of_window(key: EvaluationKey, evaluation: Evaluation, judged: Sequence[Find
             "leeway_insufficient_data": bool(judged) and all(found.status == "insufficient" for found in judged),
             "leeway_drifted_features": sum(verdicts.values()),
         }
-        if any(finding.subject == "reference" for finding in evaluation.findings):
+        if any(subject_named(finding.subject).shown == "window" for finding in evaluation.findings):
             numbers["leeway_reference_fallback"] = 1
     rank = _rank(key, _STATUS)
     shown: list[Sample]
@@ -208,13 +163,12 @@ def _drift(key: EvaluationKey, statistic: str, findings: list[Finding], empty: s
         yield _claim(key, (_SHOWN, importance), metric, attribute, findings)
 
 
-def _beside_drift(key: EvaluationKey, subject: str, statistic: str, findings: list[Finding]) -> Iterator[Claim]:
-    kind = _KINDS[subject]
+def _beside_drift(key: EvaluationKey, kind: Metric, findings: list[Finding]) -> Iterator[Claim]:
     judged = [finding for finding in findings if kind.judged and _is_judged(finding)]
     # There are several statistics of quality for each feature: they come after the drift of all features.
     status, value, lower, upper = (
         (_QUALITY, _QUALITY, _QUALITY_BOUNDS, _QUALITY_BOUNDS)
-        if subject == "quality:"
+        if kind.per_feature
         else (_STATUS, _VALUE, _LOWER, _UPPER) if judged else (_SHOWN,) * 4
     )  # fmt: skip
     if judged:
@@ -251,9 +205,9 @@ def _of_findings(key: EvaluationKey, attribute: str, findings: list[Finding], co
 
 def _labels(finding: Finding) -> tuple[str, ...]:
     """The labels of a finding beside those of its window."""
-    kind = _kind(finding.subject)
-    if kind == _DRIFT:
+    subject = subject_named(finding.subject)
+    if subject.shown == "drift":
         return feature_label(finding.subject), finding.statistic
-    if kind.endswith(":"):
-        return finding.subject.removeprefix(kind), finding.statistic
+    if subject.name.endswith(":"):
+        return finding.subject.removeprefix(subject.name), finding.statistic
     return (finding.statistic,)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.common.errors import ConfigError
-from monitor.config.secrets import read_secret
+from monitor.common.secrets import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

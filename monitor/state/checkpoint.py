@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from alerts.delivery import OutboxEntry
+from alerts.outbox import OutboxEntry
 from monitor.labels.panes import LabelledChange
 from monitor.windows.panes import Pane
 from monitor.rows.records import Partition, Position

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from alerts.delivery import OutboxEntry
+from alerts.outbox import OutboxEntry
 from detectors.layout import COLUMNS
 from monitor.windows.panes import Pane
 from monitor.rows.records import Partition, Position

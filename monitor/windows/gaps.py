@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from alerts.evaluation import LOST, Finding
+from alerts.evaluation import Finding
+from alerts.subjects import LOST
 from monitor.common.codec import decode, encode
 
 if TYPE_CHECKING:

@@ -11,18 +11,8 @@ from hypothesis import strategies as st
 
 from alerts.backoff import LONGEST_WISH
 from alerts.circuit import CLOSED, Circuit, after_attempt, after_start
-from alerts.delivery import (
-    MAX_AGE_MS,
-    PARKED_MS,
-    SPACING_MS,
-    OutboxEntry,
-    Report,
-    due,
-    expired,
-    released,
-    settle,
-)
-from alerts.sinks.outcome import Dead, Delivered, Outcome, Refused, Retry
+from alerts.outbox import MAX_AGE_MS, PARKED_MS, SPACING_MS, OutboxEntry, Report, due, expired, released, settle
+from alerts.outcome import Dead, Delivered, Outcome, Refused, Retry
 
 NOW = 1_700_000_000_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000

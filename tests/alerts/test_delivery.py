@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.backoff import next_delay
-from alerts.delivery import MAX_AGE_MS, SPACING_MS, Courier, OutboxEntry, Report, due, settle
+from alerts.delivery import Courier
 from alerts.http import HttpRequest, HttpResponse
-from alerts.sinks.log import Log
-from alerts.sinks.outcome import Dead, Delivered, Outcome, Retry
-from alerts.sinks.webhook import Webhook
+from alerts.outbox import MAX_AGE_MS, SPACING_MS, OutboxEntry, Report, due, settle
+from alerts.outcome import Dead, Delivered, Outcome, Retry
+from monitor.receivers.log import Log
+from monitor.receivers.webhook import Webhook
 from tests.support.alerts import DAY, HOUR, MINUTE
 
 NOW = 1_700_000_000_000

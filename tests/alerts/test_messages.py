@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from alerts.evaluation import Finding
-from alerts.matching import Rule
 from alerts.messages import Words, _between, _span, cut, summary, tidy, words
 from alerts.moments import rfc3339, utc
 from alerts.policy import Notice
+from alerts.rules import Rule
 from tests.support.alerts import (
     CARRIER,
     DAY,

@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.backoff import next_delay
-from alerts.delivery import MAX_AGE_MS, Courier, OutboxEntry, Report, due, settle
+from alerts.delivery import Courier
 from alerts.http import HttpRequest, HttpResponse, TransportError, Urllib3Transport
+from alerts.outbox import MAX_AGE_MS, OutboxEntry, Report, due, settle
+from alerts.outcome import Dead, Delivered, Retry
 from alerts.policy import ReceiverPolicy
-from alerts.sinks.outcome import Dead, Delivered, Retry
-from alerts.sinks.pagerduty import PagerDuty
-from alerts.sinks.webhook import Webhook
 from monitor.alerting.alerting import Alerting
 from monitor.alerting.receivers import Routing
+from monitor.receivers.pagerduty import PagerDuty
+from monitor.receivers.webhook import Webhook
 from tests.servers.receiver import PAGERDUTY_PATH, ROUTING_KEY, WEBHOOK_PATH, Answer, Receiver
 from tests.support.alerts import DRIFTED, HOUR, MINUTE, START, evaluation, psi, rule
 

@@ -9,9 +9,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.matching import Rule
+from alerts.lifecycle import AlertKey, AlertState, Transition, drop_unknown
 from alerts.policy import Incident, IncidentKey, Plan, ReceiverPolicy, dedup_key_of, plan
-from alerts.rules import AlertKey, AlertState, Transition, drop_unknown
+from alerts.rules import Rule
 from tests.support.alerts import DAY, DRIFTED, HOUR, START, evaluation, psi, rule, transitions
 
 if TYPE_CHECKING:

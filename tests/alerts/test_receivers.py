@@ -10,17 +10,18 @@ import msgspec
 import structlog
 from structlog.testing import capture_logs
 
-from alerts.delivery import Courier, OutboxEntry, Report
+from alerts.delivery import Courier
 from alerts.http import AddressRefusedError, HttpRequest, HttpResponse, TransportError
+from alerts.outbox import OutboxEntry, Report
 from alerts.policy import ReceiverPolicy
-from alerts.sinks import Sink
-from alerts.sinks.log import Log
-from alerts.sinks.pagerduty import PagerDuty
-from alerts.sinks.slack import Slack
-from alerts.sinks.webhook import Webhook
+from alerts.sink import Sink
 from monitor.alerting.alerting import Alerting
 from monitor.alerting.outbox import Receivers
 from monitor.alerting.receivers import Routing
+from monitor.receivers.log import Log
+from monitor.receivers.pagerduty import PagerDuty
+from monitor.receivers.slack import Slack
+from monitor.receivers.webhook import Webhook
 from tests.servers.receiver import ROUTING_KEY, _pagerduty_fault, _slack_fault
 from tests.support.alerts import DAY, DRIFTED, HOUR, MINUTE, START, evaluation, psi, rule
 

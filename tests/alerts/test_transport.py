@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from alerts.addresses import is_metadata
 from alerts.http import HttpRequest, TransportError, Urllib3Transport
-from alerts.sinks.outcome import Dead, Delivered, Refused, Retry, by_status, retry_after
+from alerts.outcome import Dead, Delivered, Refused, Retry, by_status, retry_after
 from tests.servers.found import free_port
 from tests.servers.receiver import WEBHOOK_PATH, Answer, Receiver
 

@@ -12,6 +12,7 @@ from tests.support.paths import ROOT
 PACKAGES = ("monitor", "detectors", "alerts", "dashboards")
 ROOMS = (
     {"common"},
+    {"receivers"},
     {"config"},
     {"rows"},
     {"windows", "sources"},

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from alerts.evaluation import Evaluation, Finding, OffsetRange, Status
-from alerts.matching import Rule
+from alerts.lifecycle import AlertKey, AlertState, Transition, step
 from alerts.policy import Kind, Notice, ReceiverPolicy, plan
-from alerts.rules import AlertKey, AlertState, Transition, step
+from alerts.rules import Rule
 
 NAN = math.nan
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000

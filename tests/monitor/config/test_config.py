@@ -6,16 +6,18 @@ import json
 import re
 import tomllib
 import typing
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
+from alerts.rules import Rule
 from monitor.alerting.receivers import make_rule
 from monitor.checks.load import parse_config, read_config
 from monitor.common.errors import ConfigError
 from monitor.config.model import ModelSection
-from monitor.config.schema import Config
+from monitor.config.schema import Config, RuleSection
 from tests.support.paths import CONFIGS, ROOT
 
 EXAMPLE = ROOT / "config.example.toml"
@@ -73,6 +75,25 @@ def test_a_rule_comes_from_the_file_as_it_is_written() -> None:
     assert (surely.below, surely.recover, surely.sure, surely.estimated) == (0.8, 0.82, True, False)
     assert (fallen.change_from_reference, fallen.recover, fallen.sure) == (-0.05, -0.02, False)
     assert (estimated.when, estimated.estimated) == ("breached", True)
+
+
+def test_every_option_of_a_rule_reaches_the_rules() -> None:
+    renamed = {"hold": "hold_ms", "resolve_after": "resolve_ms"}
+    options = {renamed.get(name, name) for name in RuleSection.model_fields}
+    assert options == {field.name for field in fields(Rule)}
+    odd: dict[str, typing.Any] = {
+        "name": "r", "metric": "psi", "above": 0.3, "recover": 0.2, "sure": True, "subject": "feature:a",
+        "statistic": "p*", "models": ["m"], "windows": ["1h"], "segment": "s=*", "for": "5m", "resolve_after": "7m",
+        "severity": "critical", "notify": ["team"], "runbook": "https://wiki/x",
+    }  # fmt: skip
+    rule = make_rule(RuleSection.model_validate(odd))
+    kept = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rule).items()}
+    assert (kept.pop("hold_ms"), kept.pop("resolve_ms")) == (300_000, 420_000)
+    assert {name: kept[name] for name in odd if name in kept} == {
+        name: value for name, value in odd.items() if name not in ("for", "resolve_after")
+    }
+    plain = make_rule(RuleSection.model_validate({"name": "r", "when": "drifted"}))
+    assert plain == Rule("r", when="drifted")
 
 
 def test_one_topic_for_two_models_needs_the_model_named_in_the_record() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from alerts.subjects import is_known
 from monitor.backtest.replay import replayed, run_backtest
 from monitor.backtest.report import render_report
 from monitor.checks.finding_names import FAMILIES, SUBJECTS, metrics_of_classes, statistic_names
@@ -59,6 +60,7 @@ def _names_are_known(model: ModelSection, lines: list[dict[str, object]]) -> Non
         for part in line["findings"]  # type: ignore[attr-defined]
     }
     for subject, statistic in found:
+        assert is_known(subject, statistic), (subject, statistic)
         assert subject in SUBJECTS or any(fnmatchcase(subject, f"{family}:*") for family in FAMILIES), subject
         assert statistic in statistics or statistic.partition(":")[0] in statistics, statistic
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from monitor.alerting.receivers import make_routing
 from monitor.checks.load import parse_config
-from monitor.checks.receiver_problems import is_variable
 from monitor.common.errors import ConfigError
+from monitor.common.secrets import is_variable
 from tests.monitor.cli.test_main import config, leewayd
 from tests.support.paths import CONFIGS
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import structlog
 
-from alerts.delivery import OutboxEntry
+from alerts.outbox import OutboxEntry
 from detectors.layout import COLUMNS
 from monitor.common.errors import StateError
 from monitor.windows.panes import Pane

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from alerts.http import HttpRequest
 from alerts.messages import cut
-from alerts.sinks.outcome import Dead, Refused, by_status
-from alerts.sinks.payload import to_json
+from alerts.outcome import Dead, Refused, by_status
+from alerts.payload import to_json
+from alerts.sink import HttpSink
+from monitor.receivers.base import ReceiverSection, Secret, usable_url
 
 if TYPE_CHECKING:
-    from alerts.delivery import OutboxEntry
     from alerts.http import HttpResponse
     from alerts.messages import Words
+    from alerts.outbox import OutboxEntry
+    from alerts.outcome import Outcome
     from alerts.policy import Notice
-    from alerts.sinks.outcome import Outcome
+    from monitor.receivers.base import Setting
 
 _HEADER, _SECTION = 150, 3000
 _MARKS = {
@@ -30,8 +34,22 @@ _MARKS = {
 }
 
 
+class SlackReceiver(ReceiverSection):
+    """A Slack incoming webhook; its URL is a secret."""
+
+    SECRETS: ClassVar = (Secret("url", "URL", usable_url),)
+
+    type: Literal["slack"]
+    url_file: Path | None = None
+    url_env: str | None = None
+
+    def sink(self, setting: Setting) -> Slack:
+        """The channel."""
+        return Slack(self.name, setting.secrets["url"], self.timeout_seconds)
+
+
 @dataclass(frozen=True, slots=True)
-class Slack:
+class Slack(HttpSink):
     """A channel; its URL is a secret."""
 
     name: str
@@ -50,30 +68,29 @@ class Slack:
             return replace(outcome, reason=f"{outcome.reason} {word}")
         return outcome
 
+    def render(self, notice: Notice, words: Words) -> bytes:
+        """The message: a header, the facts, the findings, the links."""
+        mark = ":white_check_mark:" if notice.kind == "resolve" else _MARKS[notice.rule.severity]
+        facts = "\n".join(f"*{escape(label)}* {escape(fact)}" for label, fact in words.facts)
+        blocks: list[object] = [
+            {"type": "header", "text": {"type": "plain_text", "text": cut(words.title, _HEADER), "emoji": False}},
+            _section(f"{mark} {facts}"),
+        ]
+        if words.findings:
+            blocks.append(_section("\n".join(f"• {escape(finding)}" for finding in words.findings)))
+        for label, url in words.links:
+            # The URL comes from the configuration, not from data; `|` and `>` would end it early.
+            target = url.replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")
+            link = f"<{target}|{escape(label)}>"
+            # Half a link is none, and would cost the whole message.
+            if len(link) <= _SECTION:
+                blocks.append(_section(link))
+        return to_json({"text": _cut_escaped(escape(words.title), _SECTION), "blocks": blocks})
+
 
 def escape(text: str) -> str:
     """Slack's special characters, escaped: names come from data, and ``<!channel>`` would call everybody."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def render(notice: Notice, words: Words) -> bytes:
-    """The message: a header, the facts, the findings, the links."""
-    mark = ":white_check_mark:" if notice.kind == "resolve" else _MARKS[notice.rule.severity]
-    facts = "\n".join(f"*{escape(label)}* {escape(fact)}" for label, fact in words.facts)
-    blocks: list[object] = [
-        {"type": "header", "text": {"type": "plain_text", "text": cut(words.title, _HEADER), "emoji": False}},
-        _section(f"{mark} {facts}"),
-    ]
-    if words.findings:
-        blocks.append(_section("\n".join(f"• {escape(finding)}" for finding in words.findings)))
-    for label, url in words.links:
-        # The URL comes from the configuration, not from data; `|` and `>` would end it early.
-        target = url.replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")
-        link = f"<{target}|{escape(label)}>"
-        # Half a link is none, and would cost the whole message.
-        if len(link) <= _SECTION:
-            blocks.append(_section(link))
-    return to_json({"text": _cut_escaped(escape(words.title), _SECTION), "blocks": blocks})
 
 
 def _section(text: str) -> dict[str, object]:

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 # Names that people give to secrets. Anything else may be a secret that was pasted in place of its name.
 _NAME = re.compile(r"[A-Z]{1,20}(_[A-Z]{1,20})*(_\d{1,2})?|[a-z]{1,20}([._-][a-z]{1,20})*")
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def is_variable(name: str) -> bool:
+    """Whether a text can be meant as the name of an environment variable, and is not a key that was pasted in."""
+    if _VARIABLE.fullmatch(name) is None:
+        return False
+    # Keys and tokens have long runs of letters and digits; names are made of words.
+    return not any(len(word) >= 20 and re.search(r"\d", word) for word in name.split("_"))
+
 
 def read_secret(
     place: str, file: Path | None, variable: str | None, environment: Mapping[str, str], option: str = ""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from alerts.rules import step
+from alerts.lifecycle import step
 from tests.support.alerts import MINUTE, NAN, START, evaluation, metric, metric_rule, psi, rule, run
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from alerts.matching import Rule
-from alerts.rules import KEPT_FINDINGS, AlertKey, AlertState, Step, drop_unknown, end_series, step
+from alerts.lifecycle import KEPT_FINDINGS, AlertKey, AlertState, Step, drop_unknown, end_series, step
+from alerts.rules import Rule
 from tests.support.alerts import (
     DELAY,
     DRIFTED,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from alerts.evaluation import Finding
-from alerts.matching import Rule
+from alerts.lifecycle import AlertKey, AlertState, drop_unknown, end_series, step
 from alerts.policy import Incident, plan
-from alerts.rules import AlertKey, AlertState, drop_unknown, end_series, step
+from alerts.rules import Rule
 from tests.support.alerts import (
     HOUR,
     MINUTE,

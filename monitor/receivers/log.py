@@ -1,0 +1,50 @@
+"""The daemon's own log as a receiver: for a first look, or beside the others as a record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from alerts.outcome import Delivered, Outcome
+from alerts.payload import to_json
+from alerts.sink import Sink
+from monitor.receivers.base import ReceiverSection
+
+if TYPE_CHECKING:
+    from alerts.http import Transport
+    from alerts.messages import Words
+    from alerts.outbox import OutboxEntry
+    from alerts.policy import Notice
+    from monitor.receivers.base import Setting
+
+
+class LogReceiver(ReceiverSection):
+    """The daemon's own log."""
+
+    type: Literal["log"]
+
+    def sink(self, setting: Setting) -> Log:
+        """The log."""
+        return Log(self.name, setting.write)
+
+
+@dataclass(frozen=True, slots=True)
+class Log(Sink):
+    """Writes each notification as one event."""
+
+    name: str
+    write: Callable[[str, str], object]
+    """Called with ``trigger`` or ``resolve`` and the text."""
+
+    heard_by_people = False
+
+    def attempt(self, entry: OutboxEntry, transport: Transport, wall: Callable[[], float]) -> Outcome:
+        """Writes it."""
+        self.write(entry.kind, json.loads(entry.payload)["text"])
+        return Delivered()
+
+    def render(self, notice: Notice, words: Words) -> bytes:
+        """The text."""
+        return to_json({"text": words.text()})
