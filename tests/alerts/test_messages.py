@@ -1,4 +1,4 @@
-"""The words of an alert, as the person who is paged reads them; the usual ones are in `test_sinks`."""
+"""The words of an alert, as the person who is paged reads them; the usual ones are in `tests/monitor/receivers/test_contract.py`."""
 
 from __future__ import annotations
 
