@@ -1,4 +1,4 @@
-"""The words of an alert, as the person who is paged reads them; the usual ones are in `test_sinks`."""
+"""The words of an alert, as the person who is paged reads them; the usual ones are in `test_contract` of receivers."""
 
 from __future__ import annotations
 
