@@ -112,7 +112,7 @@ class KafkaBroker:
         """Whether the broker's process is alive."""
         return self._process is not None and self._process.running
 
-    def start(self, timeout: float = 60.0) -> None:
+    def start(self, timeout: float = 180.0) -> None:
         """Starts the broker on its data, formatted the first time, and waits until it serves clients.
 
         Raises:
@@ -151,7 +151,7 @@ class KafkaBroker:
         if self._process is not None:
             self._process.kill()
 
-    def restart(self, timeout: float = 60.0) -> None:
+    def restart(self, timeout: float = 180.0) -> None:
         """A clean stop and a start on the same ports and data."""
         self.stop()
         self.start(timeout)
