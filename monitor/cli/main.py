@@ -272,7 +272,9 @@ def backtest(
 def _tell_backtest(history: History) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("rule", "alerts", "first", "notifications"):
-        table.add_column(name, justify="right" if name in ("alerts", "notifications") else "left")
+        number = name in ("alerts", "notifications")
+        # Where the terminal is narrow, a rule's name is broken and nothing else.
+        table.add_column(name, justify="right" if number else "left", no_wrap=name != "rule", overflow="fold")
     for name in history.rules:
         fired = [change for change in history.transitions if change.key.rule == name and change.state == "firing"]
         sent = sum(notice.rule.name == name for notice in history.notices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 def leewayd(*arguments: object, folder: Path = ROOT, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "monitor", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=folder)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, check=False, cwd=folder, env=environment
+    )
 
 
 def config(folder: Path, more: str = "", columns: str = "") -> Path:
