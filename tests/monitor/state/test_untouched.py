@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from monitor.cli.main import app
 from tests.data.state_v2.make import raw_config
-from tests.support.state_runs import HOUR, LOGS, Site
+from tests.data.state_v2.make import HOUR
+from tests.support.state_runs import LOGS, Site
 from tests.monitor.cli.test_main import leewayd
 
 if TYPE_CHECKING:
