@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from monitor.config.schema import Config, LogSection
     from monitor.serve.snapshot import Snapshot
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "flights"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "flights"
 
 
 _PATIENCE_SECONDS = 60.0
