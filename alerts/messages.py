@@ -32,7 +32,7 @@ _LONGEST = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class AlertText:
     """An alert as text; plain, printable, without any receiver's markup.
 
     Attributes:
@@ -56,7 +56,7 @@ class Words:
         return "\n".join(lines)
 
 
-def words(notice: Notice, dashboard_url: str | None) -> Words:
+def words(notice: Notice, dashboard_url: str | None) -> AlertText:
     """The words of a notice.
 
     Args:
@@ -73,7 +73,7 @@ def words(notice: Notice, dashboard_url: str | None) -> Words:
             ("Lasted", f"{_span(notice.at - notice.opened)}, {_between(notice.opened, notice.at)}"),
             ("It was", f"{_names(subjects, _more(evidence, 0))}, last seen in {_where(notice)}"),
         )
-        return Words(f"Resolved: {tidy(rule.name)} on {model}", facts, (), links)
+        return AlertText(f"Resolved: {tidy(rule.name)} on {model}", facts, (), links)
     facts = (
         ("Severity", rule.severity),
         ("Since", utc(notice.transition.since)),
@@ -86,7 +86,7 @@ def words(notice: Notice, dashboard_url: str | None) -> Words:
     more = _more(evidence, _TOP)
     if more > 0:
         findings = (*findings, f"and {more} more")
-    return Words(summary(notice.transition, rule), facts, findings, links)
+    return AlertText(summary(notice.transition, rule), facts, findings, links)
 
 
 def summary(change: Transition, rule: Rule) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from alerts.evaluation import Finding
 from alerts.lifecycle import AlertKey, Evidence, Transition
-from alerts.messages import Words, tidy
+from alerts.messages import AlertText, tidy
 from alerts.moments import utc
 from alerts.policy import Kind, Notice, ReceiverPolicy, notice_id
 from alerts.rules import Rule
@@ -29,7 +29,7 @@ def fault_key(receiver: str, since: int) -> str:
     return f"leeway-receiver-{_digest(receiver, str(since))}"
 
 
-def failing_notice(to: ReceiverPolicy, receiver: str, fault: ReceiverFault) -> tuple[Notice, Words]:
+def failing_notice(to: ReceiverPolicy, receiver: str, fault: ReceiverFault) -> tuple[Notice, AlertText]:
     """The alert about a failing receiver.
 
     Args:
@@ -43,10 +43,10 @@ def failing_notice(to: ReceiverPolicy, receiver: str, fault: ReceiverFault) -> t
         facts.append(("Dropped", tidy(fault.lost)))
     else:
         facts.append(("Effect", "its notifications wait, for a week at most, and are sent when it works again"))
-    return _notice(to, "trigger", receiver, fault, fault.since), Words(title, tuple(facts), (), ())
+    return _notice(to, "trigger", receiver, fault, fault.since), AlertText(title, tuple(facts), (), ())
 
 
-def recovered_notice(to: ReceiverPolicy, receiver: str, fault: ReceiverFault, now: int) -> tuple[Notice, Words]:
+def recovered_notice(to: ReceiverPolicy, receiver: str, fault: ReceiverFault, now: int) -> tuple[Notice, AlertText]:
     """The end of that alert.
 
     Args:
@@ -56,14 +56,14 @@ def recovered_notice(to: ReceiverPolicy, receiver: str, fault: ReceiverFault, no
         now: epoch ms.
     """
     facts = (("Why", "it takes notifications again"), ("Lasted", f"{utc(fault.since)} to {utc(now)}"))
-    return _notice(to, "resolve", receiver, fault, now), Words(
+    return _notice(to, "resolve", receiver, fault, now), AlertText(
         f"Resolved: leewayd notifies {tidy(receiver)}", facts, (), ()
     )
 
 
 def summary_notice(
     to: ReceiverPolicy, ids: Sequence[str], titles: Sequence[str], incidents: int, at: int
-) -> tuple[Notice, Words]:
+) -> tuple[Notice, AlertText]:
     """One notification for incidents that began and ended while the receiver refused everything.
 
     Args:
@@ -79,7 +79,7 @@ def summary_notice(
     lines = (*map(tidy, titles), *((f"and {more:,} earlier",) if more > 0 else ()))
     key = f"leeway-summary-{_digest(to.name, *ids)}"
     made = _made(to, "summary", key, _SUMMARY, at, at, tuple(_finding("incident", title) for title in titles))
-    return made, Words(title, (("Now", "none of them is open"),), lines, ())
+    return made, AlertText(title, (("Now", "none of them is open"),), lines, ())
 
 
 def _notice(to: ReceiverPolicy, kind: Kind, receiver: str, fault: ReceiverFault, at: int) -> Notice:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alerts.http import HttpRequest, HttpResponse, Transport
-    from alerts.messages import Words
+    from alerts.messages import AlertText
     from alerts.outbox import OutboxEntry
     from alerts.outcome import Outcome
     from alerts.policy import Notice
@@ -23,7 +23,7 @@ class Sink(ABC):
     """Whether a person notices what arrives there."""
 
     @abstractmethod
-    def render(self, notice: Notice, words: Words) -> bytes:
+    def render(self, notice: Notice, words: AlertText) -> bytes:
         """The payload of a notice: JSON without any secret, the same each time; it is saved before it is sent."""
 
     @abstractmethod

@@ -11,8 +11,8 @@ from benchmarks.timing import best
 from monitor.checks.load import parse_config
 from monitor.config.schema import IngestSection
 from monitor.decode.json import JsonDecoder
-from monitor.decode.readers import ModelRoute
-from monitor.decode.topics import Router
+from monitor.decode.readers import ModelReader
+from monitor.decode.topics import TopicDecoder
 from monitor.reference.build import load_references
 from monitor.rows.records import Messages, Partition
 from tests.support.census import REFERENCE, census, messages
@@ -44,9 +44,9 @@ def measure() -> Iterator[tuple[str, str]]:
         },
         REFERENCE.parent,
     )  # fmt: skip
-    route = ModelRoute(config.models[0], load_references(config.models[0]), with_ids=False)
+    route = ModelReader(config.models[0], load_references(config.models[0]), with_ids=False)
     decoder = JsonDecoder(route.kinds(), 1_000_000, 10_000)
-    router = Router([route], IngestSection(), keep_rejected=False)
+    router = TopicDecoder([route], IngestSection(), keep_rejected=False)
     paths = list(route.kinds())
 
     def plain() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from monitor.labels.keyed_files import SegmentFiles
+from monitor.labels.keyed_files import KeyedFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ class Files:
     """What leewayd does."""
 
     def __init__(self, folder: Path) -> None:
-        self._files = SegmentFiles(folder, "rows", PAYLOAD)
+        self._files = KeyedFiles(folder, "rows", PAYLOAD)
 
     def commit(self, keys: NDArray[np.uint64], rows: NDArray[np.void]) -> None:
         payload = np.zeros(len(rows), PAYLOAD)

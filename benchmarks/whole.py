@@ -13,8 +13,8 @@ from benchmarks.evaluation import frame
 from monitor.common.clock import system_clock
 from monitor.config.model import ColumnsSection, ModelSection
 from monitor.config.schema import IngestSection
-from monitor.daemon.model import WatchedModel
-from monitor.decode.topics import Router
+from monitor.daemon.model import MonitoredModel
+from monitor.decode.topics import TopicDecoder
 from monitor.reference.build import build_profile
 from monitor.reference.by_version import single
 from monitor.reference.tables import DataTable
@@ -65,8 +65,8 @@ def measure() -> Iterator[tuple[str, str]]:
 def _evaluation(section: ModelSection, references, rows: int) -> tuple[float, int, int]:  # type: ignore[no-untyped-def]  # References
     """Seconds of an evaluation of all window lengths at the end of a day of so many rows (the least of some)."""
     with tempfile.TemporaryDirectory() as folder:
-        model = WatchedModel(section, references, labelled=False, folder=Path(folder), reader=_NoPanes())
-        router, place = Router([model.route], IngestSection(), keep_rejected=False), Partition("p", 0)
+        model = MonitoredModel(section, references, labelled=False, folder=Path(folder), reader=_NoPanes())
+        router, place = TopicDecoder([model.route], IngestSection(), keep_rejected=False), Partition("p", 0)
         many = -(-rows // _BATCH)
         size = rows // many
         for batch in range(many):

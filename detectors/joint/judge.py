@@ -45,7 +45,7 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Yardstick:
+class JointLimits:
     """What all windows of one length are compared with.
 
     Attributes:
@@ -64,15 +64,17 @@ class Yardstick:
     effect: NDArray[np.float64]
 
 
-def yardstick(model: Multivariate, alpha: float) -> Yardstick:
+def joint_limits(model: Multivariate, alpha: float) -> JointLimits:
     """Computes once what does not depend on the window; ``alpha`` is below .4."""
     held, apart = sums(model, model.reference), sums(model, model.apart)
     reach = weighted_chi2_quantile(model.spread.spectrum, alpha / 2)
-    return Yardstick(model, alpha, held, apart, reach, np.array([model.spread.error_effect, _effect(model, held), 1.0]))
+    return JointLimits(
+        model, alpha, held, apart, reach, np.array([model.spread.error_effect, _effect(model, held), 1.0])
+    )
 
 
 def judge_multivariate(
-    model: Multivariate | Yardstick,
+    model: Multivariate | JointLimits,
     counts: NDArray[np.int64],
     alpha: float,
     min_effect: float,
@@ -81,13 +83,13 @@ def judge_multivariate(
     """Judges windows.
 
     Args:
-        model: as fitted, or a `yardstick` made of it with this ``alpha``.
+        model: as fitted, or a `joint_limits` made of it with this ``alpha``.
         counts: int64[..., P].
         alpha: one-sided error probability of each decision, below .4.
         min_effect: effect that matters, in `UNITS` of each statistic; 0 asks for any change at all.
         min_rows: windows with fewer rows are not judged.
     """
-    stick = model if isinstance(model, Yardstick) else yardstick(model, alpha)
+    stick = model if isinstance(model, JointLimits) else joint_limits(model, alpha)
     seen = sums(stick.model, counts)
     parts = [_reconstruction(stick, seen), _mmd(stick, seen), _correlation(stick, seen)]
     value, debiased, lower, upper = (np.stack([part[place] for part in parts], axis=-1) for place in range(4))
@@ -104,7 +106,7 @@ def _effect(model: Multivariate, held: Sums) -> float:
     return max(float(model.spread.spectrum.sum() / max(1.0 - held.features @ held.features, 1e-9)), 1.0)
 
 
-def _reconstruction(stick: Yardstick, seen: Sums) -> Parts:
+def _reconstruction(stick: JointLimits, seen: Sums) -> Parts:
     model, held, alpha = stick.model, stick.apart, stick.alpha
     phi, (skewness, kurtosis) = model.spread.error_effect, model.spread.error_shape
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -120,7 +122,7 @@ def _reconstruction(stick: Yardstick, seen: Sums) -> Parts:
         return value, np.sqrt(np.maximum(value**2 - error**2, 0.0)), np.maximum(value - band, 0.0), value + band
 
 
-def _mmd(stick: Yardstick, seen: Sums) -> Parts:
+def _mmd(stick: JointLimits, seen: Sums) -> Parts:
     """The length of the mean difference d = δ + ε of Fourier features: |δ| ≥ |d| − |ε| by the triangle inequality.
 
     |ε|² is about a weighted sum of χ²(1), whose weights are the reference's spectrum; rows of the window that scatter
@@ -147,7 +149,7 @@ def _mmd(stick: Yardstick, seen: Sums) -> Parts:
         return distance, np.sqrt(np.maximum(distance**2 - noise, 0.0)), lower, distance + reach
 
 
-def _correlation(stick: Yardstick, seen: Sums) -> Parts:
+def _correlation(stick: JointLimits, seen: Sums) -> Parts:
     gap, low, high, error = _pair_bounds(stick.model, seen, stick.held, stick.alpha)
     if not gap.shape[-1]:
         none = np.full(seen.rows.shape, np.nan)
@@ -184,16 +186,16 @@ def _pair_bounds(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> P
         return gap, low, high, error * (1 - held.correlation**2)
 
 
-def explain_multivariate(model: Multivariate | Yardstick, counts: NDArray[np.int64], names: tuple[str, ...]) -> str:
+def explain_multivariate(model: Multivariate | JointLimits, counts: NDArray[np.int64], names: tuple[str, ...]) -> str:
     """One sentence on what changed most, for a window that has drifted.
 
     Args:
-        model: as fitted, or a `yardstick` made of it.
+        model: as fitted, or a `joint_limits` made of it.
         counts: int64[P], of one window.
         names: of the F coordinates.
     """
-    held = model.held if isinstance(model, Yardstick) else sums(model, model.reference)
-    model = model.model if isinstance(model, Yardstick) else model
+    held = model.held if isinstance(model, JointLimits) else sums(model, model.reference)
+    model = model.model if isinstance(model, JointLimits) else model
     seen = sums(model, counts)
     _, low, _, _ = _pair_bounds(model, seen, held, 0.001)
     proven = np.nan_to_num(low)

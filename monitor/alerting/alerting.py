@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from alerts.lifecycle import Step
     from alerts.outbox import OutboxEntry
     from alerts.status import ReceiverStatus
-    from monitor.alerting.receivers import Routing
+    from monitor.alerting.receivers import AlertingSetup
 
 Alerts = list[tuple[AlertKey, AlertState]]
 Incidents = list[tuple[IncidentKey, Incident]]
@@ -49,7 +49,7 @@ class Alerting:
     """
 
     def __init__(
-        self, routing: Routing, courier: Delivery, log: FilteringBoundLogger, random: Callable[[], float]
+        self, routing: AlertingSetup, courier: Delivery, log: FilteringBoundLogger, random: Callable[[], float]
     ) -> None:
         self._routing, self._log = routing, log
         self._rules = tuple(routing.rules.values())

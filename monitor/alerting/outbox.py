@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from alerts.delivery import Delivery
-    from alerts.messages import Words
+    from alerts.messages import AlertText
     from alerts.outbox import Report
     from alerts.policy import Notice
-    from monitor.alerting.receivers import Routing
+    from monitor.alerting.receivers import AlertingSetup
 
 RESULTS = ("delivered", "retried", "parked", "summarised", "dead", "suppressed")
 
@@ -52,7 +52,7 @@ class Outbox:
     """
 
     def __init__(
-        self, routing: Routing, courier: Delivery, log: FilteringBoundLogger, random: Callable[[], float]
+        self, routing: AlertingSetup, courier: Delivery, log: FilteringBoundLogger, random: Callable[[], float]
     ) -> None:
         self._routing, self._courier, self._log, self._random = routing, courier, log, random
         self.entries: dict[str, OutboxEntry] = {}
@@ -91,7 +91,7 @@ class Outbox:
         """The state of the receivers, for a checkpoint."""
         return encode(Receivers(self.circuits, self.faults))
 
-    def put(self, notice: Notice, words: Words, wall_ms: int) -> OutboxEntry:
+    def put(self, notice: Notice, words: AlertText, wall_ms: int) -> OutboxEntry:
         """Renders a notice in its receiver's words and adds it; it is sent once it is saved."""
         payload = self._routing.sinks[notice.receiver].render(notice, words).decode()
         about = (words.title,)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Routing:
+class AlertingSetup:
     """Rules and receivers, as configured.
 
     Attributes:
@@ -36,7 +36,9 @@ class Routing:
     dashboard_url: str | None
 
 
-def make_routing(config: Config, environment: Mapping[str, str] | None, log: FilteringBoundLogger) -> Routing:
+def make_alerting_setup(
+    config: Config, environment: Mapping[str, str] | None, log: FilteringBoundLogger
+) -> AlertingSetup:
     """Everything that alerting needs to know.
 
     Args:
@@ -61,7 +63,7 @@ def make_routing(config: Config, environment: Mapping[str, str] | None, log: Fil
     if problems:
         raise ConfigError(problems)
     policies = {receiver.name: receiver.policy for receiver in config.receivers}
-    return Routing({rule.name: make_rule(rule) for rule in config.rules}, policies, sinks, alerts.dashboard_url)
+    return AlertingSetup({rule.name: make_rule(rule) for rule in config.rules}, policies, sinks, alerts.dashboard_url)
 
 
 def _write(log: FilteringBoundLogger, receiver: str, kind: str, text: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from alerts.rules import Rule
     from detectors.layout import Counts
     from monitor.alerting.alerting import Outcome
-    from monitor.reference.by_version import References
+    from monitor.reference.by_version import ReferencesByVersion
     from monitor.serve.snapshot import Snapshot
 
 
@@ -140,7 +140,7 @@ class History:
         rules: name → rule.
     """
 
-    def __init__(self, references: Mapping[str, References], rules: Mapping[str, Rule]) -> None:
+    def __init__(self, references: Mapping[str, ReferencesByVersion], rules: Mapping[str, Rule]) -> None:
         self.references, self.rules = references, rules
         self.tracks: dict[TrackKey, Track] = {}
         self.worst: dict[tuple[str, str, str], Worst] = {}

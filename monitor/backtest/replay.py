@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from alerts.messages import summary
 from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_routing
+from monitor.alerting.receivers import make_alerting_setup
 from monitor.backtest.detail import JsonDetail, Selection
 from monitor.backtest.history import History
 from monitor.backtest.lines import alert_line, evaluation_line, notification_line
@@ -116,7 +116,7 @@ def run_backtest(
         LeewayError: if a reference or the log cannot be used.
     """
     assert config.file is not None
-    routing = make_routing(config, None, log)
+    routing = make_alerting_setup(config, None, log)
     references = load_all_references(config)
     refuse_unknown_features(whole or config, references)
     alerting = Alerting(routing, _Undelivered(), log, lambda: 0.0)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from monitor.alerting.receivers import make_routing
+from monitor.alerting.receivers import make_alerting_setup
 from monitor.checks.load import anchored, parse_config, read_text, tables
 from monitor.checks.references import load_all_references
 from monitor.checks.rule_problems import metric_problems, rule_name_problems, subject_problems
 from monitor.common.errors import ConfigError, LeewayError
 from monitor.config.model import ModelSection
 from monitor.config.schema import Config, FileSection, RuleSection, StateSection
-from monitor.reference.by_version import References
+from monitor.reference.by_version import ReferencesByVersion
 from monitor.sources.input_files import file_problems
 from monitor.sources.kafka_options import client_options
 from tests.servers.receiver import Receiver
@@ -37,7 +37,7 @@ class Checked:
     """
 
     config: Config
-    references: Mapping[str, References]
+    references: Mapping[str, ReferencesByVersion]
 
 
 def check(path: Path, environment: Mapping[str, str], log: FilteringBoundLogger) -> Checked:
@@ -62,7 +62,7 @@ def check(path: Path, environment: Mapping[str, str], log: FilteringBoundLogger)
         config = anchored(_sound(text.raw), folder)
         problems += _names(text.raw)
     try:
-        make_routing(config, environment, log)
+        make_alerting_setup(config, environment, log)
     except ConfigError as error:
         problems += error.problems
     try:
@@ -70,7 +70,7 @@ def check(path: Path, environment: Mapping[str, str], log: FilteringBoundLogger)
             client_options(config.kafka, environment)
     except ConfigError as error:
         problems += error.problems
-    references: dict[str, References] = {}
+    references: dict[str, ReferencesByVersion] = {}
     for model in config.models:
         try:
             references |= load_all_references(config.model_copy(update={"models": [model]}))
@@ -124,7 +124,7 @@ def _names(raw: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _subjects(raw: Mapping[str, Any], config: Config, references: Mapping[str, References]) -> list[str]:
+def _subjects(raw: Mapping[str, Any], config: Config, references: Mapping[str, ReferencesByVersion]) -> list[str]:
     """Features that rules name and no reference has."""
     subjects = {
         name: [subject for profile in found.profiles for subject in profile.layout.subjects]

@@ -8,7 +8,7 @@ from monitor.checks.rule_problems import subject_problems
 from monitor.checks.window_memory import memory_problems
 from monitor.common.errors import ConfigError, LeewayError, ReferenceDataError
 from monitor.reference.build import load_reference, load_references
-from monitor.reference.by_version import References, single
+from monitor.reference.by_version import ReferencesByVersion, single
 from monitor.state.model_files import learned_path
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from monitor.config.schema import Config
 
 
-def load_all_references(config: Config, *, strict: bool = True) -> dict[str, References]:
+def load_all_references(config: Config, *, strict: bool = True) -> dict[str, ReferencesByVersion]:
     """The references of every model; one that is still to be learned is not there.
 
     Args:
@@ -46,7 +46,7 @@ def load_all_references(config: Config, *, strict: bool = True) -> dict[str, Ref
     return references
 
 
-def refuse_unknown_features(config: Config, references: Mapping[str, References]) -> None:
+def refuse_unknown_features(config: Config, references: Mapping[str, ReferencesByVersion]) -> None:
     """Refuses rules that can never match.
 
     Args:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from detectors.layout import COLUMNS
 from monitor.common.durations import format_duration, parse_duration
 from monitor.common.window_step import window_step
-from monitor.evaluate.extra_counts import make_shape
+from monitor.evaluate.extra_counts import make_count_spec
 from monitor.windows.geometry import Window, ring_capacities
 
 if TYPE_CHECKING:
     from monitor.config.model import ModelSection
-    from monitor.reference.by_version import References
+    from monitor.reference.by_version import ReferencesByVersion
 
 MOST_PER_SERIES = 2**30
 MOST_PER_MODEL = 2**36
@@ -27,12 +27,12 @@ def pane_counts(model: ModelSection) -> dict[int, int]:
     return ring_capacities(windows, model.pane, model.lateness, model.drift.rolling)
 
 
-def series_bytes(model: ModelSection, references: References | None) -> int:
+def series_bytes(model: ModelSection, references: ReferencesByVersion | None) -> int:
     """Bytes of the panes of the whole of one version; a segment takes no more."""
     if references is None:  # still to be learned
         subjects, extra = len(model.columns.features or []) + 1 + len(model.columns.scores()), 0
     else:
-        shapes = [make_shape(model, profile) for profile in references.profiles]
+        shapes = [make_count_spec(model, profile) for profile in references.profiles]
         subjects = max(shape.subjects for shape in shapes)
         extra = max(sum(part.width for part in shape.whole) for shape in shapes)
     # Bins, two moments and two extremes a subject; start, rows and what is counted beside the subjects.
@@ -40,7 +40,7 @@ def series_bytes(model: ModelSection, references: References | None) -> int:
     return pane * sum(pane_counts(model).values())
 
 
-def memory_problems(model: ModelSection, references: References | None) -> list[str]:
+def memory_problems(model: ModelSection, references: ReferencesByVersion | None) -> list[str]:
     """Says what to change if the model's panes take more memory than any machine has; else empty."""
     panes = pane_counts(model)
     each = series_bytes(model, references)

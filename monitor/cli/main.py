@@ -44,7 +44,7 @@ from monitor.reference.tables import read_table
 if TYPE_CHECKING:
     from monitor.backtest.history import History
     from monitor.config.model import ModelSection
-    from monitor.reference.by_version import References
+    from monitor.reference.by_version import ReferencesByVersion
     from monitor.serve.snapshot import Snapshot
 
 app = typer.Typer(
@@ -134,7 +134,7 @@ def check(config: ConfigPath) -> None:
     typer.echo(f"{config}: ok ({len(settings.rules)} rules, {len(settings.receivers)} receivers)")
 
 
-def _tell_model(model: ModelSection, references: References | None) -> None:
+def _tell_model(model: ModelSection, references: ReferencesByVersion | None) -> None:
     shape = f"panes of {format_duration(model.pane)}, windows {', '.join(model.windows)}"
     if references is None:
         typer.echo(f'model "{model.name}": a reference is to be learned from {model.learn_rows:,} rows, {shape}')

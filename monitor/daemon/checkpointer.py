@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from alerts.moments import rfc3339
 from monitor.alerting.alerting import Alerting
 from monitor.common.errors import LeewayError, RetryableError, StateError
-from monitor.daemon.learner import Learner
-from monitor.daemon.model import WatchedModel
-from monitor.daemon.ordering import Intake
+from monitor.daemon.learner import ReferenceLearner
+from monitor.daemon.model import MonitoredModel
+from monitor.daemon.ordering import EventTimeBuffer
 from monitor.daemon.saved_documents import read_document
 from monitor.sources.port import Source
 from monitor.state.checkpoint import Checkpoint
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from monitor.common.clock import Clock
     from monitor.config.schema import Config
     from monitor.reference.profile import Profile
-    from monitor.state.checkpoint import Saved
+    from monitor.state.checkpoint import LoadedState
     from monitor.state.store import Store
 
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 class Parts:
     """Everything that a checkpoint holds; the daemon changes the two tables as models learn their references."""
 
-    models: Mapping[str, WatchedModel]
-    learners: Mapping[str, Learner]
+    models: Mapping[str, MonitoredModel]
+    learners: Mapping[str, ReferenceLearner]
     alerting: Alerting
-    intake: Intake
+    intake: EventTimeBuffer
     source: Source
 
 
@@ -73,7 +73,7 @@ class Checkpointer:
         """Whether something must not wait for the next tick."""
         return self._parts.alerting.urgent or self.learned.urgent
 
-    def load(self) -> tuple[Saved, dict[str, Profile]]:
+    def load(self) -> tuple[LoadedState, dict[str, Profile]]:
         """What was saved, and learned references that are to be used instead of those that were loaded.
 
         Raises:
@@ -86,7 +86,7 @@ class Checkpointer:
         learning = {section.name: section for section in self._config.models if section.learn_rows is not None}
         return saved, self.learned.settle(learning, self._parts.models.keys(), saved.documents, self._stamp)
 
-    def restore(self, saved: Saved) -> None:
+    def restore(self, saved: LoadedState) -> None:
         """Puts what was saved into models and learners, and reports what was lost."""
         for name, model in self._parts.models.items():
             if lacking := model.windows_taken_as_independent():
@@ -108,7 +108,7 @@ class Checkpointer:
             if f"seen/{name}" in saved.documents:
                 learner.seen.restore(saved.documents[f"seen/{name}"])
 
-    def _report_damage(self, model: WatchedModel, saved: Saved) -> None:
+    def _report_damage(self, model: MonitoredModel, saved: LoadedState) -> None:
         told = []
         if saved.lost:
             told.append(
@@ -125,7 +125,7 @@ class Checkpointer:
         if told:
             model.damage.report("; ".join(told))
 
-    def _look_at_models(self, saved: Saved) -> None:
+    def _look_at_models(self, saved: LoadedState) -> None:
         """Finds the models that the configuration no longer names, and drops what has been kept of them long enough."""
         if DOCUMENT in saved.documents:
             self._removed.restore(saved.documents[DOCUMENT])

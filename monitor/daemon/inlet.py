@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from monitor.config.schema import Config
-    from monitor.daemon.model import WatchedModel
-    from monitor.daemon.ordering import Intake
+    from monitor.daemon.model import MonitoredModel
+    from monitor.daemon.ordering import EventTimeBuffer
     from monitor.daemon.recovery import Attempt
     from monitor.decode.first_usable import Seen
-    from monitor.decode.topics import Router
+    from monitor.decode.topics import TopicDecoder
     from monitor.rows.records import Partition, Poll, Position, SourceFault
 
 
@@ -46,8 +46,8 @@ class Inlet:
     def __init__(
         self,
         config: Config,
-        intake: Intake,
-        models: Mapping[str, WatchedModel],
+        intake: EventTimeBuffer,
+        models: Mapping[str, MonitoredModel],
         clock: Clock,
         *,
         seen: Callable[[], Mapping[str, Seen]],
@@ -55,7 +55,7 @@ class Inlet:
         log: FilteringBoundLogger,
     ) -> None:
         self._intake, self._seen, self._reject, self._log = intake, seen, reject, log
-        self.routers: Mapping[str, Router] = {}
+        self.routers: Mapping[str, TopicDecoder] = {}
         self.label_topics = label_sources(config)
         self._ration = Ration(Caution())
         self._first_usable = FirstUsable(lambda name: seen()[name], self._report_no_features)

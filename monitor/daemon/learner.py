@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from monitor.evaluate.record_faults import Rejects
     from monitor.reference.profile import Profile
     from monitor.rows.records import ModelRows, Partition
-    from monitor.windows.windows import Due
+    from monitor.windows.windows import DueWindow
 
 
 class Later(NamedTuple):
@@ -48,7 +48,7 @@ class LearnedRows(msgspec.Struct, array_like=True):
 
 
 @dataclass(slots=True)
-class Learner:
+class ReferenceLearner:
     """Stands in for a model's windows until enough rows have come.
 
     Attributes:
@@ -80,7 +80,7 @@ class Learner:
 
     @property
     def lateness(self) -> int:
-        """As `monitor.daemon.model.WatchedModel`."""
+        """As `monitor.daemon.model.MonitoredModel`."""
         return self.model.lateness
 
     @property
@@ -90,14 +90,14 @@ class Learner:
         return self.model.learn_rows - len(self.times)
 
     def horizon(self, floor: int) -> int:
-        """As `monitor.daemon.model.WatchedModel.horizon`."""
+        """As `monitor.daemon.model.MonitoredModel.horizon`."""
         return floor + SLACK_PANES * self.model.pane
 
-    def advance(self, clock: int) -> Iterator[Due]:
+    def advance(self, clock: int) -> Iterator[DueWindow]:
         """Nothing falls due."""
         return iter(())
 
-    def finish(self, latest: int) -> Iterator[Due]:
+    def finish(self, latest: int) -> Iterator[DueWindow]:
         """Nothing falls due."""
         return iter(())
 

@@ -14,12 +14,12 @@ from monitor.config.labels import reads_labels
 from monitor.daemon.catch_up import CatchUp
 from monitor.daemon.checkpointer import Checkpointer, Parts
 from monitor.daemon.inlet import Inlet
-from monitor.daemon.learner import Learner
-from monitor.daemon.model import WatchedModel
-from monitor.daemon.ordering import Intake
+from monitor.daemon.learner import ReferenceLearner
+from monitor.daemon.model import MonitoredModel
+from monitor.daemon.ordering import EventTimeBuffer
 from monitor.daemon.schedule import Tick
-from monitor.decode.readers import LearningRoute, ModelRoute
-from monitor.decode.topics import Router, make_routers
+from monitor.decode.readers import ModelReader, RawReader
+from monitor.decode.topics import TopicDecoder, make_decoders
 from monitor.reference.by_version import single
 from monitor.reference.profile import decode_profile, encode_profile
 from monitor.serve.snapshot import EvaluationKey, ProcessStatus, Progress, Snapshot
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from monitor.config.model import ModelSection
     from monitor.config.schema import Config
     from monitor.decode.first_usable import Seen
-    from monitor.labels.maturity import Mature
-    from monitor.reference.by_version import References
+    from monitor.labels.maturity import MatureWindow
+    from monitor.reference.by_version import ReferencesByVersion
     from monitor.sources.port import Source
     from monitor.state.store import Store
-    from monitor.windows.windows import Due
+    from monitor.windows.windows import DueWindow
 
 _SHOW_SECONDS = 0.5
 _TURN_SECONDS = 1.0  # then a turn leaves off judging: checkpoints, deliveries and signals get their turn
@@ -64,7 +64,7 @@ class Daemon:
     def __init__(
         self,
         config: Config,
-        references: dict[str, References],
+        references: dict[str, ReferencesByVersion],
         *,
         source: Source,
         store: Store,
@@ -76,16 +76,16 @@ class Daemon:
         self._config, self._source, self._store = config, source, store
         self._references = references
         self._alerting, self._clock, self._log, self._observer = alerting, clock, log, observer
-        self._models: dict[str, WatchedModel] = {}
-        self._learners: dict[str, Learner] = {}
-        self._learning: dict[str, LearningRoute] = {}
+        self._models: dict[str, MonitoredModel] = {}
+        self._learners: dict[str, ReferenceLearner] = {}
+        self._learning: dict[str, RawReader] = {}
         for section in config.models:
             if section.name in references:
                 self._models[section.name] = self._watch(section, references[section.name])
             else:
-                route = self._learning[section.name] = LearningRoute(section)
-                self._learners[section.name] = Learner(section, route.columns)
-        self._intake = Intake({**self._models, **self._learners}, lambda *found: self.inlet.on_reject(*found))
+                route = self._learning[section.name] = RawReader(section)
+                self._learners[section.name] = ReferenceLearner(section, route.columns)
+        self._intake = EventTimeBuffer({**self._models, **self._learners}, lambda *found: self.inlet.on_reject(*found))
         self._intake.taken = self._adopt_learned
         self.inlet = Inlet(config, self._intake, self._models, clock, seen=self._seen, reject=source.reject, log=log)
         self.inlet.routers = self._make_routers()
@@ -95,15 +95,15 @@ class Daemon:
         parts = Parts(self._models, self._learners, alerting, self._intake, source)
         self._checkpointer = Checkpointer(config, store, parts, clock, log)
         self._shown_at = -1.0
-        self._due: Iterator[tuple[str, Due | Mature | SeriesEnd | None]] | None = None
+        self._due: Iterator[tuple[str, DueWindow | MatureWindow | SeriesEnd | None]] | None = None
         self._ends = self._finishing = False
         self._catch_up = CatchUp(log)
         self.process = ProcessStatus()
         self.snapshot = Snapshot()
         self.finished = False
 
-    def _watch(self, section: ModelSection, references: References) -> WatchedModel:
-        return WatchedModel(
+    def _watch(self, section: ModelSection, references: ReferencesByVersion) -> MonitoredModel:
+        return MonitoredModel(
             section,
             references,
             labelled=reads_labels(self._config, section),
@@ -111,10 +111,10 @@ class Daemon:
             reader=self._store,
         )
 
-    def _make_routers(self) -> dict[str, Router]:
-        routes: dict[str, ModelRoute | LearningRoute] = {name: model.route for name, model in self._models.items()}
+    def _make_routers(self) -> dict[str, TopicDecoder]:
+        routes: dict[str, ModelReader | RawReader] = {name: model.route for name, model in self._models.items()}
         labels = {name: route for name, model in self._models.items() if (route := model.label_route) is not None}
-        return make_routers(self._config, routes | self._learning, labels)
+        return make_decoders(self._config, routes | self._learning, labels)
 
     def start(self) -> None:
         """Goes on from the last checkpoint.
@@ -208,7 +208,7 @@ class Daemon:
         self._learned_rows += len(learner.times)
         self._log.info("reference learned", model=name, rows=references.profiles[0].rows)
 
-    def _take_over(self, name: str, references: References) -> WatchedModel:
+    def _take_over(self, name: str, references: ReferencesByVersion) -> MonitoredModel:
         """A model is watched with references that were not there, or others, when the daemon was made."""
         (section,) = (section for section in self._config.models if section.name == name)
         model = self._models[name] = self._watch(section, references)
@@ -227,7 +227,7 @@ class Daemon:
             for model in self._models.values():
                 model.end_log(last)
 
-    def _deal_with(self, model: WatchedModel, item: Due | Mature | SeriesEnd) -> None:
+    def _deal_with(self, model: MonitoredModel, item: DueWindow | MatureWindow | SeriesEnd) -> None:
         if isinstance(item, SeriesEnd):
             self._end_series(model, item)
             return
@@ -239,7 +239,7 @@ class Daemon:
             if self._observer is not None:
                 self._observer(evaluation, outcome)
 
-    def _end_series(self, model: WatchedModel, ended: SeriesEnd) -> None:
+    def _end_series(self, model: MonitoredModel, ended: SeriesEnd) -> None:
         """Nothing more will be reported of a series: of its windows, or of its performance."""
         shown = self._realised if ended.realised else self._evaluations
         for key in [key for key in shown if key[:3] == (model.name, *ended.key)]:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from monitor.config.schema import Config
-    from monitor.daemon.model import WatchedModel
-    from monitor.daemon.ordering import Intake
+    from monitor.daemon.model import MonitoredModel
+    from monitor.daemon.ordering import EventTimeBuffer
     from monitor.rows.records import Decoded, Loss, Partition
 
 OLD_TOPIC = frozenset({"recreated", "gone"})
@@ -27,12 +27,12 @@ class Losses:
         intake: knows how far each partition has been read.
     """
 
-    def __init__(self, config: Config, intake: Intake) -> None:
+    def __init__(self, config: Config, intake: EventTimeBuffer) -> None:
         self._topics = [] if config.kafka is None else config.kafka.predictions
         self._intake = intake
         self._counts: dict[Partition, Counter[str]] = {}
 
-    def take(self, losses: Iterable[Loss], models: Collection[WatchedModel]) -> None:
+    def take(self, losses: Iterable[Loss], models: Collection[MonitoredModel]) -> None:
         """Takes in what was lost since the rows that were offered last."""
         for loss in losses:
             partition = loss.partition
@@ -43,7 +43,7 @@ class Losses:
             if loss.reason == "gone":
                 self._intake.positions.pop(partition, None)
 
-    def resumed(self, decoded: Decoded, models: Collection[WatchedModel]) -> None:
+    def resumed(self, decoded: Decoded, models: Collection[MonitoredModel]) -> None:
         """The next rows of a partition came."""
         if (first := decoded.first()) is not None:
             for model in models:

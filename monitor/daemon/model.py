@@ -12,15 +12,15 @@ import numpy as np
 from detectors.layout import HIGH, INVALID, NONFINITE
 from monitor.common.durations import DAY
 from monitor.decode.first_usable import Seen
-from monitor.decode.label_reader import LabelRoute
-from monitor.decode.readers import ModelRoute
+from monitor.decode.label_reader import LabelReader
+from monitor.decode.readers import ModelReader
 from monitor.evaluate.drift import Evaluator
-from monitor.evaluate.extra_counts import make_shape
+from monitor.evaluate.extra_counts import make_count_spec
 from monitor.evaluate.realised import PerformanceEvaluator
 from monitor.evaluate.state_damage import DamageNotice
-from monitor.labels.maturity import Mature
+from monitor.labels.maturity import MatureWindow
 from monitor.labels.repeated_ids import RepeatedIds
-from monitor.labels.tracker import Performance
+from monitor.labels.tracker import LabelTracker
 from monitor.serve.snapshot import ModelStatus
 from monitor.state.model_files import labels_folder
 from monitor.state.window_state import changes, mark_saved, restore
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from monitor.config.model import ModelSection
     from monitor.evaluate.record_faults import Rejects
     from monitor.labels.panes import LabelledChange, PaneReader
-    from monitor.reference.by_version import References
+    from monitor.reference.by_version import ReferencesByVersion
     from monitor.rows.records import LabelRows, ModelRows, Partition
-    from monitor.state.checkpoint import ModelChange, SavedModel
-    from monitor.windows.windows import Due, SeriesEnd
+    from monitor.state.checkpoint import LoadedModel, ModelDelta
+    from monitor.windows.windows import DueWindow, SeriesEnd
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Cost:
     insufficient: int = 0
 
 
-class WatchedModel:
+class MonitoredModel:
     """A model with its references.
 
     Args:
@@ -66,22 +66,28 @@ class WatchedModel:
     """
 
     def __init__(
-        self, section: ModelSection, references: References, *, labelled: bool, folder: Path, reader: PaneReader
+        self,
+        section: ModelSection,
+        references: ReferencesByVersion,
+        *,
+        labelled: bool,
+        folder: Path,
+        reader: PaneReader,
     ) -> None:
         self.section, self.references = section, references
         self.name, self.lateness = section.name, section.lateness
-        shapes = [make_shape(section, profile, labelled=labelled) for profile in references.profiles]
+        shapes = [make_count_spec(section, profile, labelled=labelled) for profile in references.profiles]
         self.windows = ModelWindows(section, shapes)
         self.evaluator = Evaluator(section, references, self.windows, labelled=labelled)
-        self.performance: Performance | None = None
+        self.performance: LabelTracker | None = None
         if labelled:
-            self.performance = Performance(section, references, labels_folder(folder, section.name), reader)
+            self.performance = LabelTracker(section, references, labels_folder(folder, section.name), reader)
             self._judge_labels = PerformanceEvaluator(section, references, self.performance)
-        self.route = ModelRoute(section, references, with_ids=section.columns.id is not None)
+        self.route = ModelReader(section, references, with_ids=section.columns.id is not None)
         self.label_route = None
         if self.performance is not None:
             kinds = self.performance.scorers[0].label_type
-            self.label_route = LabelRoute(section, self.performance.names, kinds)
+            self.label_route = LabelReader(section, self.performance.names, kinds)
         self.gaps, self.damage = Gaps(), DamageNotice(self.windows.longest)
         self.cost = Cost()
         self.seen = Seen()
@@ -138,7 +144,7 @@ class WatchedModel:
         reasons = [reason for reason, kept in zip(rejects.reasons, on_time.tolist(), strict=True) if kept]
         self.windows.faults.reject(panes[on_time], reasons)
 
-    def advance(self, clock: int) -> Iterator[Due | Mature | SeriesEnd | None]:
+    def advance(self, clock: int) -> Iterator[DueWindow | MatureWindow | SeriesEnd | None]:
         """Moves time on; yields each window that can be judged and each series that ends, in the order of event time.
 
         Each item is to be dealt with before the next one is asked for. None stands for a piece of work that nothing
@@ -162,7 +168,7 @@ class WatchedModel:
         if self.performance is not None:
             self.performance.log_end = self._log_end
 
-    def finish(self, latest: int) -> Iterator[Due | Mature | SeriesEnd | None]:
+    def finish(self, latest: int) -> Iterator[DueWindow | MatureWindow | SeriesEnd | None]:
         """The end of a replay, whose last record, prediction or label, has this event time."""
         if self._log_end is None:
             self.end_log(latest)
@@ -182,7 +188,7 @@ class WatchedModel:
         ]
         return list(dict.fromkeys(lacking))
 
-    def restore(self, saved: SavedModel, documents: Mapping[str, bytes]) -> None:
+    def restore(self, saved: LoadedModel, documents: Mapping[str, bytes]) -> None:
         """Goes on from a checkpoint."""
         self.fresh = not restore(self.windows, saved, self.references)
         for place, burn_in in self.evaluator.baseline.burn_ins.items():
@@ -212,10 +218,10 @@ class WatchedModel:
             if errors is not None:
                 self._judge_labels.restore(errors)
 
-    def judge(self, due: Due | Mature, clock: Clock) -> list[Evaluation]:
+    def judge(self, due: DueWindow | MatureWindow, clock: Clock) -> list[Evaluation]:
         """Judges a window of every series."""
         began = clock.monotonic()
-        if isinstance(due, Mature):
+        if isinstance(due, MatureWindow):
             strange = self.windows.faults.strange_labels(due.start, due.at)
             evaluations = self._judge_labels.judge(due, self.lateness, strange)
         else:
@@ -237,7 +243,7 @@ class WatchedModel:
         """What the window of an evaluation held; only while it is the latest."""
         return self.evaluator.judging.counts(SeriesKey(evaluation.version, evaluation.segment), evaluation.window)
 
-    def changes(self) -> ModelChange:
+    def changes(self) -> ModelDelta:
         """What the next checkpoint must save."""
         return changes(self.windows, self.references, fresh=self.fresh)
 

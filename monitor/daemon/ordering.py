@@ -21,11 +21,11 @@ from monitor.rows.records import Decoded, Position
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from monitor.daemon.learner import Learner
-    from monitor.daemon.model import WatchedModel
-    from monitor.labels.maturity import Mature
+    from monitor.daemon.learner import ReferenceLearner
+    from monitor.daemon.model import MonitoredModel
+    from monitor.labels.maturity import MatureWindow
     from monitor.rows.records import ModelRows, Partition
-    from monitor.windows.windows import Due, SeriesEnd
+    from monitor.windows.windows import DueWindow, SeriesEnd
 
 _NEVER = -(2**62)
 
@@ -37,7 +37,7 @@ class _Waiting:
     cursor: int
 
 
-class Intake:
+class EventTimeBuffer:
     """Rows on their way into windows.
 
     Args:
@@ -46,7 +46,9 @@ class Intake:
     """
 
     def __init__(
-        self, models: Mapping[str, WatchedModel | Learner], on_reject: Callable[[Partition, str, bytes | None], None]
+        self,
+        models: Mapping[str, MonitoredModel | ReferenceLearner],
+        on_reject: Callable[[Partition, str, bytes | None], None],
     ) -> None:
         self._models = dict(models)
         # Called whenever rows have been added, before the watermark moves on.
@@ -108,7 +110,7 @@ class Intake:
         self._ahead.pop(partition, None)
         self.positions.pop(partition, None)
 
-    def hand_over(self, name: str, watched: WatchedModel, encoded: Callable[[ModelRows], ModelRows]) -> None:
+    def hand_over(self, name: str, watched: MonitoredModel, encoded: Callable[[ModelRows], ModelRows]) -> None:
         """A model has learned its reference: what waits of it is encoded, and goes to its windows from now on."""
         self._models[name] = watched
         for queue in self._waiting.values():
@@ -116,7 +118,7 @@ class Intake:
                 models = tuple(encoded(rows) if rows.model == name else rows for rows in waiting.decoded.models)
                 waiting.decoded = replace(waiting.decoded, models=models)
 
-    def drain(self) -> Iterator[tuple[str, Due | Mature | SeriesEnd | None]]:
+    def drain(self) -> Iterator[tuple[str, DueWindow | MatureWindow | SeriesEnd | None]]:
         """Adds what may be added and yields what comes of it, to be dealt with at once.
 
         Between two items the work can be left off, and gone on with later; None stands for a piece of work that nothing
@@ -136,7 +138,7 @@ class Intake:
             self.taken()
             yield "", None
 
-    def flush(self) -> Iterator[tuple[str, Due | Mature | SeriesEnd | None]]:
+    def flush(self) -> Iterator[tuple[str, DueWindow | MatureWindow | SeriesEnd | None]]:
         """At the end of a replay: judges what the log still tells; no time is made up after it."""
         latest = self.latest(self.positions)
         if latest is None:

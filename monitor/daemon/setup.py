@@ -11,7 +11,7 @@ from alerts.delivery import Courier
 from alerts.http import Urllib3Transport
 from alerts.proxy import proxies_of
 from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import Routing, make_routing
+from monitor.alerting.receivers import AlertingSetup, make_alerting_setup
 from monitor.checks.references import load_all_references, refuse_unknown_features
 from monitor.common.errors import SourceError
 from monitor.common.logs import Log
@@ -19,7 +19,7 @@ from monitor.config.schema import Config
 from monitor.daemon.loop import Daemon
 from monitor.daemon.recovery import Caution
 from monitor.daemon.schedule import Schedule, Tick
-from monitor.reference.by_version import References
+from monitor.reference.by_version import ReferencesByVersion
 from monitor.sources.files import FileSource
 from monitor.sources.kafka import KafkaSource
 from monitor.sources.kafka_options import client_options
@@ -68,8 +68,8 @@ class Prepared:
     """What a daemon is made of, checked and loaded: it can be made again from it without reading any file again."""
 
     config: Config
-    routing: Routing
-    references: Mapping[str, References]
+    routing: AlertingSetup
+    references: Mapping[str, ReferencesByVersion]
     log: Log
 
 
@@ -81,7 +81,7 @@ def prepare(config: Config, environment: Mapping[str, str], log: Log) -> Prepare
     """
     if config.kafka is not None:
         client_options(config.kafka, environment)
-    routing, references = make_routing(config, environment, log), load_all_references(config, strict=False)
+    routing, references = make_alerting_setup(config, environment, log), load_all_references(config, strict=False)
     refuse_unknown_features(config, references)
     return Prepared(config, routing, references, log)
 

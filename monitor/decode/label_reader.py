@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from monitor.rows.records import RawColumns
 
 
-class LabelRoute:
+class LabelReader:
     """Where the labels of one model stand in a record.
 
     Args:

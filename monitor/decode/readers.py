@@ -9,7 +9,7 @@ import numpy as np
 
 from detectors.layout import MISSING
 from monitor.decode.encoder import Encoder
-from monitor.decode.unknown_fields import RecordNames, holds_any, sampled
+from monitor.decode.unknown_fields import UnknownFields, holds_any, sampled
 from monitor.reference.joint import read_embedding
 from monitor.reference.tables import in_reference
 from monitor.rows.categories import label
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from detectors.array_types import Integers
     from monitor.config.model import ModelSection
-    from monitor.reference.by_version import References
+    from monitor.reference.by_version import ReferencesByVersion
     from monitor.reference.profile import Profile
 
     Texts = NDArray[np.object_]
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _UNHASHABLE = (list, dict, np.ndarray)
 
 
-class LearningRoute:
+class RawReader:
     """Where the values of a model stand that is still learning its reference: they are kept as they are."""
 
     def __init__(self, model: ModelSection) -> None:
@@ -69,10 +69,10 @@ class LearningRoute:
         ]  # fmt: skip
 
 
-class ModelRoute:
+class ModelReader:
     """Where one model's values stand in a record."""
 
-    def __init__(self, model: ModelSection, references: References, *, with_ids: bool) -> None:
+    def __init__(self, model: ModelSection, references: ReferencesByVersion, *, with_ids: bool) -> None:
         columns = model.columns
         self.name, self.references = model.name, references
         self.encoders = [Encoder(profile) for profile in references.profiles]
@@ -87,7 +87,7 @@ class ModelRoute:
         first = references.profiles[0]
         by_column = dict(zip(first.columns, self.paths[0], strict=True))
         self.segments = [(name, by_column.get(str(in_reference(name, first.columns)), name)) for name in model.segments]
-        self._names = RecordNames(model, self.kinds())
+        self._names = UnknownFields(model, self.kinds())
         self._feature_places = [
             [place for place, subject in enumerate(profile.layout.subjects) if subject.startswith("feature:")]
             for profile in references.profiles
@@ -158,7 +158,7 @@ class ModelRoute:
         return found or None
 
     def encoded(self, rows: ModelRows, paths: Sequence[str]) -> ModelRows:
-        """Rows that a `LearningRoute` read at these paths, encoded with the reference that has been learned since."""
+        """Rows that a `RawReader` read at these paths, encoded with the reference that has been learned since."""
         assert rows.raw is not None
         known = dict(zip(paths, rows.raw, strict=True))
         codes, z = self.encoders[0].encode([known[path] for path in self.paths[0]])

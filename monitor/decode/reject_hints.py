@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from monitor.common.file_kind import kind_of
-from monitor.decode.label_reader import LabelRoute
+from monitor.decode.label_reader import LabelReader
 from monitor.decode.unknown_fields import shown_names
 from monitor.rows.records import Messages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from monitor.decode.readers import LearningRoute, ModelRoute
+    from monitor.decode.readers import ModelReader, RawReader
     from monitor.rows.records import RawColumns, Table
 
-    Route = ModelRoute | LearningRoute | LabelRoute
+    Route = ModelReader | RawReader | LabelReader
 
 _TYPES = {
     bool: "true or false", int: "a number", float: "a number", str: "text", dict: "an object", list: "an array",
@@ -59,7 +59,7 @@ def _hint(reason: str, raw: RawColumns, row: int, routes: Sequence[Route], chunk
         path, value = _found(raw, row, [str(route.model) for route in routes if route.model is not None])
         return f"at {path!r}: found {'another name' if isinstance(value, str) else kind(value)}"
     if reason in ("no_label", "bad_label"):
-        path, value = _found(raw, row, [route.label for route in routes if isinstance(route, LabelRoute)])
+        path, value = _found(raw, row, [route.label for route in routes if isinstance(route, LabelReader)])
         return f"at {path!r}: found {kind(value)}{' that is no label of the reference' * (reason == 'bad_label')}"
     return ""
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from detectors.array_types import Integers
     from monitor.config.schema import Config, IngestSection
-    from monitor.decode.label_reader import LabelRoute
-    from monitor.decode.readers import LearningRoute, ModelRoute
+    from monitor.decode.label_reader import LabelReader
+    from monitor.decode.readers import ModelReader, RawReader
     from monitor.rows.records import LabelRows, ModelRows, Table
 
 
-class Router:
+class TopicDecoder:
     """Decodes the chunks of one topic.
 
     Args:
@@ -35,10 +35,10 @@ class Router:
 
     def __init__(
         self,
-        routes: Sequence[ModelRoute | LearningRoute],
+        routes: Sequence[ModelReader | RawReader],
         limits: IngestSection,
         keep_rejected: bool,
-        labels: Sequence[LabelRoute] = (),
+        labels: Sequence[LabelReader] = (),
     ) -> None:
         self._routes, self._labels = routes, labels
         kinds: dict[str, str] = {}
@@ -120,7 +120,7 @@ class Router:
 
     def _rows(
         self,
-        route: ModelRoute | LearningRoute,
+        route: ModelReader | RawReader,
         raw: RawColumns,
         times: Integers,
         rejects: dict[int, str],
@@ -134,7 +134,7 @@ class Router:
         return route.rows(raw, times, np.array(kept, dtype=np.int64), versions)
 
     def _label_rows(
-        self, route: LabelRoute, raw: RawColumns, times: Integers, rejects: dict[int, str], now: int
+        self, route: LabelReader, raw: RawColumns, times: Integers, rejects: dict[int, str], now: int
     ) -> LabelRows:
         """The labels of one model; fills in their ``times`` and adds the rejects."""
         kept = self._usable(route, raw, times, rejects, now)
@@ -144,7 +144,7 @@ class Router:
 
     def _usable(
         self,
-        route: ModelRoute | LearningRoute | LabelRoute,
+        route: ModelReader | RawReader | LabelReader,
         raw: RawColumns,
         times: Integers,
         rejects: dict[int, str],
@@ -185,9 +185,9 @@ def _name(value: object) -> str | None:
         return None
 
 
-def make_routers(
-    config: Config, routes: Mapping[str, ModelRoute | LearningRoute], labels: Mapping[str, LabelRoute]
-) -> dict[str, Router]:
+def make_decoders(
+    config: Config, routes: Mapping[str, ModelReader | RawReader], labels: Mapping[str, LabelReader]
+) -> dict[str, TopicDecoder]:
     """Topic, or name of a file, → its router; ``""`` stands for any file of predictions.
 
     Args:
@@ -198,15 +198,15 @@ def make_routers(
     limits = config.ingest
     if config.kafka is None:
         files = [] if config.file is None else [path.name for path in config.file.labels]
-        router = Router([], limits, keep_rejected=False, labels=list(labels.values()))
+        router = TopicDecoder([], limits, keep_rejected=False, labels=list(labels.values()))
         # Files feed every model.
-        return {"": Router(list(routes.values()), limits, keep_rejected=False), **dict.fromkeys(files, router)}
+        return {"": TopicDecoder(list(routes.values()), limits, keep_rejected=False), **dict.fromkeys(files, router)}
     keep, found = config.kafka.dead_letter is not None, {}
     for topic in config.kafka.predictions:
         fed = [routes[model.name] for model in config.models if topic in (model.topics or [topic])]
-        found[topic] = Router(fed, limits, keep_rejected=keep)
+        found[topic] = TopicDecoder(fed, limits, keep_rejected=keep)
     for topic in config.kafka.labels:
         named = {model.name for model in config.models if topic in (model.labels.topics or [topic])}
         told = [route for name, route in labels.items() if name in named]
-        found[topic] = Router([], limits, keep_rejected=keep, labels=told)
+        found[topic] = TopicDecoder([], limits, keep_rejected=keep, labels=told)
     return found

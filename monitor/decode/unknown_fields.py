@@ -50,7 +50,7 @@ def shown_names(names: Iterable[str], most: int = 5) -> str:
     return (", ".join(held[:most]) + more) or "nothing"
 
 
-class RecordNames:
+class UnknownFields:
     """What a model's records may hold.
 
     Args:

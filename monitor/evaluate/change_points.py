@@ -46,7 +46,7 @@ States = dict[str, Followed]
 
 
 @dataclass(slots=True)
-class Sequences:
+class ChangePoints:
     """Follows the streams of every version of a model.
 
     Attributes:

@@ -9,17 +9,17 @@ from detectors.budget import alpha, shared
 from detectors.drift.judge import Settings
 from detectors.quality.rates import QualitySettings
 from monitor.common.durations import DAY, parse_duration
-from monitor.evaluate.change_points import MONTH_MS, Sequences
+from monitor.evaluate.change_points import MONTH_MS, ChangePoints
 from monitor.evaluate.extra_counts import duplicates_of
 from monitor.evaluate.performance_findings import judged_metrics
-from monitor.evaluate.reference_choice import Baseline
+from monitor.evaluate.reference_choice import ReferenceChooser
 from monitor.evaluate.traffic import Traffic
 from monitor.windows.windows import ALL, OVERFLOW
 
 if TYPE_CHECKING:
     from monitor.config.model import ModelSection
-    from monitor.reference.by_version import References
-    from monitor.windows.windows import Due, ModelWindows, Series, SeriesKey
+    from monitor.reference.by_version import ReferencesByVersion
+    from monitor.windows.windows import DueWindow, ModelWindows, Series, SeriesKey
 from monitor.evaluate.judging import Budgets, Judging, begun
 
 if TYPE_CHECKING:
@@ -43,14 +43,14 @@ class Evaluator:
     def __init__(
         self,
         model: ModelSection,
-        references: References,
+        references: ReferencesByVersion,
         windows: ModelWindows,
         *,
         labelled: bool = False,
         alone: bool = False,
     ) -> None:
         self._model, self._section, self._references = model.name, model, references
-        self.baseline = Baseline(model, references)
+        self.baseline = ReferenceChooser(model, references)
         first = references.profiles[0]
         series = 1 + (len(first.segments) if model.segments else 0)
         self.settings = Settings(
@@ -74,8 +74,8 @@ class Evaluator:
         # What is judged together has a share of the budget of its own, and so have the sequential detectors.
         joints = 3 * max(len(first.joints), 1)
         joint = shared(TOGETHER * model.drift.false_alarms_per_30d, decisions=joints, steps_ms=steps)
-        self.sequences: dict[int, Sequences] = {
-            place: Sequences(
+        self.sequences: dict[int, ChangePoints] = {
+            place: ChangePoints(
                 profile.streams,
                 model.drift.min_shift,
                 windows.windows[0].length,
@@ -104,7 +104,7 @@ class Evaluator:
         # Two sides of an hour.
         self.traffic = Traffic(self._shortest.step, shared(budget / 2, decisions=2, steps_ms=(3_600_000,)))
 
-    def judge(self, windows: ModelWindows, due: Due) -> list[Evaluation]:
+    def judge(self, windows: ModelWindows, due: DueWindow) -> list[Evaluation]:
         """One evaluation a series that has begun, in the order of their keys."""
         ranges = tuple(
             OffsetRange(partition.topic, partition.partition, first, last)
@@ -121,7 +121,7 @@ class Evaluator:
         self.judging.foresee(windows, due)
         return [self._evaluation(windows, due, key, ranges, faults) for key in begun(windows, due)]
 
-    def _faults(self, windows: ModelWindows, due: Due) -> tuple[Finding, ...]:
+    def _faults(self, windows: ModelWindows, due: DueWindow) -> tuple[Finding, ...]:
         """Records that could not be used, and records without features, of all versions."""
         whole = [series for key, series in windows.series.items() if key.segment == ALL]
         rows = sum(series.rings[due.window.step].window_rows(due.start, due.end) for series in whole)
@@ -130,7 +130,7 @@ class Evaluator:
     def _evaluation(
         self,
         windows: ModelWindows,
-        due: Due,
+        due: DueWindow,
         key: SeriesKey,
         ranges: tuple[OffsetRange, ...],
         faults: tuple[Finding, ...],
@@ -166,7 +166,7 @@ class Evaluator:
             fault=fault,
         )
 
-    def _followed(self, key: SeriesKey, series: Series, due: Due, held_back: str) -> tuple[Finding, ...]:
+    def _followed(self, key: SeriesKey, series: Series, due: DueWindow, held_back: str) -> tuple[Finding, ...]:
         """Scores and predictions, followed pane by pane as the shortest window moves on."""
         sequences = self.sequences.get(series.profile)
         if sequences is None or due.window != self._shortest:

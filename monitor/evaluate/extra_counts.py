@@ -10,7 +10,7 @@ import numpy as np
 from detectors.quality.duplicates import BUCKETS, Bounds, bucket_counts, counted_rate, sketched_rate
 from monitor.reference.scorer import Scorer
 from monitor.rows.ids import hash_ids
-from monitor.windows.windows import Shape
+from monitor.windows.windows import CountSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class Duplicates:
         return counted_rate(int(counts[0]), rows, alpha) if self.known else sketched_rate(counts, alpha)
 
 
-def make_shape(model: ModelSection, profile: Profile, *, labelled: bool = False) -> Shape:
+def make_count_spec(model: ModelSection, profile: Profile, *, labelled: bool = False) -> CountSpec:
     """What is counted of rows that were encoded with one of a model's references.
 
     Args:
@@ -80,7 +80,7 @@ def make_shape(model: ModelSection, profile: Profile, *, labelled: bool = False)
     fingerprint += f"/again{again.width}" if again else ""
     # What is watched together is watched in the whole alone: segments have too few rows for it, and it is large.
     whole = (*estimated, *profile.joints, *((again,) if again else ()))
-    return Shape(len(profile.layout.subjects), whole, estimated, fingerprint)
+    return CountSpec(len(profile.layout.subjects), whole, estimated, fingerprint)
 
 
 def duplicates_of(model: ModelSection, *, labelled: bool) -> Duplicates | None:

@@ -18,10 +18,10 @@ from detectors.layout import COLUMNS, MISSING, Counts
 from detectors.quality.rates import Quality, QualitySettings, judge_quality
 from monitor.evaluate.drift_findings import findings_of
 from monitor.evaluate.extra_counts import Duplicates
-from monitor.evaluate.performance_findings import each, estimated_findings, yardstick
+from monitor.evaluate.performance_findings import each, estimated_findings, metric_limits
 from monitor.evaluate.quality import attribution_finding, duplicates_finding, gone_finding, quality_findings
 from monitor.evaluate.reference_choice import Choice
-from monitor.windows.windows import ALL, OVERFLOW, Due, SeriesKey
+from monitor.windows.windows import ALL, OVERFLOW, DueWindow, SeriesKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from detectors.drift.reference import Reference
     from monitor.config.model import ModelSection
-    from monitor.evaluate.performance_findings import Metrics, Yardstick
-    from monitor.evaluate.reference_choice import Baseline
-    from monitor.reference.by_version import References
+    from monitor.evaluate.performance_findings import MetricLimits, Metrics
+    from monitor.evaluate.reference_choice import ReferenceChooser
+    from monitor.reference.by_version import ReferencesByVersion
     from monitor.windows.windows import ModelWindows
 
 _STACKED_CELLS = 2**17
@@ -97,7 +97,7 @@ class Judged:
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     key: SeriesKey
-    due: Due
+    due: DueWindow
     marks: bytes
     choice: Choice
 
@@ -114,16 +114,22 @@ class Judging:
     """
 
     def __init__(
-        self, model: ModelSection, references: References, baseline: Baseline, budgets: Budgets, *, alone: bool = False
+        self,
+        model: ModelSection,
+        references: ReferencesByVersion,
+        baseline: ReferenceChooser,
+        budgets: Budgets,
+        *,
+        alone: bool = False,
     ) -> None:
         self._model, self._references, self._baseline, self._budgets = model, references, baseline, budgets
         self._alone = alone
-        self._sticks: dict[tuple[int, int], Yardstick] = {}
+        self._sticks: dict[tuple[int, int], MetricLimits] = {}
         self._latest: dict[tuple[SeriesKey, str], Judged] = {}
         self._covered: set[tuple[str, int]] = set()
         self._foreseen: dict[tuple[SeriesKey, str, int], Judged] = {}
 
-    def judged(self, windows: ModelWindows, due: Due, key: SeriesKey) -> tuple[Judged, Choice]:
+    def judged(self, windows: ModelWindows, due: DueWindow, key: SeriesKey) -> tuple[Judged, Choice]:
         """A window of a series, and what it is compared with."""
         series = windows.series[key]
         ring = series.rings[due.window.step]
@@ -139,7 +145,7 @@ class Judging:
         self._latest[name] = found
         return found, choice
 
-    def foresee(self, windows: ModelWindows, due: Due) -> None:
+    def foresee(self, windows: ModelWindows, due: DueWindow) -> None:
         """Judges a window that is due, and those that will be due next, unless that has been done."""
         if self._alone or (due.window.name, due.end) in self._covered:
             return
@@ -236,7 +242,7 @@ class Judging:
         extra: NDArray[np.int64],
         judgement: Judgement,
         quality: Quality,
-        estimated: tuple[Metrics, Yardstick] | None,
+        estimated: tuple[Metrics, MetricLimits] | None,
         together: tuple[Finding, ...],
         *,
         whole: bool,
@@ -261,14 +267,16 @@ class Judging:
             repeated = duplicates_finding(self._budgets.duplicates, again, int(counts.rows), settings, held_back)
         return Judged(wanted.marks, choice, counts, drifted, findings, together, gone, repeated)
 
-    def _estimated(self, place: int, length: int, extra: NDArray[np.int64]) -> list[tuple[Metrics, Yardstick] | None]:
+    def _estimated(
+        self, place: int, length: int, extra: NDArray[np.int64]
+    ) -> list[tuple[Metrics, MetricLimits] | None]:
         """Performance of each window as it is expected without labels."""
         performance = self._references.profiles[place].performance
         scorer = performance.scorer
         if not scorer.estimates or not extra.shape[1]:
             return [None] * len(extra)
         if (place, length) not in self._sticks:
-            self._sticks[place, length] = yardstick(self._model, performance, length, self._budgets.estimated)
+            self._sticks[place, length] = metric_limits(self._model, performance, length, self._budgets.estimated)
         stick = self._sticks[place, length]
         metrics = scorer.estimated_metrics(extra[:, : scorer.estimated_width], stick.alpha, stick.phi)
         return [(own, stick) for own in each(metrics, len(extra))]
@@ -279,6 +287,6 @@ def at(counts: Counts, place: int) -> Counts:
     return Counts(counts.rows[place], counts.bins[place], counts.moments[place], counts.extremes[place])
 
 
-def begun(windows: ModelWindows, due: Due) -> list[SeriesKey]:
+def begun(windows: ModelWindows, due: DueWindow) -> list[SeriesKey]:
     """The series that a window is judged of. How far ahead of the watermark rows were read is chance."""
     return sorted(key for key, series in windows.series.items() if series.started < due.end)

@@ -32,7 +32,7 @@ Metrics = Mapping[str, Estimate]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LabelledWindow:
     """One series in a mature window.
 
     Attributes:
@@ -62,7 +62,7 @@ class Held:
 
 def held_together(
     scorer: Scorer, vectors: Sequence[NDArray[np.int64]], young: Sequence[bool], alpha: float, phi: float
-) -> list[Held]:
+) -> list[LabelledWindow]:
     """Series that are counted alike, all their metrics computed at once."""
     stacked = np.stack(vectors)
     ahead = AHEAD + scorer.width
@@ -70,7 +70,7 @@ def held_together(
     estimated: list[dict[str, Estimate]] = [{}] * len(vectors)
     if scorer.estimates:
         estimated = each(scorer.estimated_metrics(stacked[:, ahead:], alpha, phi), len(vectors))
-    return [Held(scorer, *parts) for parts in zip(vectors, young, realised, estimated, strict=True)]
+    return [LabelledWindow(scorer, *parts) for parts in zip(vectors, young, realised, estimated, strict=True)]
 
 
 def each(metrics: Metrics, size: int) -> list[dict[str, Estimate]]:
@@ -81,7 +81,7 @@ def each(metrics: Metrics, size: int) -> list[dict[str, Estimate]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Yardstick:
+class MetricLimits:
     """What performance is held against.
 
     Attributes:
@@ -114,7 +114,7 @@ def judged_metrics(model: ModelSection) -> tuple[str, ...]:
     return tuple(model.performance.metrics) or DEFAULT_METRICS[model.task]
 
 
-def yardstick(model: ModelSection, profile: PerformanceProfile, window_ms: int, alpha: float) -> Yardstick:
+def metric_limits(model: ModelSection, profile: PerformanceProfile, window_ms: int, alpha: float) -> MetricLimits:
     """What windows of a length are held against."""
     settings = model.performance
     reference = {}
@@ -123,17 +123,17 @@ def yardstick(model: ModelSection, profile: PerformanceProfile, window_ms: int, 
         reference = {name: float(estimate.value) for name, estimate in found.items()}
     judged = frozenset(judged_metrics(model))
     phi = profile.phi(window_ms)
-    return Yardstick(alpha, phi, reference, judged, settings.max_loss, settings.min_labels)
+    return MetricLimits(alpha, phi, reference, judged, settings.max_loss, settings.min_labels)
 
 
 def metric_findings(
-    metrics: Mapping[str, Estimate], subject: str, stick: Yardstick, held_back: str
+    metrics: Mapping[str, Estimate], subject: str, stick: MetricLimits, held_back: str
 ) -> tuple[Finding, ...]:
     """Each metric as a finding; a judged one is breached when its better bound is still beyond the threshold."""
     return tuple(_finding(subject, name, estimate, stick, held_back) for name, estimate in metrics.items())
 
 
-def _finding(subject: str, name: str, estimate: Estimate, stick: Yardstick, held_back: str) -> Finding:
+def _finding(subject: str, name: str, estimate: Estimate, stick: MetricLimits, held_back: str) -> Finding:
     value, lower, upper = (float(part) for part in estimate)
     threshold, reference = stick.threshold(name), stick.reference.get(name, _NAN)
     status: Status = "ok"
@@ -149,7 +149,7 @@ def _finding(subject: str, name: str, estimate: Estimate, stick: Yardstick, held
     return Finding(subject, name, value, lower, upper, threshold, status, detail, reference=reference)
 
 
-def realised_findings(held: Held, stick: Yardstick) -> tuple[Finding, ...]:
+def realised_findings(held: LabelledWindow, stick: MetricLimits) -> tuple[Finding, ...]:
     """Performance of one series, the share of labels, and beside them what the estimate had said."""
     held_back = ""
     if held.young:
@@ -162,13 +162,15 @@ def realised_findings(held: Held, stick: Yardstick) -> tuple[Finding, ...]:
     return (*found, told, *estimated_findings(held.estimated, stick, held_back))
 
 
-def estimated_findings(metrics: Mapping[str, Estimate], stick: Yardstick, held_back: str) -> tuple[Finding, ...]:
+def estimated_findings(metrics: Mapping[str, Estimate], stick: MetricLimits, held_back: str) -> tuple[Finding, ...]:
     """Estimated performance."""
     usable = {name: estimate for name, estimate in metrics.items() if name not in UNESTIMATED}
     return metric_findings(usable, "estimated_performance", stick, held_back)
 
 
-def version_findings(own: Held, champion: Held, name: str, stick: Yardstick) -> tuple[Finding, ...]:
+def version_findings(
+    own: LabelledWindow, champion: LabelledWindow, name: str, stick: MetricLimits
+) -> tuple[Finding, ...]:
     """How a version differs from the champion on the same window; breached when it is surely worse."""
     few = min(own.labelled, champion.labelled) < stick.min_labels or own.young
     ours, theirs = own.realised, champion.realised
@@ -187,7 +189,9 @@ def version_findings(own: Held, champion: Held, name: str, stick: Yardstick) -> 
     return tuple(found)
 
 
-def segment_findings(whole: Held, segments: Mapping[str, Held], stick: Yardstick) -> tuple[Finding, ...]:
+def segment_findings(
+    whole: LabelledWindow, segments: Mapping[str, LabelledWindow], stick: MetricLimits
+) -> tuple[Finding, ...]:
     """The worst segments of each judged metric: those that are surely worse than the whole, named in the detail.
 
     Args:
@@ -214,7 +218,9 @@ def segment_findings(whole: Held, segments: Mapping[str, Held], stick: Yardstick
     return tuple(found)
 
 
-def fairness_findings(column: str, segments: Mapping[str, Held], stick: Yardstick, alpha: float) -> tuple[Finding, ...]:
+def fairness_findings(
+    column: str, segments: Mapping[str, LabelledWindow], stick: MetricLimits, alpha: float
+) -> tuple[Finding, ...]:
     """Measures of fairness over the groups of one protected column of a binary model."""
     names = sorted(segments)
     if len(names) < 2:
@@ -234,7 +240,7 @@ def fairness_findings(column: str, segments: Mapping[str, Held], stick: Yardstic
     return tuple(found)
 
 
-def champion_of(held: Mapping[str, Held], wanted: str | None) -> str | None:
+def champion_of(held: Mapping[str, LabelledWindow], wanted: str | None) -> str | None:
     """The version that others are compared with: the one configured, else the one with the most labels."""
     if wanted is not None:
         return wanted if wanted in held else None

@@ -12,18 +12,18 @@ from alerts.evaluation import Evaluation
 from alerts.subjects import ESTIMATED
 from detectors.budget import shared
 from monitor.common.codec import decode, encode
-from monitor.evaluate.change_points import MONTH_MS, Sequences, States
+from monitor.evaluate.change_points import MONTH_MS, ChangePoints, States
 from monitor.evaluate.drift import FOLLOWED
 from monitor.evaluate.performance_findings import (
-    Held,
+    LabelledWindow,
     champion_of,
     fairness_findings,
     held_together,
     judged_metrics,
+    metric_limits,
     realised_findings,
     segment_findings,
     version_findings,
-    yardstick,
 )
 from monitor.labels.arrival import LABELS, share_finding
 from monitor.labels.panes import AHEAD, LABELLED
@@ -32,10 +32,10 @@ from monitor.windows.windows import ALL, OVERFLOW, SeriesKey
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
     from monitor.config.model import ModelSection
-    from monitor.evaluate.performance_findings import Yardstick
-    from monitor.labels.maturity import Mature
-    from monitor.labels.tracker import Performance
-    from monitor.reference.by_version import References
+    from monitor.evaluate.performance_findings import MetricLimits
+    from monitor.labels.maturity import MatureWindow
+    from monitor.labels.tracker import LabelTracker
+    from monitor.reference.by_version import ReferencesByVersion
 
 
 class ErrorsFollowed(msgspec.Struct, array_like=True):
@@ -58,7 +58,7 @@ class PerformanceEvaluator:
         performance: the model's counts.
     """
 
-    def __init__(self, model: ModelSection, references: References, performance: Performance) -> None:
+    def __init__(self, model: ModelSection, references: ReferencesByVersion, performance: LabelTracker) -> None:
         self._model, self._references, self._performance = model, references, performance
         profile = references.profiles[0]
         series = 1 + (len(profile.segments) if model.segments else 0)
@@ -70,23 +70,23 @@ class PerformanceEvaluator:
             decisions=3 * metrics * series + 1,
             steps_ms=tuple(window.step for window in performance.windows),
         )
-        self._sticks: dict[tuple[int, int], Yardstick] = {}
+        self._sticks: dict[tuple[int, int], MetricLimits] = {}
         budget = FOLLOWED * model.performance.false_alarms_per_30d
-        self.sequences: dict[int, Sequences] = {
-            place: Sequences(errors, model.drift.min_shift, errors.pane, MONTH_MS / errors.pane * 2 / budget)
+        self.sequences: dict[int, ChangePoints] = {
+            place: ChangePoints(errors, model.drift.min_shift, errors.pane, MONTH_MS / errors.pane * 2 / budget)
             for place, profile in enumerate(references.profiles)
             if (errors := profile.performance.errors) is not None
         }
         self._fed: int | None = None
 
-    def stick(self, place: int, length: int) -> Yardstick:
+    def stick(self, place: int, length: int) -> MetricLimits:
         """What windows of a length are held against, by the place of the profile."""
         if (place, length) not in self._sticks:
             profile = self._references.profiles[place].performance
-            self._sticks[place, length] = yardstick(self._model, profile, length, self.alpha)
+            self._sticks[place, length] = metric_limits(self._model, profile, length, self.alpha)
         return self._sticks[place, length]
 
-    def judge(self, due: Mature, lateness: int, held_back: str = "") -> list[Evaluation]:
+    def judge(self, due: MatureWindow, lateness: int, held_back: str = "") -> list[Evaluation]:
         """One evaluation a series that has rows in the window, in the order of their keys.
 
         Args:
@@ -139,7 +139,7 @@ class PerformanceEvaluator:
             )
         return evaluations
 
-    def _label_findings(self, held: Held, due: Mature) -> tuple[Finding, ...]:
+    def _label_findings(self, held: LabelledWindow, due: MatureWindow) -> tuple[Finding, ...]:
         performance, settings = self._performance, self._model.labels
         least = self._model.performance.min_labels
         panes = performance.panes.arrays()
@@ -148,7 +148,7 @@ class PerformanceEvaluator:
             return (share,)
         return share, performance.recent_delays.finding(due.at, least)
 
-    def _follow(self, due: Mature, *, usable: bool) -> None:
+    def _follow(self, due: MatureWindow, *, usable: bool) -> None:
         """Follows the error over what has become mature since the last window of this length, if labels tell it."""
         start = due.end - due.window.step if self._fed is None else self._fed
         self._fed = due.end
@@ -177,7 +177,7 @@ class PerformanceEvaluator:
             if str(place) in saved.sequences:
                 sequences.restore(saved.sequences[str(place)])
 
-    def _held(self, due: Mature) -> dict[SeriesKey, Held]:
+    def _held(self, due: MatureWindow) -> dict[SeriesKey, LabelledWindow]:
         """Every series that has rows in the window, in the order of their keys."""
         panes = self._performance.panes
         vectors = {key: panes.window(key, due.start, due.end) for key in sorted(panes.lives)}
@@ -185,7 +185,7 @@ class PerformanceEvaluator:
         for key, vector in vectors.items():
             if vector is not None and key.version != OVERFLOW and vector[0]:
                 places.setdefault(self._references.place(key.version), []).append(key)
-        held: dict[SeriesKey, Held] = {}
+        held: dict[SeriesKey, LabelledWindow] = {}
         for place, keys in places.items():
             stick = self.stick(place, due.window.length)
             scorer = self._references.profiles[place].performance.scorer

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from detectors.drift.reference import Dispersion
     from detectors.layout import Counts
     from monitor.config.model import ModelSection
-    from monitor.reference.by_version import References
-    from monitor.windows.windows import Due, Series, SeriesKey
+    from monitor.reference.by_version import ReferencesByVersion
+    from monitor.windows.windows import DueWindow, Series, SeriesKey
 
 _NAN = float("nan")
 MIN_ROLLING_ROWS = 1_000
@@ -48,7 +48,7 @@ class Choice:
     rolling: bool = False
 
 
-class Baseline:
+class ReferenceChooser:
     """Chooses the reference of each window of a model.
 
     Args:
@@ -56,7 +56,7 @@ class Baseline:
         references: as given.
     """
 
-    def __init__(self, model: ModelSection, references: References) -> None:
+    def __init__(self, model: ModelSection, references: ReferencesByVersion) -> None:
         self._references, self._rolling, self._min_rows = references, model.drift.rolling, model.drift.min_rows
         # Prepared once for each profile, segment and window length; segments of a reference are bounded in number.
         self._static: dict[tuple[int, str, int], Reference | None] = {}
@@ -73,7 +73,7 @@ class Baseline:
             }
         )
 
-    def foreseeable(self, key: SeriesKey, series: Series, due: Due) -> bool:
+    def foreseeable(self, key: SeriesKey, series: Series, due: DueWindow) -> bool:
         """Whether windows of a series can be chosen for before those ahead of them are judged, and share a reference.
 
         A burn-in learns from one window to the next; a seasonal reference is made for each window.
@@ -83,7 +83,7 @@ class Baseline:
             place in self.burn_ins and self._learns(place, due) and not self.burn_ins[place].over(due.end)
         )
 
-    def choose(self, key: SeriesKey, series: Series, due: Due, counts: Counts | None) -> Choice:
+    def choose(self, key: SeriesKey, series: Series, due: DueWindow, counts: Counts | None) -> Choice:
         """What the window of a series is compared with.
 
         Args:
@@ -145,7 +145,7 @@ class Baseline:
             return self.burn_ins[place].dispersion(length)
         return known
 
-    def _burn_in(self, place: int, key: SeriesKey, series: Series, due: Due, counts: Counts) -> str:
+    def _burn_in(self, place: int, key: SeriesKey, series: Series, due: DueWindow, counts: Counts) -> str:
         burn_in = self.burn_ins[place]
         if not self._learns(place, due):
             return ""
@@ -157,11 +157,11 @@ class Baseline:
             self._static.clear()
         return f"burn-in: learning until {rfc3339(burn_in.until())} how much windows differ from one another"
 
-    def _learns(self, place: int, due: Due) -> bool:
+    def _learns(self, place: int, due: DueWindow) -> bool:
         """Whether the reference itself does not tell how windows of a length differ."""
         return self._references.profiles[place].dispersion(due.window.length).blocks < MIN_BLOCKS
 
-    def _last_days(self, key: SeriesKey, series: Series, due: Due, profile: Profile) -> Reference | None:
+    def _last_days(self, key: SeriesKey, series: Series, due: DueWindow, profile: Profile) -> Reference | None:
         """The whole days before the window, within reach, in which nothing was found."""
         assert self._rolling is not None
         today = due.start // DAY * DAY
@@ -182,7 +182,7 @@ class Baseline:
         told = self._references.stands_in(key.version) or stands_in
         return (Finding("reference", "fallback", float(bool(told)), _NAN, _NAN, _NAN, "ok", told),)
 
-    def flag(self, choice: Choice, series: Series, due: Due) -> None:
+    def flag(self, choice: Choice, series: Series, due: DueWindow) -> None:
         """Keeps the days of a window that was found drifted out of the rolling reference.
 
         Only what has drifted from the last days themselves: traffic that lies apart from the given reference from its

@@ -13,7 +13,7 @@ from monitor.common.durations import DAY
 if TYPE_CHECKING:
     from alerts.evaluation import Status
     from detectors.array_types import Integers
-    from monitor.labels.maturity import Mature
+    from monitor.labels.maturity import MatureWindow
 
 
 LABELS = "labels"
@@ -31,7 +31,7 @@ _NAN = float("nan")
 
 
 def share_finding(
-    rows: int, labelled: int, panes: tuple[Integers, Integers, Integers, Integers], due: Mature, max_delay: int,
+    rows: int, labelled: int, panes: tuple[Integers, Integers, Integers, Integers], due: MatureWindow, max_delay: int,
     least: int, alpha: float,
 ) -> Finding:  # fmt: skip
     """The share of a window's predictions that have a label, against that of what was settled before it.

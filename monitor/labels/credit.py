@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from monitor.config.model import ModelSection
     from monitor.labels.outcomes import Pairs
     from monitor.labels.panes import LabelledPanes
-    from monitor.reference.by_version import References
+    from monitor.reference.by_version import ReferencesByVersion
     from monitor.rows.records import ModelRows
 
 Credit = tuple[SeriesKey, Integers, Integers]
@@ -48,7 +48,7 @@ class LabelCredit:
     """
 
     def __init__(
-        self, model: ModelSection, references: References, kept: np.dtype[np.void], panes: LabelledPanes
+        self, model: ModelSection, references: ReferencesByVersion, kept: np.dtype[np.void], panes: LabelledPanes
     ) -> None:
         self._model, self._type, self._panes = model, kept, panes
         profiles = [profile.performance for profile in references.profiles]

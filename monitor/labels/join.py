@@ -23,7 +23,7 @@ import numpy as np
 
 from monitor.common.errors import StateError
 from monitor.labels.keyed_file import NEVER
-from monitor.labels.keyed_files import SegmentFiles, Tiers
+from monitor.labels.keyed_files import KeyedFiles, Tiers
 from monitor.labels.latest import fields_of, latest, same, with_fields
 from monitor.labels.outcomes import Foreseen, Labelled, Outcome, Pairs, Predicted
 from monitor.rows.ids import hash_ids as hash_ids
@@ -67,10 +67,10 @@ class LabelJoin:
         self._label = label
         self._known = with_fields(label, [("at", "<i8")])
         self._waiting = with_fields(label, [("at", "<i8"), ("held", "?")])
-        self._predictions = SegmentFiles(folder, "predictions", prediction, tiers)
-        self._labels = SegmentFiles(folder, "labels", self._known, tiers)
-        self._early = SegmentFiles(folder, "early", self._waiting, tiers)
-        self._expired = SegmentFiles(folder, "expired", np.dtype([]), tiers)
+        self._predictions = KeyedFiles(folder, "predictions", prediction, tiers)
+        self._labels = KeyedFiles(folder, "labels", self._known, tiers)
+        self._early = KeyedFiles(folder, "early", self._waiting, tiers)
+        self._expired = KeyedFiles(folder, "expired", np.dtype([]), tiers)
         self._stores = {
             "predictions": self._predictions, "labels": self._labels, "early": self._early, "expired": self._expired,
         }  # fmt: skip
@@ -90,7 +90,7 @@ class LabelJoin:
         return sum(store.nbytes for store in self._stores.values())
 
     def load(self, manifest: bytes | None) -> int:
-        """The state of a manifest, None for an empty one; see ``SegmentFiles.load``.
+        """The state of a manifest, None for an empty one; see ``KeyedFiles.load``.
 
         Returns:
             Rows lost; ``losses`` says why.
@@ -106,11 +106,11 @@ class LabelJoin:
 
     @property
     def losses(self) -> Counter[str]:
-        """Reason → rows lost at the last load; see ``SegmentFiles``."""
+        """Reason → rows lost at the last load; see ``KeyedFiles``."""
         return sum((store.losses for store in self._stores.values()), Counter())
 
     def prepare(self) -> bytes:
-        """Writes what is new to files; see ``SegmentFiles.prepare``. At most one store does more than that in a call.
+        """Writes what is new to files; see ``KeyedFiles.prepare``. At most one store does more than that in a call.
 
         Raises:
             StateError: if the disk cannot be written. Nothing is lost; prepare again later.

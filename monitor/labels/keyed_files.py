@@ -61,7 +61,7 @@ class _Manifest(msgspec.Struct):
     protected: list[str]
 
 
-class SegmentFiles:
+class KeyedFiles:
     """A map from a key to a time and a payload.
 
     Of several rows with one key the one with the greatest time counts, of equal times the one added last. What is

@@ -24,7 +24,7 @@ _MOST_ENDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Mature:
+class MatureWindow:
     """A window whose labels have come, as far as they will: [start, end), judged at ``at`` (epoch ms of event time)."""
 
     window: Window
@@ -34,7 +34,7 @@ class Mature:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class MaturityPolicy:
     """How long labels are waited for: the longest delay and the memory of shares in ms, the share of those expected
     that is enough, and the number of labels below which no share is believed."""
 
@@ -60,7 +60,7 @@ class Arrivals:
     rows: Integers
     labelled: Integers
 
-    def final_share(self, tick: int, patience: Patience) -> float | None:
+    def final_share(self, tick: int, patience: MaturityPolicy) -> float | None:
         """The share of labels that comes in the end; None until enough predictions have waited for the longest delay.
 
         Only the panes that reached it within ``patience.memory`` count, since labelling changes over the years.
@@ -87,10 +87,10 @@ def newest_mature(
     window: Window,
     after: int | None,
     tick: int,
-    patience: Patience,
+    patience: MaturityPolicy,
     on_boundary: Callable[[Integers], NDArray[np.bool_]],
     log_end: int | None = None,
-) -> Mature | None:
+) -> MatureWindow | None:
     """The newest mature window of a length that ends later than ``after``, or None.
 
     Args:
@@ -111,7 +111,7 @@ def newest_mature(
     if not len(ready):
         return None
     end = int(ready[-1])
-    return Mature(window, end - window.length, end, tick)
+    return MatureWindow(window, end - window.length, end, tick)
 
 
 def complete(
@@ -119,10 +119,10 @@ def complete(
     window: Window,
     after: int | None,
     tick: int,
-    patience: Patience,
+    patience: MaturityPolicy,
     on_boundary: Callable[[Integers], NDArray[np.bool_]],
     log_end: int | None = None,
-) -> list[Mature]:
+) -> list[MatureWindow]:
     """Every window of a length that ends later than ``after`` and has its labels, oldest first.
 
     Arguments as for `newest_mature`. For a log that ends before its history tells which share of labels comes: as far
@@ -130,7 +130,7 @@ def complete(
     """
     ends, rows, labelled = _windows(arrivals, window, after, tick, on_boundary, log_end)
     ready = ends[(labelled >= patience.min_labels) & (labelled >= patience.share * rows)]
-    return [Mature(window, end - window.length, end, tick) for end in ready.tolist()]
+    return [MatureWindow(window, end - window.length, end, tick) for end in ready.tolist()]
 
 
 def _windows(

@@ -19,7 +19,7 @@ from monitor.labels.credit import LabelCredit
 from monitor.labels.document import LabelState, Totals
 from monitor.labels.join import LabelJoin
 from monitor.labels.kept_files import keep_labels, take_back_labels
-from monitor.labels.maturity import Arrivals, Mature, Patience, complete, newest_mature
+from monitor.labels.maturity import Arrivals, MatureWindow, MaturityPolicy, complete, newest_mature
 from monitor.labels.outcomes import Outcome
 from monitor.labels.panes import LabelledPanes
 from monitor.labels.queue import LabelQueue, Waiting
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from detectors.array_types import Integers
     from monitor.config.model import ModelSection
     from monitor.labels.panes import LabelledChange, PaneReader
-    from monitor.reference.by_version import References
+    from monitor.reference.by_version import ReferencesByVersion
     from monitor.reference.scorer import Scorer
     from monitor.rows.records import ModelRows
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _NEVER = -(2**62)
 
 
-class Performance:
+class LabelTracker:
     """Performance of one model.
 
     Args:
@@ -55,7 +55,7 @@ class Performance:
         reader: of saved panes.
     """
 
-    def __init__(self, model: ModelSection, references: References, folder: Path, reader: PaneReader) -> None:
+    def __init__(self, model: ModelSection, references: ReferencesByVersion, folder: Path, reader: PaneReader) -> None:
         self._model, self._references = model, references
         profiles = [profile.performance for profile in references.profiles]
         self.scorers: list[Scorer] = [profile.scorer for profile in profiles]
@@ -132,7 +132,7 @@ class Performance:
             self.delays += counted(delays)
             self.recent_delays.take(times, delays)
 
-    def advance(self, watermark: int, ahead: int | None = None) -> Iterator[Mature | SeriesEnd | None]:
+    def advance(self, watermark: int, ahead: int | None = None) -> Iterator[MatureWindow | SeriesEnd | None]:
         """Yields each series that ends and each window that has become the newest mature one, tick by tick up to the
         watermark, and None now and then: it can be left off there, and gone on with later.
 
@@ -164,7 +164,7 @@ class Performance:
         self._watermark = until
         self._take_delays()
 
-    def finish(self, latest: int) -> Iterator[Mature | SeriesEnd | None]:
+    def finish(self, latest: int) -> Iterator[MatureWindow | SeriesEnd | None]:
         """The end of a replay, whose last record has this event time: joins all labels, and judges what they tell.
 
         A log that is shorter than the longest delay cannot show which share of labels comes in the end; then the
@@ -213,7 +213,7 @@ class Performance:
         tick = min(ticks, default=None)
         return tick if tick is not None and tick <= until else None
 
-    def _mature(self, tick: int) -> list[Mature]:
+    def _mature(self, tick: int) -> list[MatureWindow]:
         arrivals = self._arrivals()
         found = []
         for window in self.windows:
@@ -228,9 +228,9 @@ class Performance:
         return Arrivals(*self.panes.arrays())
 
     @property
-    def _patience(self) -> Patience:
+    def _patience(self) -> MaturityPolicy:
         labels = self._model.labels
-        return Patience(labels.max_delay, MEMORY_MS, labels.maturity, self._model.performance.min_labels)
+        return MaturityPolicy(labels.max_delay, MEMORY_MS, labels.maturity, self._model.performance.min_labels)
 
     def _on_boundaries(self, times: Integers) -> NDArray[np.bool_]:
         """Whether no pane lies across each time."""

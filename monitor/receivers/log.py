@@ -14,7 +14,7 @@ from monitor.receivers.base import ReceiverSection
 
 if TYPE_CHECKING:
     from alerts.http import Transport
-    from alerts.messages import Words
+    from alerts.messages import AlertText
     from alerts.outbox import OutboxEntry
     from alerts.policy import Notice
     from monitor.receivers.base import Setting
@@ -45,6 +45,6 @@ class Log(Sink):
         self.write(entry.kind, json.loads(entry.payload)["text"])
         return Delivered()
 
-    def render(self, notice: Notice, words: Words) -> bytes:
+    def render(self, notice: Notice, words: AlertText) -> bytes:
         """The text."""
         return to_json({"text": words.text()})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from alerts.http import HttpResponse
-    from alerts.messages import Words
+    from alerts.messages import AlertText
     from alerts.outbox import OutboxEntry
     from alerts.outcome import Outcome
     from alerts.policy import Notice
@@ -83,7 +83,7 @@ class PagerDuty(HttpSink):
             return Refused("HTTP 400, the routing key is not known")
         return by_status(response.status, response.headers, now)
 
-    def render(self, notice: Notice, words: Words) -> bytes:
+    def render(self, notice: Notice, words: AlertText) -> bytes:
         """The event, without the routing key."""
         if notice.kind == "resolve":
             return to_json({"event_action": "resolve", "dedup_key": notice.dedup_key})

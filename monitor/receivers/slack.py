@@ -19,7 +19,7 @@ from monitor.receivers.base import ReceiverSection, Secret, usable_url
 
 if TYPE_CHECKING:
     from alerts.http import HttpResponse
-    from alerts.messages import Words
+    from alerts.messages import AlertText
     from alerts.outbox import OutboxEntry
     from alerts.outcome import Outcome
     from alerts.policy import Notice
@@ -68,7 +68,7 @@ class Slack(HttpSink):
             return replace(outcome, reason=f"{outcome.reason} {word}")
         return outcome
 
-    def render(self, notice: Notice, words: Words) -> bytes:
+    def render(self, notice: Notice, words: AlertText) -> bytes:
         """The message: a header, the facts, the findings, the links."""
         mark = ":white_check_mark:" if notice.kind == "resolve" else _MARKS[notice.rule.severity]
         facts = "\n".join(f"*{escape(label)}* {escape(fact)}" for label, fact in words.facts)

@@ -21,7 +21,7 @@ from monitor.receivers.base import ReceiverSection, Secret, usable_token, usable
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
     from alerts.http import HttpResponse
-    from alerts.messages import Words
+    from alerts.messages import AlertText
     from alerts.outbox import OutboxEntry
     from alerts.outcome import Outcome
     from alerts.policy import Notice
@@ -88,7 +88,7 @@ class Webhook(HttpSink):
         """The usual reading of HTTP; 409 says that the receiver has it already."""
         return by_status(200 if response.status == 409 else response.status, response.headers, now)
 
-    def render(self, notice: Notice, words: Words) -> bytes:
+    def render(self, notice: Notice, words: AlertText) -> bytes:
         """The body; its keys are a contract, told in ``docs/alerts.md``."""
         key, evidence = notice.transition.key, notice.transition.evidence
         event = "retrain" if notice.retrains else "alert.firing" if notice.kind == "trigger" else "alert.resolved"

@@ -14,7 +14,7 @@ from monitor.common.durations import HOUR, parse_duration
 from monitor.common.errors import ReferenceDataError
 from monitor.common.nearest import hint, place_text, quoted
 from monitor.reference.build_joint import joints_of, streams_in
-from monitor.reference.by_version import References
+from monitor.reference.by_version import ReferencesByVersion
 from monitor.reference.columns import absent_columns, no_column, plan_subjects, refuse
 from monitor.reference.performance import build_performance
 from monitor.reference.profile import Profile, is_profile, load_profile, make_layout
@@ -38,7 +38,7 @@ MIN_OCCURRENCES = 2
 """How often a reference must have seen each hour of a season."""
 
 
-def load_references(model: ModelSection) -> References:
+def load_references(model: ModelSection) -> ReferencesByVersion:
     """All references of a model that does not learn its own.
 
     Raises:
@@ -66,7 +66,7 @@ def load_references(model: ModelSection) -> References:
     # The newest named version stands in for unknown ones, unless there is a general reference.
     first = "" if "" in profiles else list(paths)[-1]
     order = [first, *(version for version in paths if version != first)]
-    return References(
+    return ReferencesByVersion(
         tuple(profiles[version] for version in order),
         {version: place for place, version in enumerate(order) if version},
         first,

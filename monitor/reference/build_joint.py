@@ -11,7 +11,7 @@ from monitor.common.durations import DAY, parse_duration
 from monitor.common.errors import ReferenceDataError
 from monitor.common.nearest import quoted
 from monitor.common.window_step import window_step
-from monitor.reference.joint import Joint, joint_of_embedding, joint_of_features, read_embedding, usable_rows
+from monitor.reference.joint import JointModel, joint_of_embedding, joint_of_features, read_embedding, usable_rows
 from monitor.reference.streams import Streams, streams_of
 from monitor.reference.tables import in_reference
 from monitor.windows.counting import count_groups, moments_as_float
@@ -33,7 +33,7 @@ def joints_of(
     codes: NDArray[np.int64],
     top: dict[str, tuple[str, ...]],
     times: NDArray[np.int64] | None,
-) -> tuple[Joint, ...]:
+) -> tuple[JointModel, ...]:
     """The features watched together, and each embedding."""
     if not model.drift.multivariate:
         return ()

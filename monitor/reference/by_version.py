@@ -10,7 +10,7 @@ from monitor.reference.profile import Profile
 
 
 @dataclass(frozen=True)
-class References:
+class ReferencesByVersion:
     """The references of one model.
 
     Attributes:
@@ -44,6 +44,6 @@ class References:
         return tuple(profile.fingerprint() for profile in self.profiles)
 
 
-def single(profile: Profile) -> References:
+def single(profile: Profile) -> ReferencesByVersion:
     """One reference for every version."""
-    return References((profile,), {})
+    return ReferencesByVersion((profile,), {})

@@ -12,7 +12,7 @@ import numpy as np
 from alerts.evaluation import Finding
 from detectors.drift.judge import DRIFTED, INSUFFICIENT
 from detectors.joint.dispersion import Spread
-from detectors.joint.judge import STATISTICS, Yardstick, explain_multivariate, judge_multivariate, yardstick
+from detectors.joint.judge import STATISTICS, JointLimits, explain_multivariate, joint_limits, judge_multivariate
 from detectors.joint.statistics import Multivariate, count_multivariate, fit, for_blocks
 from detectors.joint.vectors import Embedder, Vectoriser, embedded, fit_embedder, fit_vectoriser, names, vectors
 
@@ -30,7 +30,7 @@ _STATUS: dict[int, Status] = {DRIFTED: "drifted", INSUFFICIENT: "insufficient"}
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class JointModel:
     """What is watched together.
 
     Attributes:
@@ -49,7 +49,7 @@ class Joint:
     model: Multivariate
     spreads: Mapping[int, tuple[Spread, int]] = field(default_factory=dict)
     names: tuple[str, ...] = ()
-    sticks: dict[tuple[int, float], Yardstick] = field(default_factory=dict, compare=False, repr=False)
+    sticks: dict[tuple[int, float], JointLimits] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def width(self) -> int:
@@ -79,10 +79,10 @@ class Joint:
         spread, blocks = self.spreads[min(self.spreads, key=lambda known: abs(np.log(known / length)))]
         return replace(self.model, spread=spread, blocks=blocks)
 
-    def stick(self, length: int, alpha: float) -> Yardstick:
+    def stick(self, length: int, alpha: float) -> JointLimits:
         """What windows of a length are compared with at an error probability."""
         if (length, alpha) not in self.sticks:
-            self.sticks[length, alpha] = yardstick(self.for_window(length), alpha)
+            self.sticks[length, alpha] = joint_limits(self.for_window(length), alpha)
         return self.sticks[length, alpha]
 
     def findings(
@@ -140,7 +140,7 @@ class Joint:
 def joint_of_features(
     layout: Layout, bins: NDArray[np.int64], codes: NDArray[np.int64], category: Mapping[int, Sequence[str]],
     blocks: Mapping[int, NDArray[np.int64]],
-) -> Joint | None:  # fmt: skip
+) -> JointModel | None:  # fmt: skip
     """The features of a reference watched together; None where there are fewer than two coordinates or rows.
 
     Args:
@@ -172,7 +172,7 @@ def usable_rows(points: NDArray[np.float64]) -> int:
     return int((~np.isnan(points).all(axis=1)).sum())
 
 
-def joint_of_embedding(name: str, raw: NDArray[np.float64], blocks: Mapping[int, NDArray[np.int64]]) -> Joint:
+def joint_of_embedding(name: str, raw: NDArray[np.float64], blocks: Mapping[int, NDArray[np.int64]]) -> JointModel:
     """An embedding of the reference, float64[m, D]; rows of NaN take no part."""
     embedder = fit_embedder(raw)
     return _fitted(f"embedding:{name}", None, embedder, embedded(embedder, raw), blocks, None, ())
@@ -186,7 +186,7 @@ def _fitted(
     blocks: Mapping[int, NDArray[np.int64]],
     sources: NDArray[np.int64] | None,
     told: tuple[str, ...],
-) -> Joint:
+) -> JointModel:
     numbered = {length: np.unique(place, return_inverse=True)[1].astype(np.int64) for length, place in blocks.items()}
     # The part set apart for measuring consists of blocks of one length: the longest that there are enough of.
     many = [length for length, place in numbered.items() if place.max(initial=0) + 1 >= _LEAST_BLOCKS]
@@ -202,7 +202,7 @@ def _fitted(
             place = kept[place]
         found = for_blocks(model, points, base, place)
         spreads[length] = (found.spread, found.blocks)
-    return Joint(subject, vectoriser, embedder, model, spreads, told)
+    return JointModel(subject, vectoriser, embedder, model, spreads, told)
 
 
 def read_embedding(values: Sequence[object], width: int) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from detectors.layout import BINS, COLUMNS, Counts, Layout
 from monitor.common.codec import from_json, to_json, to_plain_json
 from monitor.common.durations import parse_duration
 from monitor.common.errors import ReferenceDataError
-from monitor.reference.joint import Joint
+from monitor.reference.joint import JointModel
 from monitor.reference.performance import PerformanceProfile
 from monitor.reference.performance_file import PerformanceFile, performance_in, performance_out
 from monitor.reference.streams import Streams
@@ -68,7 +68,7 @@ class Profile:
     performance: PerformanceProfile
     season: str | None = None
     slots: Counts | None = None
-    joints: tuple[Joint, ...] = ()
+    joints: tuple[JointModel, ...] = ()
     streams: Streams | None = None
 
     @property
@@ -280,7 +280,7 @@ def decode_profile(raw: bytes, source: str) -> Profile:
             segments={key: _counts_in(counts, size) for key, counts in file.segments.items()},
             performance=performance_in(file.performance),
             slots=_stacked([_counts_in(slot, size) for slot in file.slots]) if file.slots else None,
-            joints=tuple(from_json(joint, Joint) for joint in file.joints),
+            joints=tuple(from_json(joint, JointModel) for joint in file.joints),
             streams=from_json(file.streams[0], Streams) if file.streams else None,
             **{name: getattr(file, name) for name in _AS_THEY_ARE},
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectors.array_types import Integers, Records
-    from monitor.rows.records import ModelRows, Outputs
+    from monitor.rows.records import ModelRows, PredictionOutputs
 
 Task = Binary | Multiclass | Regression | Ranking
 MAX_RELEVANT = 20
@@ -68,7 +68,7 @@ class Scorer:
             return relevant + [(f"gain{place}", "<f8") for place in range(MAX_RELEVANT)]
         return [("value", "<f8")]
 
-    def keep(self, outputs: Outputs, into: Records) -> None:
+    def keep(self, outputs: PredictionOutputs, into: Records) -> None:
         """Writes what is kept of predictions into rows of `prediction_type` (and more)."""
         if isinstance(self.task, Ranking):
             for place in range(self.task.k):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from monitor.rows.ids import hash_ids
-from monitor.rows.records import Outputs
+from monitor.rows.records import PredictionOutputs
 from monitor.rows.values import to_numbers
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class OutputReader:
         """K, how many scores a row has."""
         return len(self._scores)
 
-    def read(self, raw: RawColumns, rows: Sequence[int]) -> Outputs:
+    def read(self, raw: RawColumns, rows: Sequence[int]) -> PredictionOutputs:
         """The outputs of some rows of a chunk."""
         size = len(rows)
 
@@ -86,7 +86,7 @@ class OutputReader:
             if self._task == "binary":
                 # It is neither the positive class nor known to be the negative one.
                 predicted = np.where(predicted < 0, np.nan, predicted)
-        return Outputs(None if self._id is None else column(self._id), scores, predicted, low, high, items)
+        return PredictionOutputs(None if self._id is None else column(self._id), scores, predicted, low, high, items)
 
 
 def _finite(values: Sequence[object]) -> NDArray[np.float64]:

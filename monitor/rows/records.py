@@ -153,7 +153,7 @@ class ModelRows:
     versions: NDArray[np.object_]
     segments: tuple[NDArray[np.object_], ...]
     profile: int = 0
-    outputs: Outputs | None = None
+    outputs: PredictionOutputs | None = None
     embeddings: Mapping[str, NDArray[np.float64]] | None = None
     raw: tuple[list[object], ...] | None = None
     unknown: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -250,7 +250,7 @@ class RawColumns:
 
 
 @dataclass(frozen=True, slots=True)
-class Outputs:
+class PredictionOutputs:
     """Outputs of n rows.
 
     Attributes:
@@ -269,12 +269,14 @@ class Outputs:
     high: NDArray[np.float64]
     items: NDArray[np.uint64]
 
-    def take(self, part: slice | NDArray[np.int64]) -> Outputs:
+    def take(self, part: slice | NDArray[np.int64]) -> PredictionOutputs:
         """Some of the rows, in the order asked for."""
         ids = self.ids
         if ids is not None:
             ids = ids[part] if isinstance(part, slice) else [ids[row] for row in part.tolist()]
-        return Outputs(ids, self.scores[part], self.predicted[part], self.low[part], self.high[part], self.items[part])
+        return PredictionOutputs(
+            ids, self.scores[part], self.predicted[part], self.low[part], self.high[part], self.items[part]
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from monitor.rows.records import Partition, Position
 
 
 @dataclass(frozen=True, slots=True)
-class SavedSeries:
+class LoadedSeries:
     """One series of a model.
 
     Attributes:
@@ -31,7 +31,7 @@ class SavedSeries:
 
 
 @dataclass(frozen=True, slots=True)
-class SavedModel:
+class LoadedModel:
     """One model.
 
     Attributes:
@@ -49,13 +49,13 @@ class SavedModel:
     rows: Mapping[str, int]
     late: int
     overflow: int
-    series: tuple[SavedSeries, ...] = ()
+    series: tuple[LoadedSeries, ...] = ()
     offsets: Mapping[int, Mapping[int, Mapping[Partition, tuple[int, int]]]] = field(default_factory=dict)
     later: tuple[tuple[str, str, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class LoadedState:
     """Everything, as loaded at start.
 
     Attributes:
@@ -65,7 +65,7 @@ class Saved:
     """
 
     positions: Mapping[Partition, Position] = field(default_factory=dict)
-    models: Mapping[str, SavedModel] = field(default_factory=dict)
+    models: Mapping[str, LoadedModel] = field(default_factory=dict)
     documents: Mapping[str, bytes] = field(default_factory=dict)
     outbox: tuple[OutboxEntry, ...] = ()
     names: frozenset[str] = field(default=frozenset(), compare=False)
@@ -74,7 +74,7 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelChange:
+class ModelDelta:
     """What changed in one model: ``model`` holds only dirty panes and ledgers.
 
     Attributes:
@@ -83,7 +83,7 @@ class ModelChange:
         fresh: drop everything kept of the model first.
     """
 
-    model: SavedModel
+    model: LoadedModel
     oldest: Mapping[int, int] | None
     ended: tuple[tuple[str, str], ...] = ()
     fresh: bool = False
@@ -94,7 +94,7 @@ class Checkpoint:
     """One transaction; ``gone`` names documents to be deleted."""
 
     positions: Mapping[Partition, Position]
-    models: Mapping[str, ModelChange]
+    models: Mapping[str, ModelDelta]
     documents: Mapping[str, bytes]
     outbox: tuple[OutboxEntry, ...] = ()
     delivered: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from alerts.outbox import OutboxEntry
 from detectors.layout import COLUMNS
 from monitor.windows.panes import Pane
 from monitor.rows.records import Partition, Position
-from monitor.state.checkpoint import Saved, SavedModel, SavedSeries
+from monitor.state.checkpoint import LoadedState, LoadedModel, LoadedSeries
 from monitor.state.tables import StoreDamagedError, every_row, model_of, unsealed
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class ModelRow(msgspec.Struct):
     later: list[tuple[str, str, int, int]] = []
 
 
-def read_state(database: sqlite3.Connection, written: int) -> Saved:
+def read_state(database: sqlite3.Connection, written: int) -> LoadedState:
     """Everything that is saved, decoded.
 
     Args:
@@ -64,10 +64,10 @@ def read_state(database: sqlite3.Connection, written: int) -> Saved:
     except UNDECODABLE as error:
         raise StoreDamagedError(f"a row cannot be decoded: {error}") from error
     names = set(models) | labelled | {name for document in documents if (name := model_of(document)) is not None}
-    return Saved(positions, models, documents, outbox, frozenset(names))
+    return LoadedState(positions, models, documents, outbox, frozenset(names))
 
 
-def _models(database: sqlite3.Connection, written: int) -> dict[str, SavedModel]:
+def _models(database: sqlite3.Connection, written: int) -> dict[str, LoadedModel]:
     panes: dict[tuple[str, str, str], dict[int, list[Pane]]] = {}
     for *key, step, start, subjects, extra, counts in every_row(database, "panes", written):
         pane = _unpack(start, subjects, extra, counts)
@@ -75,11 +75,11 @@ def _models(database: sqlite3.Connection, written: int) -> dict[str, SavedModel]
     for steps in panes.values():
         for held in steps.values():
             held.sort(key=lambda pane: pane.start)
-    series: dict[str, list[SavedSeries]] = {}
+    series: dict[str, list[LoadedSeries]] = {}
     for model, version, segment, started, latest, fingerprint, flagged in every_row(database, "series", written):
         kept = panes.get((model, version, segment), {})
         days = msgspec.json.decode(flagged, type=tuple[int, ...])
-        series.setdefault(model, []).append(SavedSeries(version, segment, started, latest, kept, fingerprint, days))
+        series.setdefault(model, []).append(LoadedSeries(version, segment, started, latest, kept, fingerprint, days))
     offsets: dict[str, dict[int, dict[int, dict[Partition, tuple[int, int]]]]] = {}
     for model, step, start, ranges in every_row(database, "ledger", written):
         offsets.setdefault(model, {}).setdefault(step, {})[start] = {
@@ -89,7 +89,7 @@ def _models(database: sqlite3.Connection, written: int) -> dict[str, SavedModel]
     models = {}
     for name, document in every_row(database, "models", written):
         row = msgspec.json.decode(document, type=ModelRow)
-        models[name] = SavedModel(
+        models[name] = LoadedModel(
             row.shape, row.watermark, row.evaluated, row.rows, row.late, row.overflow, tuple(series.get(name, ())),
             offsets.get(name, {}), tuple(row.later),
         )  # fmt: skip
@@ -134,7 +134,7 @@ def _unpack(start: int, subjects: int, extra: int, packed: bytes) -> Pane:
 
 
 def check_documents(
-    saved: Saved, readable: Callable[[str, bytes], object], *, sealed: bool
+    saved: LoadedState, readable: Callable[[str, bytes], object], *, sealed: bool
 ) -> tuple[str, Exception] | None:
     """The first document that cannot be decoded, and why; None if all can.
 

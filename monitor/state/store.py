@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     from structlog.typing import FilteringBoundLogger
 
-    from monitor.state.checkpoint import Checkpoint, Saved
+    from monitor.state.checkpoint import Checkpoint, LoadedState
     from monitor.windows.windows import SeriesKey
 
 _LITTLE = 2**20
@@ -75,7 +75,7 @@ class Store:
         self._files.refuse_newer(self._formats)
         self._lock = claim(folder)
 
-    def load(self, stamp: str, readable: Callable[[str, bytes], object] = lambda name, document: None) -> Saved:
+    def load(self, stamp: str, readable: Callable[[str, bytes], object] = lambda name, document: None) -> LoadedState:
         """The state of the last checkpoint; that of the latest backup if the database is damaged; else an empty one.
 
         Args:
@@ -101,7 +101,7 @@ class Store:
                 return replace(saved, damage=damage, lost=lost)
         raise RetryableError(f"{self.folder}: an empty state, just made, could not be read: {damage}")
 
-    def _read(self, readable: Callable[[str, bytes], object]) -> Saved:
+    def _read(self, readable: Callable[[str, bytes], object]) -> LoadedState:
         fresh = self._files.prepare()
         with self._faults(self._path):
             self._database = database = _connect(self._path)

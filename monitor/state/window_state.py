@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from monitor.common.durations import DAY
 from monitor.windows.lives import Life
-from monitor.state.checkpoint import ModelChange, SavedModel, SavedSeries
+from monitor.state.checkpoint import ModelDelta, LoadedModel, LoadedSeries
 from monitor.windows.windows import SeriesKey
 
 if TYPE_CHECKING:
     from monitor.rows.records import Partition
-    from monitor.reference.by_version import References
+    from monitor.reference.by_version import ReferencesByVersion
     from monitor.windows.windows import ModelWindows
 
 
@@ -21,11 +21,11 @@ def shape_of(windows: ModelWindows) -> str:
     return f"pane={windows.pane} lateness={windows.lateness} windows={lengths} rolling={windows.rolling}"
 
 
-def _fingerprint(windows: ModelWindows, references: References, place: int) -> str:
+def _fingerprint(windows: ModelWindows, references: ReferencesByVersion, place: int) -> str:
     return references.fingerprints[place] + windows.shapes[place].fingerprint
 
 
-def restore(windows: ModelWindows, saved: SavedModel, references: References) -> bool:
+def restore(windows: ModelWindows, saved: LoadedModel, references: ReferencesByVersion) -> bool:
     """Puts saved counts into empty windows; False if they were made with other windows.
 
     The totals go on in either case; counts of another shape would be wrong, so the windows then fill anew. So does a
@@ -58,7 +58,7 @@ def restore(windows: ModelWindows, saved: SavedModel, references: References) ->
     return True
 
 
-def changes(windows: ModelWindows, references: References, *, fresh: bool) -> ModelChange:
+def changes(windows: ModelWindows, references: ReferencesByVersion, *, fresh: bool) -> ModelDelta:
     """What the next checkpoint must save of a model; `mark_saved` afterwards, once it is saved.
 
     Args:
@@ -67,7 +67,7 @@ def changes(windows: ModelWindows, references: References, *, fresh: bool) -> Mo
         fresh: what was saved before cannot be used and is to be dropped.
     """
     series = tuple(
-        SavedSeries(
+        LoadedSeries(
             key.version,
             key.segment,
             state.started,
@@ -90,7 +90,7 @@ def changes(windows: ModelWindows, references: References, *, fresh: bool) -> Mo
         if windows.rolling is not None:
             reach[DAY] = windows.memory
         oldest = {step: windows.watermark - back - windows.pane for step, back in reach.items()}
-    model = SavedModel(
+    model = LoadedModel(
         shape_of(windows),
         windows.watermark,
         dict(windows.evaluated),
@@ -101,7 +101,7 @@ def changes(windows: ModelWindows, references: References, *, fresh: bool) -> Mo
         offsets,
         tuple((*key, *life) for key, state in windows.series.items() for life in state.lives[1:]),
     )
-    return ModelChange(model, oldest, tuple((key.version, key.segment) for key in windows.ended), fresh)
+    return ModelDelta(model, oldest, tuple((key.version, key.segment) for key in windows.ended), fresh)
 
 
 def mark_saved(windows: ModelWindows) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from monitor.labels.panes import LabelledChange
     from monitor.windows.panes import Pane
-    from monitor.state.checkpoint import Checkpoint, ModelChange, SavedModel
+    from monitor.state.checkpoint import Checkpoint, ModelDelta, LoadedModel
 
 
 def write_checkpoint(database: sqlite3.Connection, checkpoint: Checkpoint, places: int) -> int:
@@ -52,7 +52,7 @@ def write_checkpoint(database: sqlite3.Connection, checkpoint: Checkpoint, place
     return places
 
 
-def _drop_old(database: sqlite3.Connection, name: str, change: ModelChange) -> None:
+def _drop_old(database: sqlite3.Connection, name: str, change: ModelDelta) -> None:
     if change.fresh:
         for table in ("panes", "series", "ledger"):
             database.execute(f"DELETE FROM {table} WHERE model = ?", (name,))  # noqa: S608 - table names are ours
@@ -70,7 +70,7 @@ def _drop_old(database: sqlite3.Connection, name: str, change: ModelChange) -> N
             )
 
 
-def _write_model(database: sqlite3.Connection, name: str, model: SavedModel) -> None:
+def _write_model(database: sqlite3.Connection, name: str, model: LoadedModel) -> None:
     row = ModelRow(
         model.shape, model.watermark, dict(model.evaluated), dict(model.rows), model.late, model.overflow,
         list(model.later),

@@ -42,7 +42,7 @@ class SeriesKey(NamedTuple):
     segment: str
 
 
-class Extra(Protocol):
+class ExtraCount(Protocol):
     """Something that is counted beside the subjects: sums of whole numbers, so that panes add up exactly."""
 
     @property
@@ -54,7 +54,7 @@ class Extra(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class CountSpec:
     """What is counted of rows that were encoded with one reference.
 
     Attributes:
@@ -65,11 +65,11 @@ class Shape:
     """
 
     subjects: int
-    whole: tuple[Extra, ...] = ()
-    part: tuple[Extra, ...] = ()
+    whole: tuple[ExtraCount, ...] = ()
+    part: tuple[ExtraCount, ...] = ()
     fingerprint: str = ""
 
-    def extras(self, segment: str) -> tuple[Extra, ...]:
+    def extras(self, segment: str) -> tuple[ExtraCount, ...]:
         """What is counted beside the subjects in a segment."""
         return self.whole if segment == ALL else self.part
 
@@ -99,7 +99,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueWindow:
     """A window that the watermark has passed: [start, end)."""
 
     window: Window
@@ -145,7 +145,7 @@ class ModelWindows:
         shapes: what is counted, for each of the model's references.
     """
 
-    def __init__(self, model: ModelSection, shapes: Sequence[Shape]) -> None:
+    def __init__(self, model: ModelSection, shapes: Sequence[CountSpec]) -> None:
         self.name, self.pane, self.lateness = model.name, model.pane, model.lateness
         self.windows = tuple(
             Window(name, length, window_step(length, model.pane))
@@ -167,7 +167,7 @@ class ModelWindows:
         self.watermark: int | None = None
         self.evaluated: dict[str, int] = {}
         # Windows that have ended and are to be yielded next; no rows are added between them.
-        self.ahead: deque[Due] = deque()
+        self.ahead: deque[DueWindow] = deque()
         self.tally = Tally([np.zeros((shape.subjects, COLUMNS), dtype=np.int64) for shape in self.shapes])
         self.offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {step: {} for step in self.capacities}
         self.dirty_offsets: set[tuple[int, int]] = set()
@@ -302,7 +302,7 @@ class ModelWindows:
         """Rows up to this event time may be added while the slowest partition stands at ``floor``."""
         return floor + self.slack
 
-    def advance(self, clock: int) -> Iterator[Due | SeriesEnd]:
+    def advance(self, clock: int) -> Iterator[DueWindow | SeriesEnd]:
         """Moves the watermark behind ``clock`` (event time, ms); yields each window that it passes and each series
         that ends on its way, in the order of their ends.
 
@@ -313,10 +313,10 @@ class ModelWindows:
         if self.watermark is not None and target <= self.watermark:
             return
         passed = self._passed(target)
-        self.ahead = deque(item for item in passed if isinstance(item, Due))
+        self.ahead = deque(item for item in passed if isinstance(item, DueWindow))
         for item in passed:
             self.watermark = item.end if self.watermark is None else max(self.watermark, item.end)
-            if isinstance(item, Due):
+            if isinstance(item, DueWindow):
                 self.evaluated[item.window.name] = self.ahead.popleft().end
             else:
                 self._end(item.key)
@@ -324,9 +324,9 @@ class ModelWindows:
         self.watermark = target
         self._retire()
 
-    def _passed(self, target: int) -> list[Due | SeriesEnd]:
+    def _passed(self, target: int) -> list[DueWindow | SeriesEnd]:
         """What ends up to an event time and is not dealt with yet, in order."""
-        found: list[Due | SeriesEnd] = [
+        found: list[DueWindow | SeriesEnd] = [
             SeriesEnd(key, end)
             for key, series in sorted(self.series.items())
             for life in series.lives
@@ -340,7 +340,7 @@ class ModelWindows:
                 begin = first // window.step * window.step
                 begin = begin if done is None else max(done, begin)
                 ends = range(begin + window.step, min(over, target + 1), window.step)
-                found += [Due(window, end - window.length, end) for end in ends]
+                found += [DueWindow(window, end - window.length, end) for end in ends]
         return sorted(found, key=_order)
 
     def _alive(self) -> list[tuple[int, int]]:
@@ -377,7 +377,7 @@ class ModelWindows:
             for start in [start for start in ledger if start + step <= oldest]:
                 del ledger[start]
 
-    def window_offsets(self, due: Due) -> dict[Partition, tuple[int, int]]:
+    def window_offsets(self, due: DueWindow) -> dict[Partition, tuple[int, int]]:
         """First and last offset, by partition, of the messages that fed a window."""
         ranges: dict[Partition, tuple[int, int]] = {}
         ledger = self.offsets[due.window.step]
@@ -393,6 +393,6 @@ class ModelWindows:
         return sum(ring.nbytes for series in self.series.values() for ring in series.rings.values())
 
 
-def _order(item: Due | SeriesEnd) -> tuple[int, int]:
+def _order(item: DueWindow | SeriesEnd) -> tuple[int, int]:
     """By end; at one time a series ends before windows are judged, and short windows are judged before long ones."""
-    return item.end, item.window.length if isinstance(item, Due) else 0
+    return item.end, item.window.length if isinstance(item, DueWindow) else 0

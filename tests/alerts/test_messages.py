@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from alerts.evaluation import Finding
-from alerts.messages import Words, _between, _span, cut, summary, tidy, words
+from alerts.messages import AlertText, _between, _span, cut, summary, tidy, words
 from alerts.moments import rfc3339, utc
 from alerts.policy import Notice
 from alerts.rules import Rule
@@ -36,7 +36,7 @@ from tests.support.alerts import (
 )
 
 
-def said(told: Rule, *findings: Finding, **of: object) -> Words:
+def said(told: Rule, *findings: Finding, **of: object) -> AlertText:
     """The words of a trigger."""
     return words(notices([told], [evaluation(*findings, **of)])["trigger"], None)  # type: ignore[arg-type]
 

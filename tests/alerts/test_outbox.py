@@ -17,7 +17,7 @@ from alerts.outbox import MAX_AGE_MS, OutboxEntry, Report, due, settle
 from alerts.outcome import Dead, Delivered, Retry
 from alerts.policy import ReceiverPolicy
 from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import Routing
+from monitor.alerting.receivers import AlertingSetup
 from monitor.receivers.pagerduty import PagerDuty
 from monitor.receivers.webhook import Webhook
 from tests.servers.receiver import PAGERDUTY_PATH, ROUTING_KEY, WEBHOOK_PATH, Answer, Receiver
@@ -146,7 +146,7 @@ def alerting(url: str) -> tuple[Alerting, Inline]:
     sink = PagerDuty("on-call", ROUTING_KEY, url)
     found = rule(notify=("on-call",))
     inline = Inline(Courier({"on-call": sink}, Urllib3Transport(), lambda: NOW / 1000))
-    routing = Routing({found.name: found}, {"on-call": ReceiverPolicy("on-call")}, {"on-call": sink}, None)
+    routing = AlertingSetup({found.name: found}, {"on-call": ReceiverPolicy("on-call")}, {"on-call": sink}, None)
     log = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
     return Alerting(routing, inline, log, lambda: 0.5), inline  # type: ignore[arg-type]
 

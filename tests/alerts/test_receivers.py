@@ -17,7 +17,7 @@ from alerts.policy import ReceiverPolicy
 from alerts.sink import Sink
 from monitor.alerting.alerting import Alerting
 from monitor.alerting.outbox import Receivers
-from monitor.alerting.receivers import Routing
+from monitor.alerting.receivers import AlertingSetup
 from monitor.receivers.log import Log
 from monitor.receivers.pagerduty import PagerDuty
 from monitor.receivers.slack import Slack
@@ -51,7 +51,7 @@ class World:
         rules = {name: rule(name, notify=("team",)) for name in "abcdefgh"}
         sinks = {name: self.sinks.get(name, Webhook(name, f"http://{name}/")) for name in names}
         self.courier = Courier(sinks, self.transport, lambda: self.now / 1000)
-        routing = Routing(rules, {policy.name: policy for policy in self.policies}, sinks, None)
+        routing = AlertingSetup(rules, {policy.name: policy for policy in self.policies}, sinks, None)
         self.alerting = Alerting(routing, self, structlog.get_logger(), lambda: 0.5)
         if documents is not None:
             self.alerting.restore(documents, outbox)

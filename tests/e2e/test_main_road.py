@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from monitor.reference.profile import Profile
-    from monitor.state.checkpoint import Saved
+    from monitor.state.checkpoint import LoadedState
     from tests.servers.kafka import KafkaBroker
 
 pytestmark = pytest.mark.kafka
@@ -64,7 +64,7 @@ def since_autumn() -> pd.DataFrame:
     return frame[frame["timestamp"] >= pd.Timestamp("2017-09-01", tz="UTC")].reset_index(drop=True)
 
 
-def saved_state(folder: Path) -> Saved:
+def saved_state(folder: Path) -> LoadedState:
     store = Store(folder, structlog.get_logger())
     try:
         return store.load("test")
@@ -72,7 +72,7 @@ def saved_state(folder: Path) -> Saved:
         store.close()
 
 
-def assert_panes_equal_pandas(saved: Saved, profile: Profile, frame: pd.DataFrame) -> int:
+def assert_panes_equal_pandas(saved: LoadedState, profile: Profile, frame: pd.DataFrame) -> int:
     """Every kept pane against pandas: rows, each category of each feature, each bin of the numeric ones."""
     compared = 0
     for series in saved.models["income"].series:

@@ -14,8 +14,8 @@ import pytest
 
 from detectors.layout import MISSING
 from monitor.checks.load import parse_config
-from monitor.decode.readers import ModelRoute
-from monitor.decode.topics import Router
+from monitor.decode.readers import ModelReader
+from monitor.decode.topics import TopicDecoder
 from monitor.reference.build import load_reference
 from monitor.reference.by_version import single
 from monitor.rows.records import Messages, Partition
@@ -105,7 +105,9 @@ def test_the_first_configuration_of_the_readme_reads_the_message_of_the_readme(t
     config = parse_config(tomllib.loads(toml), tmp_path)
     profile = load_reference(config.models[0])
     assert set(profile.layout.subjects) == {"feature:age", "feature:city", "feature:income", "prediction", "score"}
-    router = Router([ModelRoute(config.models[0], single(profile), with_ids=False)], config.ingest, keep_rejected=False)
+    router = TopicDecoder(
+        [ModelReader(config.models[0], single(profile), with_ids=False)], config.ingest, keep_rejected=False
+    )
     value = json.dumps(json.loads(message)).encode()
     decoded = router.decode(Messages(Partition("predictions", 0), np.array([0]), [value]), 1_900_000_000_000)
     assert decoded.rejects == {}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from alerts.delivery import Courier
 from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_routing
+from monitor.alerting.receivers import make_alerting_setup
 from monitor.backtest.lines import evaluation_line
 from monitor.checks.references import load_all_references
 from monitor.daemon.loop import Daemon
@@ -45,7 +45,7 @@ def told_through_crashes(
 
     for fail_at in [*fails, None]:
         time = FakeTime(now=2e9)
-        routing, store = make_routing(settings, {}, SILENT), Store(settings.state.dir, SILENT)
+        routing, store = make_alerting_setup(settings, {}, SILENT), Store(settings.state.dir, SILENT)
         daemon = Daemon(
             settings,
             load_all_references(settings),

@@ -15,7 +15,7 @@ import structlog
 from alerts.delivery import Courier
 from alerts.http import HttpRequest, HttpResponse
 from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_routing
+from monitor.alerting.receivers import make_alerting_setup
 from monitor.checks.references import load_all_references
 from monitor.common.clock import Clock
 from monitor.daemon.loop import Daemon
@@ -26,7 +26,7 @@ from tests.support.paths import DATA
 
 if TYPE_CHECKING:
     from monitor.config.schema import Config
-    from monitor.state.checkpoint import Saved
+    from monitor.state.checkpoint import LoadedState
 
 FIXTURE = DATA / "state_v2" / "state.zip"
 LOGS = logs()
@@ -90,7 +90,7 @@ class Site:
         """A daemon that has started."""
         settings = self.settings()
         clock = Clock(lambda: self.wall, lambda: 0.0, lambda _: None)
-        routing = make_routing(settings, {}, self.log)
+        routing = make_alerting_setup(settings, {}, self.log)
         self.courier = Courier(routing.sinks, self._receive, clock.wall)
         self.source = Source(LOGS)
         self.store = Store(self.state, self.log)
@@ -120,7 +120,7 @@ class Site:
         daemon.close()
         return daemon
 
-    def saved(self) -> Saved:
+    def saved(self) -> LoadedState:
         """What a daemon would load."""
         store = Store(self.state, self.log)
         try:
@@ -129,7 +129,7 @@ class Site:
             store.close()
 
 
-def totals(saved: Saved) -> dict[str, object]:
+def totals(saved: LoadedState) -> dict[str, object]:
     """What must be the same however the state came about: rows counted, and how far they were read."""
     found: dict[str, object] = {name: (dict(model.rows), model.late) for name, model in saved.models.items()}
     return found | {part.topic: (where.offset, where.skip) for part, where in saved.positions.items()}

@@ -26,7 +26,7 @@ import structlog
 from alerts.delivery import Courier
 from alerts.http import HttpRequest, HttpResponse, TransportError
 from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_routing
+from monitor.alerting.receivers import make_alerting_setup
 from monitor.checks.load import parse_config
 from monitor.checks.references import load_all_references
 from monitor.common.clock import Clock
@@ -188,7 +188,7 @@ def main(target: Path) -> None:
         folder = Path(name)
         settings = config(folder)
         clock = Clock(lambda: 2e9, lambda: 0.0, lambda _: None)
-        routing = make_routing(settings, {}, QUIET)
+        routing = make_alerting_setup(settings, {}, QUIET)
         courier = Courier(routing.sinks, unreachable, clock.wall)
         source = Source(logs(), STOPPED_AT)
         options: Any = {"learned": settings.state.dir}  # an argument of that commit

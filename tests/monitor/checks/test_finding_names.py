@@ -17,7 +17,7 @@ from detectors.joint import judge as multivariate_judge
 from detectors.performance.fairness import MEASURES
 from detectors.quality import rates as quality
 from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import Routing
+from monitor.alerting.receivers import AlertingSetup
 from tests.support.paths import ROOT
 from tests.support.snapshots import evaluation
 
@@ -79,7 +79,7 @@ def test_an_unknown_finding_is_logged_once_and_stops_nothing() -> None:
         def error(self, event: str, **fields: str) -> None:
             events.append((event, fields["statistic"]))
 
-    alerting = Alerting(Routing({}, {}, {}, None), None, Log(), lambda: 0.0)  # type: ignore[arg-type]
+    alerting = Alerting(AlertingSetup({}, {}, {}, None), None, Log(), lambda: 0.0)  # type: ignore[arg-type]
     nan = float("nan")
     unknown = Finding("weather", "rain", 1.0, nan, nan, 0.5, "drifted")
     judged = replace(evaluation(), findings=(*evaluation().findings, unknown))

@@ -11,7 +11,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.alerting.receivers import make_routing
+from monitor.alerting.receivers import make_alerting_setup
 from monitor.checks.load import parse_config
 from monitor.common.errors import ConfigError
 from monitor.common.secrets import is_variable
@@ -30,7 +30,7 @@ def problems(receiver: dict[str, Any], environment: dict[str, str] | None = None
     raw |= more
     try:
         parsed = parse_config(raw, MINIMAL.parent)
-        make_routing(parsed, environment or {}, structlog.get_logger())
+        make_alerting_setup(parsed, environment or {}, structlog.get_logger())
     except ConfigError as error:
         return error.problems
     return []

@@ -12,8 +12,8 @@ from detectors.sequential.cusum import plain_spread
 from monitor.checks.window_memory import memory_problems, pane_counts, series_bytes
 from monitor.common.errors import ReferenceDataError
 from monitor.config.model import ModelSection
-from monitor.evaluate.change_points import Sequences
-from monitor.evaluate.extra_counts import make_shape
+from monitor.evaluate.change_points import ChangePoints
+from monitor.evaluate.extra_counts import make_count_spec
 from monitor.reference.build import load_reference, load_references
 from monitor.reference.by_version import single
 from monitor.reference.streams import Streams
@@ -42,7 +42,7 @@ def reference(tmp_path: Path) -> Path:
 def test_any_budget_gives_sequential_detectors_a_limit(arl_panes: float) -> None:
     one = np.zeros(1, dtype=np.int64)
     streams = Streams(1_000, ("score",), one, one - 1, np.zeros(1), np.ones(1), ("",), plain_spread(1))
-    followed = Sequences(streams, 0.05, 1_000, arl_panes)
+    followed = ChangePoints(streams, 0.05, 1_000, arl_panes)
     assert 0 < followed.cusum.limit < 1_000
     assert 0 < followed.adwin.limit < 10
 
@@ -50,7 +50,7 @@ def test_any_budget_gives_sequential_detectors_a_limit(arl_panes: float) -> None
 def test_the_memory_of_a_series_is_that_of_its_rings(reference: Path) -> None:
     section = model(reference, windows=["1h", "24h"], drift={"rolling": "14d"})
     references = single(load_reference(section))
-    shape = make_shape(section, references.profiles[0])
+    shape = make_count_spec(section, references.profiles[0])
     extra = sum(part.width for part in shape.whole)
     rings = [PaneRing(step, count, shape.subjects, extra) for step, count in pane_counts(section).items()]
     assert len(rings) == 3

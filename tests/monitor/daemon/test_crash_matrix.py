@@ -10,13 +10,13 @@ import pytest
 
 from alerts.delivery import Courier
 from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_routing
+from monitor.alerting.receivers import make_alerting_setup
 from monitor.common.errors import RetryableError
-from monitor.daemon.model import WatchedModel
-from monitor.daemon.ordering import Intake
+from monitor.daemon.model import MonitoredModel
+from monitor.daemon.ordering import EventTimeBuffer
 from monitor.daemon.service import Service
 from monitor.daemon.setup import Prepared
-from monitor.decode.topics import Router
+from monitor.decode.topics import TopicDecoder
 from monitor.reference.by_version import single
 from monitor.state.store import Store
 from tests.monitor.daemon.test_restarts import (
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["folder", "logs", "profile"]
 
 STEPS: list[tuple[type, str]] = [
-    (ScriptedSource, "poll"), (Router, "decode"), (Intake, "offer"), (WatchedModel, "add"), (WatchedModel, "judge"),
+    (ScriptedSource, "poll"), (TopicDecoder, "decode"), (EventTimeBuffer, "offer"), (MonitoredModel, "add"),
+    (MonitoredModel, "judge"),
     (Alerting, "observe"), (Alerting, "changes"), (Store, "commit"), (ScriptedSource, "commit"),
     (Alerting, "mark_saved"), (Alerting, "deliver"), (Courier, "submit"),
 ]  # fmt: skip
@@ -86,7 +87,7 @@ class Site(Machine):
         clock = self.time.clock()
         patch.setattr("monitor.daemon.setup.make_source", lambda *_, **__: ScriptedSource(self.logs))
         patch.setattr("monitor.daemon.setup.Urllib3Transport", lambda *_, **__: self.network)
-        routing = make_routing(self.config, {}, SILENT)
+        routing = make_alerting_setup(self.config, {}, SILENT)
         http = self.config.http.model_copy(update={"listen": "127.0.0.1:0"})
         prepared = Prepared(self.config.model_copy(update={"http": http}), routing, {"m": single(self.profile)}, SILENT)
         service = Service(prepared, clock=clock, environment={})

@@ -23,10 +23,10 @@ from monitor.checks.load import parse_config
 from monitor.common.durations import DAY, HOUR, MINUTE
 from monitor.config.model import ModelSection
 from monitor.config.schema import IngestSection
-from monitor.decode.readers import ModelRoute
-from monitor.decode.topics import Router
+from monitor.decode.readers import ModelReader
+from monitor.decode.topics import TopicDecoder
 from monitor.evaluate.traffic import Traffic
-from monitor.labels.maturity import Arrivals, Patience, newest_mature
+from monitor.labels.maturity import Arrivals, MaturityPolicy, newest_mature
 from monitor.reference.build import load_references
 from monitor.rows.records import Messages, Partition
 from monitor.sources.files import FileSource
@@ -68,8 +68,8 @@ def section(folder: Path) -> ModelSection:
 )
 def test_a_time_that_cannot_be_is_a_reject_with_its_reason(written: object, reason: str | None, tmp_path: Path) -> None:
     model = section(tmp_path)
-    route = ModelRoute(model, load_references(model), with_ids=False)
-    router = Router([route], IngestSection(), keep_rejected=False)
+    route = ModelReader(model, load_references(model), with_ids=False)
+    router = TopicDecoder([route], IngestSection(), keep_rejected=False)
     raw = json.dumps({"age": 30.0, "p": 1, "t": written}).encode()
     decoded = router.decode(Messages(Partition("p", 0), np.array([0]), [raw]), NOW)
     assert decoded.rejects == ({} if reason is None else {0: reason})
@@ -77,8 +77,8 @@ def test_a_time_that_cannot_be_is_a_reject_with_its_reason(written: object, reas
 
 def test_how_old_rows_may_be_is_an_option_and_a_backtest_takes_any_age(tmp_path: Path) -> None:
     model = section(tmp_path)
-    route = ModelRoute(model, load_references(model), with_ids=False)
-    router = Router([route], IngestSection.model_validate({"max_past": "2d"}), keep_rejected=False)
+    route = ModelReader(model, load_references(model), with_ids=False)
+    router = TopicDecoder([route], IngestSection.model_validate({"max_past": "2d"}), keep_rejected=False)
     raw = [json.dumps({"age": 30.0, "p": 1, "t": NOW - age}).encode() for age in (3 * DAY, DAY)]
     decoded = router.decode(Messages(Partition("p", 0), np.array([0, 1]), raw), NOW)
     assert decoded.rejects == {0: "past"}
@@ -90,7 +90,7 @@ def test_how_old_rows_may_be_is_an_option_and_a_backtest_takes_any_age(tmp_path:
         },
         tmp_path,
     )
-    kept = Router([route], replayed(config, [tmp_path / "log.jsonl"], None).ingest, keep_rejected=False)
+    kept = TopicDecoder([route], replayed(config, [tmp_path / "log.jsonl"], None).ingest, keep_rejected=False)
     ages = [b'{"age": 3, "p": 1, "t": 1}', b'{"age": 3, "p": 1, "t": -1}']
     decoded = kept.decode(Messages(Partition("p", 0), np.array([0, 1]), ages), NOW)
     assert decoded.rejects == {1: "past"}
@@ -202,7 +202,7 @@ def test_traffic_is_judged_as_ever_across_a_gap_of_days_and_by_its_last_week_acr
 def test_a_gap_of_a_century_asks_for_no_memory_when_labels_come() -> None:
     starts = np.array([0, MINUTE, 100 * YEAR], dtype=np.int64)
     arrivals = Arrivals(starts, starts + MINUTE, np.array([10, 10, 10]), np.array([10, 10, 10]))
-    window, patience = Window("1h", HOUR, MINUTE), Patience(7 * DAY, 60 * DAY, 0.95, 100)
+    window, patience = Window("1h", HOUR, MINUTE), MaturityPolicy(7 * DAY, 60 * DAY, 0.95, 100)
     tracemalloc.start()
     found = newest_mature(
         arrivals, window, None, 100 * YEAR + 8 * DAY, patience, lambda times: np.ones(len(times), dtype=np.bool_)

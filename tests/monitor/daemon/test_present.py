@@ -12,7 +12,7 @@ import pytest
 
 from alerts.delivery import Courier
 from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_routing
+from monitor.alerting.receivers import make_alerting_setup
 from monitor.checks.load import parse_config
 from monitor.checks.references import load_all_references
 from monitor.common.clock import Clock
@@ -142,7 +142,7 @@ def test_the_daemon_rejects_no_row_while_its_wall_clock_is_wrong(tmp_path: Path)
         tmp_path,
     )  # fmt: skip
     machine = Machine()
-    routing = make_routing(config, {}, SILENT)
+    routing = make_alerting_setup(config, {}, SILENT)
     daemon = Daemon(
         config,
         load_all_references(config),

@@ -17,7 +17,7 @@ import structlog
 from alerts.delivery import Courier
 from alerts.http import HttpRequest, HttpResponse, TransportError
 from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_routing
+from monitor.alerting.receivers import make_alerting_setup
 from monitor.checks.load import parse_config
 from monitor.common.clock import Clock
 from monitor.common.durations import MINUTE
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from monitor.reference.profile import Profile
-    from monitor.state.checkpoint import Saved
+    from monitor.state.checkpoint import LoadedState
 
 START = 1_364_882_400_000
 MINUTES, ROWS = 40, 60
@@ -187,7 +187,7 @@ class Machine:
     def run(self, fail_at: int | None) -> bool:
         """Runs to the end of the log, or to the given poll; whether the end was reached."""
         clock = self.time.clock()
-        routing = make_routing(self.config, {}, SILENT)
+        routing = make_alerting_setup(self.config, {}, SILENT)
         store = Store(self.config.state.dir, SILENT)
         source = ScriptedSource(self.logs, fail_at)
         courier = Courier(routing.sinks, self.network, clock.wall)
@@ -227,7 +227,7 @@ class Machine:
         daemon._alerting._outgoing._courier = fresh
         return fresh
 
-    def saved(self) -> Saved:
+    def saved(self) -> LoadedState:
         store = Store(self.config.state.dir, SILENT)
         try:
             return store.load("test")
@@ -235,7 +235,7 @@ class Machine:
             store.close()
 
 
-def comparable(saved: Saved) -> object:
+def comparable(saved: LoadedState) -> object:
     """The state as plain values, panes as bytes."""
     (model,) = saved.models.values()
     panes = {

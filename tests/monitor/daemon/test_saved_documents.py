@@ -29,7 +29,7 @@ from monitor.evaluate.record_faults import RecordFaults
 from monitor.evaluate.schema_changes import SchemaChanges
 from monitor.labels.document import LabelState
 from monitor.reference.build import build_profile
-from monitor.reference.joint import Joint
+from monitor.reference.joint import JointModel
 from monitor.reference.profile import decode_profile, encode_profile
 from monitor.reference.streams import Streams
 from tests.support.paths import DATA
@@ -86,7 +86,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         fields["manifest"] = SCALARS.map(msgspec.json.encode)
     if kind is ErrorsFollowed:
         fields["sequences"] = st.dictionaries(st.text(max_size=3), values(States).map(encode), max_size=2)
-    if kind is Joint:
+    if kind is JointModel:
         fields["sticks"] = st.just({})  # what is computed from the others
     return st.fixed_dictionaries(fields).map(lambda given: kind(**given))
 
@@ -165,9 +165,9 @@ def test_any_profile_comes_back(task: str, seed: int, rows: int, more: dict[str,
 
 
 @settings(MANY_PARTS, max_examples=30)
-@given(values(Joint), values(Streams), values(Dispersion))
-def test_parts_of_profiles_come_back(joint: Joint, streams: Streams, dispersion: Dispersion) -> None:
-    assert to_json(from_json(to_json(joint), Joint)) == to_json(joint)
+@given(values(JointModel), values(Streams), values(Dispersion))
+def test_parts_of_profiles_come_back(joint: JointModel, streams: Streams, dispersion: Dispersion) -> None:
+    assert to_json(from_json(to_json(joint), JointModel)) == to_json(joint)
     assert to_json(from_json(to_json(streams), Streams)) == to_json(streams)
     raw = to_plain_json(dispersion)
     assert to_plain_json(from_json(raw, Dispersion, strict=True)) == raw

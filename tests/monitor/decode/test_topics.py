@@ -12,8 +12,8 @@ import pytest
 from detectors.layout import HIGH, INVALID, MISSING
 from monitor.config.model import ModelSection
 from monitor.config.schema import IngestSection
-from monitor.decode.readers import ModelRoute
-from monitor.decode.topics import Router
+from monitor.decode.readers import ModelReader
+from monitor.decode.topics import TopicDecoder
 from monitor.reference.build import load_references
 from monitor.rows.records import Decoded, Messages, Partition, Table
 
@@ -37,11 +37,11 @@ def section(folder: Path, name: str, **columns: object) -> ModelSection:
     )
 
 
-def router(*models: ModelSection, keep: bool = False) -> Router:
-    return Router([ModelRoute(model, load_references(model), with_ids=False) for model in models], LIMITS, keep)
+def router(*models: ModelSection, keep: bool = False) -> TopicDecoder:
+    return TopicDecoder([ModelReader(model, load_references(model), with_ids=False) for model in models], LIMITS, keep)
 
 
-def decode(found: Router, *records: object) -> Decoded:
+def decode(found: TopicDecoder, *records: object) -> Decoded:
     values = [record if isinstance(record, bytes) else json.dumps(record).encode() for record in records]
     return found.decode(Messages(Partition("t", 0), np.arange(5, 5 + len(values)), values), NOW)
 

@@ -265,17 +265,17 @@ def test_a_reference_is_learned_from_the_first_rows_and_then_used(tmp_path: Path
 
 
 def test_a_learned_reference_holds_exactly_the_rows_that_were_asked_for(tmp_path: Path) -> None:
-    from monitor.daemon.learner import Learner
-    from monitor.decode.readers import LearningRoute
+    from monitor.daemon.learner import ReferenceLearner
+    from monitor.decode.readers import RawReader
 
     model = config(tmp_path, learn_rows=1_500).models[0]
-    route = LearningRoute(model)
-    learner = Learner(model, route.columns)
+    route = RawReader(model)
+    learner = ReferenceLearner(model, route.columns)
     table = rows(START, 20, 100, 5)
     parts = [table.iloc[place : place + 700] for place in range(0, 2_000, 700)]
     for part in parts:
         learner.add(*_learning_rows(route, part))
-        again = Learner(model, route.columns)
+        again = ReferenceLearner(model, route.columns)
         again.restore(learner.document())
         assert again.times == learner.times
         again.later = learner.later
@@ -290,10 +290,10 @@ def test_a_learned_reference_holds_exactly_the_rows_that_were_asked_for(tmp_path
 
 
 def _learning_rows(route: object, part: pd.DataFrame) -> tuple[object, ...]:
-    from monitor.decode.readers import LearningRoute, versions_of
+    from monitor.decode.readers import RawReader, versions_of
     from monitor.rows.records import Partition, RawColumns
 
-    assert isinstance(route, LearningRoute)
+    assert isinstance(route, RawReader)
     size = len(part)
     raw = RawColumns({name: part[name].tolist() for name in part.columns}, np.arange(size), np.zeros(size, int), {})
     times = part["at"].to_numpy()

@@ -16,7 +16,7 @@ from monitor.checks.load import parse_config
 from monitor.common.durations import DAY, HOUR
 from monitor.config.model import ModelSection
 from monitor.decode.json import JsonDecoder
-from monitor.decode.unknown_fields import MOST_NAMES, RecordNames, sampled
+from monitor.decode.unknown_fields import MOST_NAMES, UnknownFields, sampled
 from monitor.evaluate.schema_changes import LEARN_MS, LEARN_RECORDS, NEWS_MS, SchemaChanges
 from monitor.rows.records import Messages
 from tests.monitor.daemon.test_restarts import PARTS, SILENT, FakeTime, ScriptedSource
@@ -148,11 +148,11 @@ def test_columns_of_a_table_are_names_too(tmp_path: Path) -> None:
     assert gone["2024-10-08T00:00:00Z"]["detail"] == "no record holds a value of age"
 
 
-def names(**columns: object) -> RecordNames:
+def names(**columns: object) -> UnknownFields:
     named = {"timestamp": "t", "prediction": "out.p", "id": "id", "label": "y", **columns}
     model = ModelSection.model_validate({"name": "m", "task": "binary", "reference": "r", "columns": named})
     prefix = f"{columns['features_at']}." if "features_at" in columns else ""
-    return RecordNames(model, ["t", "out.p", f"{prefix}x"])
+    return UnknownFields(model, ["t", "out.p", f"{prefix}x"])
 
 
 def test_names_are_looked_for_where_the_features_are() -> None:

@@ -18,7 +18,7 @@ from monitor.checks.load import parse_config
 from monitor.common.clock import system_clock
 from monitor.common.durations import DAY, HOUR
 from monitor.labels.arrival import BINS, LEAST_DAYS, Delays, counted, in_words, median_seconds, share_finding
-from monitor.labels.maturity import Mature
+from monitor.labels.maturity import MatureWindow
 from monitor.windows.geometry import Window
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ BEGIN = 20_000 * DAY
 ALPHA = 1e-4
 
 
-def due(day: int, at: int) -> Mature:
-    return Mature(Window("1d", DAY, DAY), BEGIN + day * DAY, BEGIN + (day + 1) * DAY, BEGIN + at * DAY)
+def due(day: int, at: int) -> MatureWindow:
+    return MatureWindow(Window("1d", DAY, DAY), BEGIN + day * DAY, BEGIN + (day + 1) * DAY, BEGIN + at * DAY)
 
 
 def panes(*labelled: int, rows: int = 1_000) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

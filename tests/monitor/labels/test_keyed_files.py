@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 
 from monitor.common.errors import StateError
 from monitor.labels.keyed_file import BLOCK, NEVER, open_part
-from monitor.labels.keyed_files import SegmentFiles, Tiers
+from monitor.labels.keyed_files import KeyedFiles, Tiers
 
 PAYLOAD = np.dtype([("value", "<f8"), ("code", "<i4"), ("flag", "?")])
 SMALL = Tiers(fan=2, least=2, most=16)
 
 
-def _store(folder: Path, name: str = "rows", tiers: Tiers | None = SMALL) -> SegmentFiles:
-    return SegmentFiles(folder, name, PAYLOAD, tiers)
+def _store(folder: Path, name: str = "rows", tiers: Tiers | None = SMALL) -> KeyedFiles:
+    return KeyedFiles(folder, name, PAYLOAD, tiers)
 
 
-def _loaded(folder: Path, manifest: bytes | None = None, **options: object) -> SegmentFiles:
+def _loaded(folder: Path, manifest: bytes | None = None, **options: object) -> KeyedFiles:
     store = _store(folder, **options)  # type: ignore[arg-type]
     assert store.load(manifest) == 0
     return store
@@ -35,13 +35,13 @@ def _keys(values: object) -> np.ndarray:
     return np.array(values, dtype=np.uint64)
 
 
-def _add(store: SegmentFiles, keys: list[int], times: list[int], values: list[float]) -> None:
+def _add(store: KeyedFiles, keys: list[int], times: list[int], values: list[float]) -> None:
     payload = np.zeros(len(keys), PAYLOAD)
     payload["value"], payload["code"], payload["flag"] = values, 7, True
     store.add(_keys(keys), np.array(times, dtype=np.int64), payload)
 
 
-def _found(store: SegmentFiles, keys: list[int], since: int = NEVER) -> dict[int, tuple[int, float]]:
+def _found(store: KeyedFiles, keys: list[int], since: int = NEVER) -> dict[int, tuple[int, float]]:
     found, times, payload = store.find(_keys(keys), since)
     assert (payload["code"] == np.where(found, 7, 0)).all()
     assert (payload["flag"] == found).all()
@@ -49,7 +49,7 @@ def _found(store: SegmentFiles, keys: list[int], since: int = NEVER) -> dict[int
     return {keys[place]: (int(times[place]), float(payload["value"][place])) for place in np.flatnonzero(found)}
 
 
-def _save(store: SegmentFiles) -> bytes:
+def _save(store: KeyedFiles) -> bytes:
     manifest = store.prepare()
     store.saved()
     return manifest
@@ -365,7 +365,7 @@ def test_files_with_other_columns_are_set_aside(tmp_path: Path) -> None:
     store = _loaded(tmp_path)
     _add(store, [1, 2], [1, 2], [1.0, 2.0])
     manifest = _save(store)
-    other = SegmentFiles(tmp_path, "rows", np.dtype([("value", "<f4")]))
+    other = KeyedFiles(tmp_path, "rows", np.dtype([("value", "<f4")]))
     assert other.load(manifest) == 2
 
 
@@ -405,10 +405,10 @@ def test_an_empty_store_writes_no_file(tmp_path: Path) -> None:
 
 
 def test_a_payload_without_fields_is_a_set_of_keys(tmp_path: Path) -> None:
-    store = SegmentFiles(tmp_path, "set", np.dtype([]))
+    store = KeyedFiles(tmp_path, "set", np.dtype([]))
     store.load(None)
     store.add(_keys([3, 1]), np.array([30, 10]), np.zeros(2, np.dtype([])))
-    again = SegmentFiles(tmp_path, "set", np.dtype([]))
+    again = KeyedFiles(tmp_path, "set", np.dtype([]))
     assert again.load(_save(store)) == 0
     assert again.find(_keys([1, 2, 3]))[0].tolist() == [True, False, True]
 

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.common.durations import DAY
-from monitor.labels.maturity import Arrivals, Mature, Patience, newest_mature
+from monitor.labels.maturity import Arrivals, MatureWindow, MaturityPolicy, newest_mature
 from monitor.windows.geometry import Window
 
 WEEK = Window("3d", 3 * DAY, DAY)
-PATIENCE = Patience(max_delay=10 * DAY, memory=60 * DAY, share=0.9, min_labels=50)
+PATIENCE = MaturityPolicy(max_delay=10 * DAY, memory=60 * DAY, share=0.9, min_labels=50)
 
 
 def everywhere(times: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_the_newest_mature_window_is_that_of_the_definition(
         arrivals(rows, labelled), WEEK, None if after is None else after * DAY, tick * DAY, PATIENCE, everywhere
     )
     end = by_definition(rows, labelled, tick, after)
-    assert found == (None if end is None else Mature(WEEK, (end - 3) * DAY, end * DAY, tick * DAY))
+    assert found == (None if end is None else MatureWindow(WEEK, (end - 3) * DAY, end * DAY, tick * DAY))
 
 
 def test_labels_that_come_at_once_are_not_waited_for() -> None:

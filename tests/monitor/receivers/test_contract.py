@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from alerts.delivery import Courier
 from alerts.evaluation import Finding
 from alerts.http import HttpResponse, Urllib3Transport
-from alerts.messages import Words, words
+from alerts.messages import AlertText, words
 from alerts.outbox import OutboxEntry
 from alerts.outcome import Dead, Delivered, Refused, Retry, by_status, retry_after
 from alerts.payload import to_json
@@ -49,7 +49,7 @@ MAKE: dict[type, Callable[[Receiver], Sink]] = {
 KINDS = sorted(MAKE, key=lambda kind: kind.__name__)
 
 
-def said(notice: Notice) -> Words:
+def said(notice: Notice) -> AlertText:
     return words(notice, "https://grafana.example.org/d/x?model={model}&segment={segment}")
 
 

@@ -15,7 +15,7 @@ from monitor.receivers.base import ReceiverSection, Secret
 
 if TYPE_CHECKING:
     from alerts.http import HttpResponse
-    from alerts.messages import Words
+    from alerts.messages import AlertText
     from alerts.outbox import OutboxEntry
     from alerts.outcome import Outcome
     from alerts.policy import Notice
@@ -42,7 +42,7 @@ class Toy(HttpSink):
     code: str = field(repr=False)
     timeout_seconds: float
 
-    def render(self, notice: Notice, words: Words) -> bytes:
+    def render(self, notice: Notice, words: AlertText) -> bytes:
         return to_json({"ring": notice.kind, "say": words.title})
 
     def request(self, entry: OutboxEntry) -> HttpRequest:

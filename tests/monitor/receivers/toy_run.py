@@ -13,7 +13,7 @@ from alerts.http import HttpResponse
 from alerts.outbox import Report
 from monitor.alerting.alerting import Alerting
 from monitor.alerting.outbox import RESULTS
-from monitor.alerting.receivers import make_routing
+from monitor.alerting.receivers import make_alerting_setup
 from monitor.checks.load import parse_config
 from monitor.common.errors import ConfigError
 from tests.support.snapshots import evaluation
@@ -58,7 +58,7 @@ class AtOnce:
 
 def problems(folder: Path, **options: object) -> list[str]:
     try:
-        make_routing(parse_config(raw(**options), folder), ENVIRONMENT, LOG)
+        make_alerting_setup(parse_config(raw(**options), folder), ENVIRONMENT, LOG)
     except ConfigError as error:
         return error.problems
     return []
@@ -73,7 +73,7 @@ def run(folder: Path) -> dict[str, object]:
         requests.append(request)
         return answers[len(requests) - 1]
 
-    routing = make_routing(parse_config(raw(bell_code_env="BELL_CODE"), folder), ENVIRONMENT, LOG)
+    routing = make_alerting_setup(parse_config(raw(bell_code_env="BELL_CODE"), folder), ENVIRONMENT, LOG)
     alerting = Alerting(routing, AtOnce(Courier(routing.sinks, transport, lambda: NOW / 1000)), LOG, lambda: 0.0)
     alerting.observe(evaluation(), NOW)
     (entry,) = alerting.outbox.values()

@@ -27,12 +27,12 @@ from tests.monitor.state.test_untouched import toml
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from monitor.state.checkpoint import Saved
+    from monitor.state.checkpoint import LoadedState
 
 MANY = [pytest.param(25), pytest.param(400, marks=pytest.mark.slow)]
 
 
-def load(folder: Path) -> tuple[Saved, int]:
+def load(folder: Path) -> tuple[LoadedState, int]:
     """What a daemon would load, and how often damage was found."""
     store = Store(folder, SILENT)
     try:
@@ -41,7 +41,7 @@ def load(folder: Path) -> tuple[Saved, int]:
         store.close()
 
 
-def key_of(saved: Saved) -> object:
+def key_of(saved: LoadedState) -> object:
     """Which checkpoint it is."""
     return tuple(sorted((str(part), where.offset) for part, where in saved.positions.items()))
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from monitor.cli.main import app
 from monitor.common.errors import ConfigError
-from monitor.daemon.learner import Learner
+from monitor.daemon.learner import ReferenceLearner
 from monitor.state.model_files import labels_folder, learned_path
 from monitor.state.removed import Removed
 from monitor.daemon.drop_state import drop_state
@@ -233,7 +233,7 @@ def test_a_learned_reference_that_was_deleted_is_learned_again(tmp_path: Path) -
     site.run()
     learned_path(site.state, "learned").unlink()
     daemon = site.start()
-    assert isinstance(daemon._learners["learned"], Learner)
+    assert isinstance(daemon._learners["learned"], ReferenceLearner)
     assert daemon._learners["learned"].needed == 1_000
     site.courier.close(1.0)
     daemon.close()

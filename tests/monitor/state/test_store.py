@@ -20,7 +20,7 @@ from detectors.layout import COLUMNS
 from monitor.common.errors import StateError
 from monitor.windows.panes import Pane
 from monitor.rows.records import Partition, Position
-from monitor.state.checkpoint import Checkpoint, ModelChange, Saved, SavedModel, SavedSeries
+from monitor.state.checkpoint import Checkpoint, ModelDelta, LoadedState, LoadedModel, LoadedSeries
 from monitor.state.store import Store
 
 HOUR = 3_600_000
@@ -34,10 +34,10 @@ def pane(start: int, rows: int) -> Pane:
     return Pane(start, rows, bins, moments, np.array([[0.5, 1.5], [np.inf, -np.inf]]), np.array([rows, 7]))
 
 
-def model(panes: list[Pane], version: str = "1") -> SavedModel:
-    series = SavedSeries(version, "all", 0, 5 * HOUR, {HOUR: panes}, "print", (DAY,))
+def model(panes: list[Pane], version: str = "1") -> LoadedModel:
+    series = LoadedSeries(version, "all", 0, 5 * HOUR, {HOUR: panes}, "print", (DAY,))
     ledger = {HOUR: {found.start: {Partition("t", 0): (found.start, found.start + 9)} for found in panes}}
-    return SavedModel("shape", 7 * HOUR, {"1h": HOUR}, {"1": 10}, 1, 2, (series,), ledger)
+    return LoadedModel("shape", 7 * HOUR, {"1h": HOUR}, {"1": 10}, 1, 2, (series,), ledger)
 
 
 def entry(name: str, attempts: int = 0) -> OutboxEntry:
@@ -47,7 +47,7 @@ def entry(name: str, attempts: int = 0) -> OutboxEntry:
 def checkpoint(panes: list[Pane], offset: int = 1) -> Checkpoint:
     return Checkpoint(
         {Partition("t", 0): Position(offset, 2, "id", 99)},
-        {"m": ModelChange(model(panes), None)},
+        {"m": ModelDelta(model(panes), None)},
         {"alerts": b"a"},
         (entry("one"), entry("two")),
     )
@@ -63,7 +63,7 @@ def open_store(folder: Path, logged: Logged | None = None) -> Store:
     return Store(folder, (logged or Logged()).log)
 
 
-def load(folder: Path, logged: Logged | None = None) -> Saved:
+def load(folder: Path, logged: Logged | None = None) -> LoadedState:
     store = open_store(folder, logged)
     try:
         return store.load("now")
@@ -81,7 +81,7 @@ def save(folder: Path, *checkpoints: Checkpoint, back_up: bool = False) -> None:
     store.close()
 
 
-def kept(saved: Saved) -> dict[int, tuple[int, bytes]]:
+def kept(saved: LoadedState) -> dict[int, tuple[int, bytes]]:
     (series,) = saved.models["m"].series
     return {found.start: (found.rows, found.bins.tobytes()) for found in series.panes[HOUR]}
 
@@ -111,12 +111,12 @@ def test_only_what_changed_is_written_and_the_rest_stays(tmp_path: Path) -> None
 def test_old_panes_ended_series_and_a_fresh_start_are_dropped(tmp_path: Path) -> None:
     save(tmp_path, checkpoint([pane(0, 3), pane(HOUR, 4)]))
     empty = replace(model([]), series=())
-    save(tmp_path, Checkpoint({}, {"m": ModelChange(empty, oldest={HOUR: HOUR})}, {}))
+    save(tmp_path, Checkpoint({}, {"m": ModelDelta(empty, oldest={HOUR: HOUR})}, {}))
     assert set(kept(load(tmp_path))) == {HOUR}
-    save(tmp_path, Checkpoint({}, {"m": ModelChange(empty, None, ended=(("1", "all"),))}, {}))
+    save(tmp_path, Checkpoint({}, {"m": ModelDelta(empty, None, ended=(("1", "all"),))}, {}))
     assert load(tmp_path).models["m"].series == ()
     save(tmp_path, checkpoint([pane(0, 3)]))
-    save(tmp_path, Checkpoint({}, {"m": ModelChange(model([pane(HOUR, 1)], "2"), None, fresh=True)}, {}))
+    save(tmp_path, Checkpoint({}, {"m": ModelDelta(model([pane(HOUR, 1)], "2"), None, fresh=True)}, {}))
     assert [series.version for series in load(tmp_path).models["m"].series] == ["2"]
 
 
@@ -200,7 +200,7 @@ def test_without_a_usable_backup_it_begins_anew_rather_than_never(tmp_path: Path
     save(tmp_path, checkpoint([pane(0, 3)]), back_up=True)
     for name in ("leewayd.db", "leewayd.previous.db"):
         (tmp_path / name).write_bytes(b"rubbish" * 1000)
-    assert load(tmp_path) == Saved()
+    assert load(tmp_path) == LoadedState()
     save(tmp_path, checkpoint([pane(0, 5)]))
     assert kept(load(tmp_path))[0][0] == 5
 

@@ -13,7 +13,7 @@ import pytest
 
 from alerts.delivery import Courier
 from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_routing
+from monitor.alerting.receivers import make_alerting_setup
 from monitor.backtest.lines import evaluation_line
 from monitor.checks.load import parse_config
 from monitor.checks.references import load_all_references
@@ -160,7 +160,7 @@ def test_the_windows_that_lack_messages_are_marked_whatever_restart_comes_betwee
 
     for upto in [*([] if restart_at is None else [restart_at]), 1_800]:
         time = FakeTime(now=1_700_010_000.0)
-        routing, store = make_routing(config, {}, SILENT), Store(config.state.dir, SILENT)
+        routing, store = make_alerting_setup(config, {}, SILENT), Store(config.state.dir, SILENT)
         source = Scripted(values, upto, (600, 900))
         daemon = Daemon(
             config,

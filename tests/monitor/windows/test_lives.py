@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from alerts.delivery import Courier
 from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_routing
+from monitor.alerting.receivers import make_alerting_setup
 from monitor.backtest.lines import alert_line, evaluation_line
 from monitor.checks.load import parse_config
 from monitor.checks.references import load_all_references
@@ -118,7 +118,7 @@ def reported(
 
     references = load_all_references(config)
     for fail_at in [*fails, None]:
-        time, routing = FakeTime(now=2e9), make_routing(config, {}, SILENT)
+        time, routing = FakeTime(now=2e9), make_alerting_setup(config, {}, SILENT)
         store = Store(config.state.dir, SILENT)
         daemon = Daemon(
             config, references, source=ScriptedSource({PART: log}, fail_at, first_size=size), store=store,

@@ -15,13 +15,13 @@ from detectors.layout import COLUMNS
 from monitor.common.durations import DAY, HOUR, MINUTE, parse_duration
 from monitor.common.window_step import window_step
 from monitor.config.model import ColumnsSection, ModelSection
-from monitor.daemon.ordering import Intake
-from monitor.reference.by_version import References
+from monitor.daemon.ordering import EventTimeBuffer
+from monitor.reference.by_version import ReferencesByVersion
 from monitor.rows.records import Decoded, ModelRows, Partition, Position
-from monitor.state.checkpoint import SavedModel
+from monitor.state.checkpoint import LoadedModel
 from monitor.state.window_state import changes, restore
 from monitor.windows.panes import EMPTY
-from monitor.windows.windows import ALL, OVERFLOW, Due, ModelWindows, SeriesEnd, SeriesKey, Shape
+from monitor.windows.windows import ALL, OVERFLOW, CountSpec, DueWindow, ModelWindows, SeriesEnd, SeriesKey
 
 SUBJECTS = 2
 PANE, LATENESS = MINUTE, 2 * MINUTE
@@ -68,9 +68,9 @@ def chunk(partition: Partition, rows: list[Row], first: int) -> Decoded:
 Judged = dict[tuple[str, int, str, str], tuple[int, tuple[int, ...], float, tuple[int, int] | None]]
 
 
-def printed(fingerprint: str) -> References:
+def printed(fingerprint: str) -> ReferencesByVersion:
     """References that are known by their fingerprint alone."""
-    references = References((), {})
+    references = ReferencesByVersion((), {})
     references.__dict__["fingerprints"] = (fingerprint,)
     return references
 
@@ -78,7 +78,7 @@ def printed(fingerprint: str) -> References:
 class Watched(ModelWindows):
     """Windows alone, as the intake sees a model."""
 
-    def finish(self, latest: int) -> Iterator[Due | SeriesEnd]:
+    def finish(self, latest: int) -> Iterator[DueWindow | SeriesEnd]:
         return self.advance((latest // self.pane + 1) * self.pane + self.lateness)
 
 
@@ -87,18 +87,18 @@ class Rig:
 
     def __init__(self, section: ModelSection) -> None:
         self.section = section
-        self.windows = Watched(section, [Shape(SUBJECTS)])
-        self.intake = Intake({"m": self.windows}, lambda *_: None)
+        self.windows = Watched(section, [CountSpec(SUBJECTS)])
+        self.intake = EventTimeBuffer({"m": self.windows}, lambda *_: None)
         self.judged: Judged = {}
 
     def feed(self, partition: Partition, rows: list[Row], first: int) -> None:
         self.intake.offer(chunk(partition, rows, first))
         self.look(self.intake.drain())
 
-    def look(self, dues: Iterator[tuple[str, Due | SeriesEnd | None]]) -> None:
+    def look(self, dues: Iterator[tuple[str, DueWindow | SeriesEnd | None]]) -> None:
         windows = self.windows
         for _, due in dues:
-            if not isinstance(due, Due):
+            if not isinstance(due, DueWindow):
                 continue
             ranges = windows.window_offsets(due)
             for key, series in windows.series.items():
@@ -120,7 +120,7 @@ class Rig:
         self.windows.dirty_offsets = {
             (step, start) for step, ledger in self.windows.offsets.items() for start in ledger
         }
-        saved: SavedModel = changes(self.windows, printed("print"), fresh=False).model
+        saved: LoadedModel = changes(self.windows, printed("print"), fresh=False).model
         fresh = Rig(self.section)
         assert restore(fresh.windows, saved, printed("print"))
         fresh.intake.positions = dict(self.intake.positions)
@@ -318,12 +318,12 @@ def test_counts_made_with_another_reference_or_shape_are_not_used() -> None:
     rig.intake.active = frozenset([Partition("t", 0)])
     rig.feed(Partition("t", 0), [Row(START, 1)], 0)
     saved = changes(rig.windows, printed("print"), fresh=False).model
-    assert not restore(ModelWindows(model(windows=("5m",)), [Shape(SUBJECTS)]), saved, printed("print"))
-    again = ModelWindows(model(), [Shape(SUBJECTS)])
+    assert not restore(ModelWindows(model(windows=("5m",)), [CountSpec(SUBJECTS)]), saved, printed("print"))
+    again = ModelWindows(model(), [CountSpec(SUBJECTS)])
     assert restore(again, saved, printed("print"))
     assert set(again.series) == set(rig.windows.series)
     # A version that has got another reference fills its windows anew, and what was kept of it is dropped.
-    other = ModelWindows(model(), [Shape(SUBJECTS)])
+    other = ModelWindows(model(), [CountSpec(SUBJECTS)])
     assert restore(other, saved, printed("another print"))
     assert other.series == {}
     assert set(other.ended) == set(rig.windows.series)
