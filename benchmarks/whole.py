@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from monitor.labels.panes import Counts
-    from monitor.windows.windows import SeriesKey
+    from monitor.windows.series import SeriesKey
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

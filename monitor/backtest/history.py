@@ -140,7 +140,7 @@ class History:
         rules: name → rule.
     """
 
-    def __init__(self, references: Mapping[str, ReferencesByVersion], rules: Mapping[str, Rule]) -> None:
+    def __init__(self, references: dict[str, ReferencesByVersion], rules: Mapping[str, Rule]) -> None:
         self.references, self.rules = references, rules
         self.tracks: dict[TrackKey, Track] = {}
         self.worst: dict[tuple[str, str, str], Worst] = {}

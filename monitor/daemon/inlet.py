@@ -82,6 +82,11 @@ class Inlet:
         self._present.counted(clock for clock in clocks if clock is not None)
 
     @property
+    def stands_at(self) -> int:
+        """Event time that all partitions have reached together, epoch ms."""
+        return self._intake.stands_at
+
+    @property
     def held(self) -> frozenset[Partition]:
         """Partitions of which messages wait that were read already."""
         return self._intake.crowded() | self._ration.waiting

@@ -20,10 +20,10 @@ from monitor.windows.geometry import SLACK_PANES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from monitor.daemon.model import Step
     from monitor.evaluate.record_faults import Rejects
     from monitor.reference.profile import Profile
     from monitor.rows.records import ModelRows, Partition
-    from monitor.windows.windows import DueWindow
 
 
 class Later(NamedTuple):
@@ -93,11 +93,11 @@ class ReferenceLearner:
         """As `monitor.daemon.model.MonitoredModel.horizon`."""
         return floor + SLACK_PANES * self.model.pane
 
-    def advance(self, clock: int) -> Iterator[DueWindow]:
+    def advance(self, clock: int) -> Iterator[Step]:
         """Nothing falls due."""
         return iter(())
 
-    def finish(self, latest: int) -> Iterator[DueWindow]:
+    def finish(self, latest: int) -> Iterator[Step]:
         """Nothing falls due."""
         return iter(())
 

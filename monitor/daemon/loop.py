@@ -2,31 +2,24 @@
 
 One turn, straight through::
 
-    source.poll → router.decode → intake.offer → intake.drain → Evaluator.judge → Alerting.observe → store.commit
+    source.poll → Inlet.take_in → EventTimeBuffer.drain → MonitoredModel.advance → Alerting.observe → Checkpointer.save
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from monitor.config.labels import reads_labels
-from monitor.daemon.catch_up import CatchUp
 from monitor.daemon.checkpointer import Checkpointer, Parts
+from monitor.daemon.display import Display
 from monitor.daemon.inlet import Inlet
-from monitor.daemon.learner import ReferenceLearner
-from monitor.daemon.model import MonitoredModel
+from monitor.daemon.models import Models
 from monitor.daemon.ordering import EventTimeBuffer
 from monitor.daemon.schedule import Tick
-from monitor.decode.readers import ModelReader, RawReader
-from monitor.decode.topics import TopicDecoder, make_decoders
 from monitor.reference.by_version import single
-from monitor.reference.profile import decode_profile, encode_profile
-from monitor.serve.snapshot import EvaluationKey, ProcessStatus, Progress, Snapshot
-from monitor.windows.windows import SeriesEnd
+from monitor.windows.series import SeriesEnd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -34,37 +27,41 @@ if TYPE_CHECKING:
     from detectors.layout import Counts
     from monitor.alerting.alerting import Alerting, Outcome
     from monitor.common.clock import Clock
-    from monitor.config.model import ModelSection
     from monitor.config.schema import Config
-    from monitor.decode.first_usable import Seen
-    from monitor.labels.maturity import MatureWindow
+    from monitor.daemon.model import Step
     from monitor.reference.by_version import ReferencesByVersion
+    from monitor.serve.snapshot import Snapshot
     from monitor.sources.port import Source
     from monitor.state.store import Store
-    from monitor.windows.windows import DueWindow
 
-_SHOW_SECONDS = 0.5
 _TURN_SECONDS = 1.0  # then a turn leaves off judging: checkpoints, deliveries and signals get their turn
 
 
 class Daemon:
-    """Watches the configured models.
+    """Monitors the configured models.
 
     Args:
         config: validated.
-        references: model name → what it is compared with; one that is learned meanwhile is added.
+        references: model name → its references; a model without any learns one.
         source: where messages come from.
         store: where state is kept; held until `close`.
         alerting: rules and outbox.
         clock: time.
         log: past-tense events.
         observer: takes every evaluation and what came of it; None with what came of the end of a series.
+
+    Attributes:
+        models: what is monitored, and what still learns its reference.
+        inlet: polled messages on their way in.
+        checkpointer: saves and restores.
+        display: what is shown.
+        finished: a replay has come to its end.
     """
 
     def __init__(
         self,
         config: Config,
-        references: dict[str, ReferencesByVersion],
+        references: Mapping[str, ReferencesByVersion],
         *,
         source: Source,
         store: Store,
@@ -74,47 +71,22 @@ class Daemon:
         observer: Callable[[Evaluation | None, Outcome], object] | None = None,
     ) -> None:
         self._config, self._source, self._store = config, source, store
-        self._references = references
         self._alerting, self._clock, self._log, self._observer = alerting, clock, log, observer
-        self._models: dict[str, MonitoredModel] = {}
-        self._learners: dict[str, ReferenceLearner] = {}
-        self._learning: dict[str, RawReader] = {}
-        for section in config.models:
-            if section.name in references:
-                self._models[section.name] = self._watch(section, references[section.name])
-            else:
-                route = self._learning[section.name] = RawReader(section)
-                self._learners[section.name] = ReferenceLearner(section, route.columns)
-        self._intake = EventTimeBuffer({**self._models, **self._learners}, lambda *found: self.inlet.on_reject(*found))
-        self._intake.taken = self._adopt_learned
-        self.inlet = Inlet(config, self._intake, self._models, clock, seen=self._seen, reject=source.reject, log=log)
-        self.inlet.routers = self._make_routers()
-        self._learned_rows = 0
-        self._evaluations: dict[EvaluationKey, Evaluation] = {}
-        self._realised: dict[EvaluationKey, Evaluation] = {}
-        parts = Parts(self._models, self._learners, alerting, self._intake, source)
-        self._checkpointer = Checkpointer(config, store, parts, clock, log)
-        self._shown_at = -1.0
-        self._due: Iterator[tuple[str, DueWindow | MatureWindow | SeriesEnd | None]] | None = None
-        self._ends = self._finishing = False
-        self._catch_up = CatchUp(log)
-        self.process = ProcessStatus()
-        self.snapshot = Snapshot()
-        self.finished = False
-
-    def _watch(self, section: ModelSection, references: ReferencesByVersion) -> MonitoredModel:
-        return MonitoredModel(
-            section,
-            references,
-            labelled=reads_labels(self._config, section),
-            folder=self._store.folder,
-            reader=self._store,
+        self.models = Models(config, references, folder=store.folder, reader=store, clock=clock)
+        monitored, learners = self.models.monitored, self.models.learners
+        self._buffer = EventTimeBuffer({**monitored, **learners}, lambda *reject: self.inlet.on_reject(*reject))
+        self.inlet = Inlet(config, self._buffer, monitored, clock, seen=self.models.seen, reject=source.reject, log=log)
+        self.inlet.routers = self.models.decoders()
+        self.checkpointer = Checkpointer(
+            config, store, Parts(monitored, learners, alerting, self._buffer, source), clock, log
         )
-
-    def _make_routers(self) -> dict[str, TopicDecoder]:
-        routes: dict[str, ModelReader | RawReader] = {name: model.route for name, model in self._models.items()}
-        labels = {name: route for name, model in self._models.items() if (route := model.label_route) is not None}
-        return make_decoders(self._config, routes | self._learning, labels)
+        self.display = Display(
+            models=self.models, inlet=self.inlet, alerting=alerting, checkpointer=self.checkpointer, store=store,
+            clock=clock, log=log,
+        )  # fmt: skip
+        self._steps: Iterator[tuple[str, Step]] | None = None
+        self._ends = self._finishing = False
+        self.finished = False
 
     def start(self) -> None:
         """Goes on from the last checkpoint.
@@ -122,19 +94,20 @@ class Daemon:
         Raises:
             SourceError: if the source can never work as configured.
         """
-        saved, learned = self._checkpointer.load()
+        saved, learned = self.checkpointer.load()
         for name, profile in learned.items():
-            self._learners.pop(name, None)
-            self._learning.pop(name, None)
-            self._take_over(name, single(profile))
-        self._checkpointer.restore(saved)
+            self._buffer.hand_over(name, self.models.monitor(name, single(profile)), lambda rows: rows)
+        if learned:
+            self.inlet.routers = self.models.decoders()
+        self.checkpointer.restore(saved)
         self._alerting.restore(saved.documents, saved.outbox)
         self.inlet.resume(saved.positions)
         self._source.start(saved.positions, everything=saved.lost)
-        latest = max((model.windows.watermark or 0 for model in self._models.values()), default=0)
+        monitored = self.models.monitored
+        latest = max((model.windows.watermark or 0 for model in monitored.values()), default=0)
         names = {section.name: [*section.windows, *section.performance_windows] for section in self._config.models}
         self._alerting.drop_unknown(names, latest, self._clock.now_ms())
-        self._log.info("daemon started", models=list(self._models), resumed=bool(saved.positions))
+        self._log.info("daemon started", models=list(monitored), resumed=bool(saved.positions))
         self._show()
 
     def turn(self, timeout_seconds: float, ticks: frozenset[Tick] = frozenset()) -> None:
@@ -144,78 +117,79 @@ class Daemon:
             timeout_seconds: how long to wait for messages.
             ticks: wall-clock work that is due.
         """
-        poll = self._source.poll(0.0 if self._due is not None else timeout_seconds, self.inlet.held)
+        poll = self._source.poll(0.0 if self._steps is not None else timeout_seconds, self.inlet.held)
         self.inlet.take_in(poll)
         self._end_log(self.inlet.log_end)
-        judged = self._judge_due()
-        if (poll.finished or self._ends) and self._due is None and not self.finished and not self.inlet.held:
+        judged = self._advance()
+        if (poll.finished or self._ends) and self._steps is None and not self.finished and not self.inlet.held:
             self._end_log(self.inlet.latest())
-            self._due, self._finishing = self._intake.flush(), True
-            judged |= self._judge_due()
+            self._steps, self._finishing = self._buffer.flush(), True
+            judged |= self._advance()
         # A step with a limit is saved as a whole, by who set the limit, or not at all.
-        if not self.inlet.limited and (Tick.CHECKPOINT in ticks or self._checkpointer.urgent):
+        if not self.inlet.limited and (Tick.CHECKPOINT in ticks or self.checkpointer.urgent):
             self.checkpoint()
         if Tick.BACKUP in ticks:
-            self._checkpointer.back_up()
+            self.checkpointer.back_up()
         self._alerting.deliver(self._clock.now_ms())
-        now = self._clock.monotonic()
-        if judged or now - self._shown_at >= _SHOW_SECONDS or now < self._shown_at:
+        if judged or self.display.due:
             self._show()
 
     @property
     def step_done(self) -> bool:
         """Whether all that the step may take in (`monitor.daemon.recovery`) is taken in and judged."""
-        return self._due is None and (self._intake.room == 0 or not self.inlet.held)
+        return self._steps is None and (self._buffer.room == 0 or not self.inlet.held)
 
-    def _judge_due(self) -> bool:
-        """Deals with what is due until the turn's time is up; goes on in the next turn."""
+    def _advance(self) -> bool:
+        """Takes steps until none is left or the turn's time is up, then goes on in the next turn; whether any was
+        more than rows that were taken in."""
         until = self._clock.monotonic() + _TURN_SECONDS
-        if self._due is None:
-            self._due = self._intake.drain()
+        if self._steps is None:
+            self._steps = self._buffer.drain()
         judged = False
-        for name, item in self._due:
-            if item is not None:
-                self._deal_with(self._models[name], item)
+        for name, step in self._steps:
+            if step is not None:
+                self._take(name, step)
                 judged = True
+            elif not name:
+                self._adopt_learned()
             if self._clock.monotonic() >= until:
                 return judged
-        self._due = None
+        self._steps = None
         if self._finishing:
             self.finished = judged = True
             self._log.info("replay finished")
             self.checkpoint()
         return judged
 
+    def _take(self, model: str, step: tuple[Evaluation, ...] | SeriesEnd) -> None:
+        now = self._clock.now_ms()
+        if not isinstance(step, SeriesEnd):
+            for evaluation in step:
+                self.display.take(evaluation)
+                self._observe(evaluation, self._alerting.observe(evaluation, now))
+            return
+        self.display.drop(model, step)
+        version, segment = step.key
+        self._observe(None, self._alerting.end_series(model, version, segment, step.end, now, realised=step.realised))
+        self._log.info("series ended", model=model, version=version, segment=segment, realised=step.realised)
+
+    def _observe(self, evaluation: Evaluation | None, outcome: Outcome) -> None:
+        if self._observer is not None:
+            self._observer(evaluation, outcome)
+
     def _adopt_learned(self) -> None:
-        for name in [name for name, learner in self._learners.items() if learner.needed <= 0]:
-            self._adopt(name)
-
-    def _adopt(self, name: str) -> None:
-        """A model has learned its reference: from now on it is watched like any other."""
-        learner, route = self._learners.pop(name), self._learning.pop(name)
-        raw = encode_profile(learner.profile())
-        references = single(decode_profile(raw, "learned"))  # as it will be read after a restart
-        self._checkpointer.learned.learn(name, raw)
-        model = self._take_over(name, references)
-        model.seen = learner.seen
-        if model.performance is not None:
-            model.performance.restore(None)
-        self._intake.hand_over(name, model, lambda rows: model.route.encoded(rows, route.paths))
-        for later in learner.later:
-            model.add(model.route.encoded(later.rows, route.paths), *later[1:])
-        for labels, clocks in learner.labels:
-            model.offer(labels, clocks)
-        self._learned_rows += len(learner.times)
-        self._log.info("reference learned", model=name, rows=references.profiles[0].rows)
-
-    def _take_over(self, name: str, references: ReferencesByVersion) -> MonitoredModel:
-        """A model is watched with references that were not there, or others, when the daemon was made."""
-        (section,) = (section for section in self._config.models if section.name == name)
-        model = self._models[name] = self._watch(section, references)
-        self._references[name] = references
-        self.inlet.routers = self._make_routers()
-        self._intake.hand_over(name, model, lambda rows: rows)
-        return model
+        """Monitors each model that has learned its reference from now on."""
+        for name in self.models.ready():
+            adopted = self.models.adopt(name)
+            model, learner = adopted.model, adopted.learner
+            self.checkpointer.learned.learn(name, adopted.profile)
+            self.inlet.routers = self.models.decoders()
+            self._buffer.hand_over(name, model, adopted.encoded)
+            for later in learner.later:
+                model.add(adopted.encoded(later.rows), *later[1:])
+            for labels, clocks in learner.labels:
+                model.offer(labels, clocks)
+            self._log.info("reference learned", model=name, rows=model.references.profiles[0].rows)
 
     def finish(self) -> None:
         """No more will come: the next turns judge the windows that have ended with the log."""
@@ -224,56 +198,19 @@ class Daemon:
     def _end_log(self, last: int | None) -> None:
         """No prediction will come any more after an event time; None if more may come, or none came."""
         if last is not None:
-            for model in self._models.values():
+            for model in self.models.monitored.values():
                 model.end_log(last)
-
-    def _deal_with(self, model: MonitoredModel, item: DueWindow | MatureWindow | SeriesEnd) -> None:
-        if isinstance(item, SeriesEnd):
-            self._end_series(model, item)
-            return
-        now = self._clock.now_ms()
-        for evaluation in model.judge(item, self._clock):
-            key = EvaluationKey(evaluation.model, evaluation.version, evaluation.segment, evaluation.window)
-            (self._realised if evaluation.realised else self._evaluations)[key] = evaluation
-            outcome = self._alerting.observe(evaluation, now)
-            if self._observer is not None:
-                self._observer(evaluation, outcome)
-
-    def _end_series(self, model: MonitoredModel, ended: SeriesEnd) -> None:
-        """Nothing more will be reported of a series: of its windows, or of its performance."""
-        shown = self._realised if ended.realised else self._evaluations
-        for key in [key for key in shown if key[:3] == (model.name, *ended.key)]:
-            del shown[key]
-        if not ended.realised:
-            model.forget(ended.key)
-        version, segment = ended.key
-        outcome = self._alerting.end_series(
-            model.name, version, segment, ended.end, self._clock.now_ms(), realised=ended.realised
-        )
-        if self._observer is not None:
-            self._observer(None, outcome)
-        self._log.info("series ended", model=model.name, version=version, segment=segment, realised=ended.realised)
-
-    def _seen(self) -> dict[str, Seen]:
-        return {name: model.seen for name, model in self._models.items()} | {
-            name: learner.seen for name, learner in self._learners.items()
-        }
 
     def checkpoint(self) -> bool:
         """Saves everything in one transaction, then informs the source; whether it could be saved.
 
         A failure keeps the last checkpoint in force.
         """
-        return self._checkpointer.save()
-
-    @property
-    def checkpoint_at(self) -> float | None:
-        """When the state was last saved, epoch seconds; None if not since the process began."""
-        return self._checkpointer.at
+        return self.checkpointer.save()
 
     def window_counts(self, evaluation: Evaluation) -> Counts:
-        """What the window of an evaluation held; only to be asked while the observer is told of it."""
-        return self._models[evaluation.model].counts(evaluation)
+        """The counts of an evaluation's window; only while the observer looks at that evaluation."""
+        return self.models.monitored[evaluation.model].counts(evaluation)
 
     def deliver(self) -> None:
         """Sends what is due and takes in what became of it, between turns."""
@@ -283,8 +220,13 @@ class Daemon:
 
     @property
     def settled(self) -> bool:
-        """Whether every notification has been delivered or given up."""
+        """Whether every notification has been delivered or dropped."""
         return self._alerting.settled
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The latest snapshot."""
+        return self.display.snapshot
 
     def close(self) -> None:
         """Saves a last time and lets go of source and state."""
@@ -298,45 +240,4 @@ class Daemon:
         self._store.close()
 
     def _show(self) -> None:
-        """Publishes a new snapshot."""
-        self._shown_at = self._clock.monotonic()
-        versions: dict[str, Sequence[str]] = {
-            name: sorted({key.version for key in model.windows.series}) for name, model in self._models.items()
-        }
-        snapshot = Snapshot(
-            evaluations=dict(self._evaluations),
-            realised=dict(self._realised),
-            models=tuple(model.status() for model in self._models.values()),
-            partitions=self.inlet.partitions(),
-            rejects=dict(self.inlet.rejects),
-            hints=dict(self.inlet.hints),
-            label_topics=self.inlet.label_topics,
-            learned_rows=self._learned_rows + sum(len(learner.times) for learner in self._learners.values()),
-            ended=self.finished,
-            alerts=self._alerting.counts(versions),
-            outbox=self._alerting.waiting(),
-            notifications=dict(self._alerting.results),
-            receivers=self._alerting.receivers(),
-            checkpoint_at=self._checkpointer.at,
-            checkpoint_seconds=self._checkpointer.seconds,
-            checkpoint_failures=self._checkpointer.failures,
-            state_damaged=dict(self._store.damaged),
-            disk_bytes=self._store.nbytes,
-            source_up=self.inlet.up,
-            process=self.process,
-            progress=self._progress(),
-            source_fault="" if self.inlet.fault is None else self.inlet.fault.reason,
-        )
-        self.snapshot = replace(
-            snapshot, not_ready=self._checkpointer.fault or self.inlet.why_not_ready() or self._alerting.unheard_fault
-        )
-
-    def _progress(self) -> Progress:
-        """How far behind judging is."""
-        counted, waiting = self.inlet.counted_and_waiting()
-        marks = [(model.lateness, model.windows.watermark) for model in self._models.values()]
-        behind = [self._intake.stands_at - lateness - mark for lateness, mark in marks if mark is not None]
-        busy = self._due is not None
-        return self._catch_up.observe(
-            self._clock, busy=busy, counted=counted, waiting=waiting, behind_ms=max(0, *behind, 0) if busy else 0
-        )
+        self.display.show(busy=self._steps is not None, ended=self.finished)

@@ -11,12 +11,15 @@ import numpy as np
 
 from detectors.layout import HIGH, INVALID, NONFINITE
 from monitor.common.durations import DAY
+from monitor.common.stateful import Documents
 from monitor.decode.first_usable import Seen
 from monitor.decode.label_reader import LabelReader
 from monitor.decode.readers import ModelReader
 from monitor.evaluate.drift import Evaluator
 from monitor.evaluate.extra_counts import make_count_spec
 from monitor.evaluate.realised import PerformanceEvaluator
+from monitor.evaluate.record_faults import RecordFaults
+from monitor.evaluate.schema_changes import SchemaChanges
 from monitor.evaluate.state_damage import DamageNotice
 from monitor.labels.maturity import MatureWindow
 from monitor.labels.repeated_ids import RepeatedIds
@@ -25,7 +28,8 @@ from monitor.serve.snapshot import ModelStatus
 from monitor.state.model_files import labels_folder
 from monitor.state.window_state import changes, mark_saved, restore
 from monitor.windows.gaps import Gaps
-from monitor.windows.windows import ALL, OVERFLOW, ModelWindows, SeriesKey
+from monitor.windows.series import ALL, OVERFLOW, SeriesEnd, SeriesKey
+from monitor.windows.windows import ModelWindows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,13 +39,16 @@ if TYPE_CHECKING:
     from detectors.array_types import Integers
     from detectors.layout import Counts
     from monitor.common.clock import Clock
+    from monitor.common.stateful import Stateful
     from monitor.config.model import ModelSection
     from monitor.evaluate.record_faults import Rejects
     from monitor.labels.panes import LabelledChange, PaneReader
     from monitor.reference.by_version import ReferencesByVersion
     from monitor.rows.records import LabelRows, ModelRows, Partition
     from monitor.state.checkpoint import LoadedModel, ModelDelta
-    from monitor.windows.windows import DueWindow, SeriesEnd
+    from monitor.windows.series import DueWindow
+
+    Step = tuple[Evaluation, ...] | SeriesEnd | None
 
 
 @dataclass(slots=True)
@@ -63,6 +70,8 @@ class MonitoredModel:
         labelled: labels are read, so that realised performance can be told.
         folder: the state directory.
         reader: of saved panes.
+        clock: for the cost of judging.
+        seen: where usable records have come from, if the model has taken any in.
     """
 
     def __init__(
@@ -73,12 +82,16 @@ class MonitoredModel:
         labelled: bool,
         folder: Path,
         reader: PaneReader,
+        clock: Clock,
+        seen: Seen | None = None,
     ) -> None:
         self.section, self.references = section, references
         self.name, self.lateness = section.name, section.lateness
-        shapes = [make_count_spec(section, profile, labelled=labelled) for profile in references.profiles]
-        self.windows = ModelWindows(section, shapes)
-        self.evaluator = Evaluator(section, references, self.windows, labelled=labelled)
+        self._clock = clock
+        specs = [make_count_spec(section, profile, labelled=labelled) for profile in references.profiles]
+        self.windows = ModelWindows(section, specs)
+        self._schema, self._faults = SchemaChanges(), RecordFaults(section.pane)
+        self.evaluator = Evaluator(section, references, self.windows, self._schema, self._faults, labelled=labelled)
         self.performance: LabelTracker | None = None
         if labelled:
             self.performance = LabelTracker(section, references, labels_folder(folder, section.name), reader)
@@ -90,7 +103,7 @@ class MonitoredModel:
             self.label_route = LabelReader(section, self.performance.names, kinds)
         self.gaps, self.damage = Gaps(), DamageNotice(self.windows.longest)
         self.cost = Cost()
-        self.seen = Seen()
+        self.seen = seen or Seen()
         self._log_end: int | None = None
         self._first: int | None = None
         self._last: int | None = None
@@ -100,6 +113,19 @@ class MonitoredModel:
         # What was saved before cannot be used and is to be dropped.
         self.fresh = True
         self.labels_begun_anew = False
+        self._documents = Documents(section.name, self._stateful())
+
+    def _stateful(self) -> dict[str, Stateful]:
+        evaluator = self.evaluator
+        parts: dict[str, Stateful] = {
+            "schema": self._schema, "faults": self._faults, "seen": self.seen, "traffic": evaluator.traffic,
+            "gaps": self.gaps, "damage": self.damage,
+        }  # fmt: skip
+        parts |= {f"burn-in/{index}": burn_in for index, burn_in in evaluator.baseline.burn_ins.items()}
+        parts |= {f"followed/{index}": points for index, points in evaluator.sequences.items()}
+        if self.performance is not None:
+            parts["errors"] = self._judge_labels
+        return parts
 
     # What `monitor.daemon.ordering` needs: rows come in, and windows fall due as time goes on.
 
@@ -118,7 +144,7 @@ class MonitoredModel:
             self._repeats.take(rows.outputs.ids)
         if rows.bare is not None:
             panes, on_time = self.windows.on_time(rows.times, clocks)
-            self.windows.faults.take_bare(panes[rows.bare & on_time])
+            self._faults.take_bare(panes[rows.bare & on_time])
         if self.performance is not None:
             fresh = self.performance.add(rows)
             if not fresh.all():
@@ -126,38 +152,60 @@ class MonitoredModel:
                 self.windows.repeat(rows.take(again), clocks[again])
                 rows, clocks, offsets = rows.take(kept), clocks[kept], offsets[kept]
         if len(rows.index):
+            if rows.unknown:
+                self._take_unknown(rows, clocks)
             self.windows.add(rows, clocks, offsets, partition)
+
+    def _take_unknown(self, rows: ModelRows, clocks: Integers) -> None:
+        """Notes names that the reference does not know, of the rows that are on time."""
+        panes, on_time = self.windows.on_time(rows.times, clocks)
+        index = rows.index.tolist()
+        self._schema.take(
+            (int(panes[row]), str(rows.versions[row]), rows.unknown[index[row]])
+            for row in np.flatnonzero(on_time).tolist()
+            if index[row] in rows.unknown
+        )
 
     def offer(self, labels: LabelRows, clocks: Integers) -> None:
         """Takes labels in, with their partition's clock at each row."""
         if self.performance is not None:
             self._labels_read += len(labels.index)
-            self.windows.faults.take_labels(clocks)
+            self._faults.take_labels(clocks)
             self.performance.offer(labels, clocks)
 
     def reject(self, rejects: Rejects) -> None:
         """Records of the model, or of its labels, could not be used."""
         if rejects.labels:
-            self.windows.faults.take_labels(rejects.clocks, rejects.reasons)
+            self._faults.take_labels(rejects.clocks, rejects.reasons)
             return
         panes, on_time = self.windows.on_time(rejects.times, rejects.clocks)
         reasons = [reason for reason, kept in zip(rejects.reasons, on_time.tolist(), strict=True) if kept]
-        self.windows.faults.reject(panes[on_time], reasons)
+        self._faults.reject(panes[on_time], reasons)
 
-    def advance(self, clock: int) -> Iterator[DueWindow | MatureWindow | SeriesEnd | None]:
-        """Moves time on; yields each window that can be judged and each series that ends, in the order of event time.
+    def advance(self, clock: int) -> Iterator[Step]:
+        """Moves time on; yields what comes of it in the order of event time.
 
-        Each item is to be dealt with before the next one is asked for. None stands for a piece of work that nothing
-        comes of. What is not asked for in this call comes with the next one.
+        A step is the evaluations of one window of every series, the end of a series, or None for a piece of work that
+        leads to nothing. Work can be left off between two steps and gone on with later; what is not asked for in this
+        call comes with the next one.
         """
         # Labels go on after the last prediction of a replayed log: performance is judged by them, but no window ends.
         until = clock if self._log_end is None else min(clock, self._log_end + self.lateness)
         for item in self.windows.advance(until):
             if self.performance is not None:
-                yield from self.performance.advance(item.end, clock - self.lateness)
-            yield item
+                yield from map(self._step, self.performance.advance(item.end, clock - self.lateness))
+            yield self._step(item)
         if self.performance is not None:
-            yield from self.performance.advance(clock - self.lateness)
+            yield from map(self._step, self.performance.advance(clock - self.lateness))
+
+    def _step(self, item: DueWindow | MatureWindow | SeriesEnd | None) -> Step:
+        if item is None:
+            return None
+        if not isinstance(item, SeriesEnd):
+            return self.judge(item)
+        if not item.realised:
+            self._forget(item.key)
+        return item
 
     def end_log(self, last: int) -> None:
         """The last prediction record that there will be has this event time: no window that ends after its pane is."""
@@ -168,14 +216,14 @@ class MonitoredModel:
         if self.performance is not None:
             self.performance.log_end = self._log_end
 
-    def finish(self, latest: int) -> Iterator[DueWindow | MatureWindow | SeriesEnd | None]:
-        """The end of a replay, whose last record, prediction or label, has this event time."""
+    def finish(self, latest: int) -> Iterator[Step]:
+        """The steps at the end of a replay, whose last record, prediction or label, has this event time."""
         if self._log_end is None:
             self.end_log(latest)
         assert self._log_end is not None
         yield from self.advance(self._log_end + self.lateness)
         if self.performance is not None:
-            yield from self.performance.finish(latest)
+            yield from map(self._step, self.performance.finish(latest))
 
     def windows_taken_as_independent(self) -> list[str]:
         """Windows whose rows are taken for independent, because neither reference nor burn-in tells otherwise."""
@@ -191,46 +239,24 @@ class MonitoredModel:
     def restore(self, saved: LoadedModel, documents: Mapping[str, bytes]) -> None:
         """Goes on from a checkpoint."""
         self.fresh = not restore(self.windows, saved, self.references)
-        for place, burn_in in self.evaluator.baseline.burn_ins.items():
-            document = documents.get(f"burn-in/{place}/{self.section.name}")
-            if document is not None:
-                burn_in.restore(document)
-        schema = documents.get(f"schema/{self.section.name}")
-        if schema is not None:
-            self.windows.schema.restore(schema)
-        for noun, part in (("faults", self.windows.faults), ("seen", self.seen)):
-            if (document := documents.get(f"{noun}/{self.section.name}")) is not None:
-                part.restore(document)
-        traffic = documents.get(f"traffic/{self.section.name}")
-        if traffic is not None:
-            self.evaluator.traffic.restore(traffic)
-        for noun, notes in (("gaps", self.gaps), ("damage", self.damage)):
-            if (document := documents.get(f"{noun}/{self.section.name}")) is not None:
-                notes.restore(document)
-        for place, sequences in self.evaluator.sequences.items():
-            document = documents.get(f"followed/{place}/{self.section.name}")
-            if document is not None:
-                sequences.restore(document)
+        self._documents.restore(documents)
         if self.performance is not None:
             kept = documents.get(f"performance/{self.section.name}")
             self.labels_begun_anew = not self.performance.restore(kept)
-            errors = documents.get(f"errors/{self.section.name}")
-            if errors is not None:
-                self._judge_labels.restore(errors)
 
-    def judge(self, due: DueWindow | MatureWindow, clock: Clock) -> list[Evaluation]:
+    def judge(self, due: DueWindow | MatureWindow) -> tuple[Evaluation, ...]:
         """Judges a window of every series."""
-        began = clock.monotonic()
+        began = self._clock.monotonic()
         if isinstance(due, MatureWindow):
-            strange = self.windows.faults.strange_labels(due.start, due.at)
+            strange = self._faults.strange_labels(due.start, due.at)
             evaluations = self._judge_labels.judge(due, self.lateness, strange)
         else:
             evaluations = self.evaluator.judge(self.windows, due)
-        self.cost.last_seconds = clock.monotonic() - began
+        self.cost.last_seconds = self._clock.monotonic() - began
         self.cost.seconds += self.cost.last_seconds
         self.cost.evaluations += len(evaluations)
         self.cost.insufficient += sum(map(_lacking, evaluations))
-        return [self._marked(evaluation) for evaluation in evaluations]
+        return tuple(self._marked(evaluation) for evaluation in evaluations)
 
     def _marked(self, evaluation: Evaluation) -> Evaluation:
         """Says of an evaluation that messages of its window were lost, or the state damaged, if they were."""
@@ -247,7 +273,7 @@ class MonitoredModel:
         """What the next checkpoint must save."""
         return changes(self.windows, self.references, fresh=self.fresh)
 
-    def forget(self, key: SeriesKey) -> None:
+    def _forget(self, key: SeriesKey) -> None:
         """A series has ended: what was prepared and followed for it goes."""
         self.evaluator.baseline.forget(key)
         self.evaluator.judging.forget(key)
@@ -264,40 +290,17 @@ class MonitoredModel:
         return None if self.performance is None else self.performance.change()
 
     def documents(self) -> dict[str, bytes]:
-        """What the next checkpoint must save beside it."""
-        burn_ins, sequences = self.evaluator.baseline.burn_ins.items(), self.evaluator.sequences.items()
-        name = self.section.name
-        found = {f"burn-in/{place}/{name}": burn_in.document() for place, burn_in in burn_ins if burn_in.changed}
+        """Documents that the next checkpoint must save beside the changes."""
         if self.windows.watermark is not None:
             late = self.section.labels.retention_ms if self.performance is not None else 0
             self.gaps.expire(self.windows.watermark - self.windows.memory - late - DAY)
-        if self.gaps.changed:
-            found[f"gaps/{name}"] = self.gaps.document()
-        if self.damage.changed:
-            found[f"damage/{name}"] = self.damage.document()
-        if self.performance is not None:
-            found[f"errors/{name}"] = self._judge_labels.document()
-        if self.windows.schema.changed:
-            found[f"schema/{name}"] = self.windows.schema.document()
-        if self.evaluator.traffic.changed:
-            found[f"traffic/{name}"] = self.evaluator.traffic.document()
-        if self.windows.faults.changed:
-            found[f"faults/{name}"] = self.windows.faults.document()
-        if self.seen.changed:
-            found[f"seen/{name}"] = self.seen.document()
-        return found | {f"followed/{place}/{name}": part.document() for place, part in sequences if part.changed}
+        return self._documents.changes()
 
     def mark_saved(self) -> None:
-        """What `changes` and `documents` told has been saved."""
+        """Marks the last changes and documents as saved."""
         mark_saved(self.windows)
         self.fresh = False
-        for burn_in in self.evaluator.baseline.burn_ins.values():
-            burn_in.changed = False
-        for sequences in self.evaluator.sequences.values():
-            sequences.changed = False
-        self.windows.schema.changed = self.evaluator.traffic.changed = self.gaps.changed = False
-        self.damage.changed = False
-        self.windows.faults.changed = self.seen.changed = False
+        self._documents.mark_saved()
         if self.performance is not None:
             self.performance.mark_saved()
 

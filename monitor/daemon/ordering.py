@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,10 @@ from monitor.rows.records import Decoded, Position
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from monitor.daemon.learner import ReferenceLearner
-    from monitor.daemon.model import MonitoredModel
-    from monitor.labels.maturity import MatureWindow
-    from monitor.rows.records import ModelRows, Partition
-    from monitor.windows.windows import DueWindow, SeriesEnd
+    from detectors.array_types import Integers
+    from monitor.daemon.model import Step
+    from monitor.evaluate.record_faults import Rejects
+    from monitor.rows.records import LabelRows, ModelRows, Partition
 
 _NEVER = -(2**62)
 
@@ -37,22 +36,53 @@ class _Waiting:
     cursor: int
 
 
+class TakesRows(Protocol):
+    """A monitored model, or one that still learns its reference."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    def horizon(self, floor: int) -> int:
+        """Rows up to this event time may be added while the slowest partition stands at ``floor``."""
+
+    def add(self, rows: ModelRows, clocks: Integers, offsets: Integers, partition: Partition) -> None:
+        """Takes rows of one partition in.
+
+        Args:
+            rows: in the partition's order.
+            clocks: int64[n], greatest event time of the partition up to and including each row.
+            offsets: int64[n], offset of each row's message.
+            partition: where they came from.
+        """
+
+    def offer(self, labels: LabelRows, clocks: Integers) -> None:
+        """Takes labels in, with their partition's clock at each row."""
+
+    def reject(self, rejects: Rejects) -> None:
+        """Takes in that records could not be used."""
+
+    def advance(self, clock: int) -> Iterator[Step]:
+        """Moves event time on; the steps that follow from it, in order."""
+
+    def finish(self, latest: int) -> Iterator[Step]:
+        """The steps at the end of a replay, whose last record has this event time."""
+
+
 class EventTimeBuffer:
     """Rows on their way into windows.
 
     Args:
-        models: by name; what stands in for a model that still learns its reference takes rows like one.
+        models: by name.
         on_reject: called with (partition, reason, raw message or None) for each reject that is passed.
     """
 
     def __init__(
         self,
-        models: Mapping[str, MonitoredModel | ReferenceLearner],
+        models: Mapping[str, TakesRows],
         on_reject: Callable[[Partition, str, bytes | None], None],
     ) -> None:
         self._models = dict(models)
-        # Called whenever rows have been added, before the watermark moves on.
-        self.taken: Callable[[], object] = lambda: None
         self._on_reject = on_reject
         self._waiting: dict[Partition, deque[_Waiting]] = {}
         self._ahead: dict[Partition, int] = {}
@@ -110,19 +140,19 @@ class EventTimeBuffer:
         self._ahead.pop(partition, None)
         self.positions.pop(partition, None)
 
-    def hand_over(self, name: str, watched: MonitoredModel, encoded: Callable[[ModelRows], ModelRows]) -> None:
+    def hand_over(self, name: str, model: TakesRows, encoded: Callable[[ModelRows], ModelRows]) -> None:
         """A model has learned its reference: what waits of it is encoded, and goes to its windows from now on."""
-        self._models[name] = watched
+        self._models[name] = model
         for queue in self._waiting.values():
             for waiting in queue:
                 models = tuple(encoded(rows) if rows.model == name else rows for rows in waiting.decoded.models)
                 waiting.decoded = replace(waiting.decoded, models=models)
 
-    def drain(self) -> Iterator[tuple[str, DueWindow | MatureWindow | SeriesEnd | None]]:
+    def drain(self) -> Iterator[tuple[str, Step]]:
         """Adds what may be added and yields what comes of it, to be dealt with at once.
 
-        Between two items the work can be left off, and gone on with later; None stands for a piece of work that nothing
-        comes of.
+        Between two items the work can be left off, and gone on with later. An item without a model's name means that
+        rows have been added: the watermark moves on when the next item is asked for.
         """
         while True:
             floor = self._floor()
@@ -135,10 +165,9 @@ class EventTimeBuffer:
                         yield model.name, item
             if not self._take(floor):
                 return
-            self.taken()
             yield "", None
 
-    def flush(self) -> Iterator[tuple[str, DueWindow | MatureWindow | SeriesEnd | None]]:
+    def flush(self) -> Iterator[tuple[str, Step]]:
         """At the end of a replay: judges what the log still tells; no time is made up after it."""
         latest = self.latest(self.positions)
         if latest is None:

@@ -120,7 +120,7 @@ class Service:
             caution=self._recovery.caution,
             observer=self._observer,
         )
-        running.daemon.process = self._status
+        running.daemon.display.process = self._status
         return running
 
     def turn(self) -> None:
@@ -162,7 +162,7 @@ class Service:
     def _settle_step(self, daemon: Daemon) -> None:
         """After a step with a limit: saves it, or learns from a trial which row is at fault."""
         if not self._recovery.careful:
-            if self._recovery.failing and daemon.checkpoint_at is not None:
+            if self._recovery.failing and daemon.checkpointer.at is not None:
                 self._recovery.succeeded(daemon.inlet.attempt)
             return
         if not daemon.step_done:
@@ -217,7 +217,7 @@ class Service:
 
     def _refuse(self, problems: list[str]) -> None:
         self._status = replace(self._status, reload_failed=True)
-        self.daemon.process = self._status
+        self.daemon.display.process = self._status
         self._log.error("configuration not reloaded", problems=problems)
 
     def _take_over(self, prepared: Prepared) -> None:
@@ -234,7 +234,7 @@ class Service:
             return
         self._prepared = prepared
         self._status = replace(self._status, reload_failed=False, reloaded_at=self._clock.wall())
-        self._running.daemon.process = self._status
+        self._running.daemon.display.process = self._status
         self._log.info("configuration reloaded", changed=changed_options(old.config, prepared.config))
 
     def _refuse_started(self, old: Prepared, problems: list[str]) -> None:

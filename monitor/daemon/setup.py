@@ -138,7 +138,7 @@ def start(
     try:
         daemon = Daemon(
             config,
-            dict(prepared.references),
+            prepared.references,
             source=source,
             store=store,
             alerting=Alerting(prepared.routing, courier, log, random.random),

@@ -15,7 +15,7 @@ from monitor.reference.tables import in_reference
 from monitor.rows.categories import label
 from monitor.rows.outputs import OutputReader
 from monitor.rows.records import ModelRows, RawColumns
-from monitor.windows.windows import UNVERSIONED
+from monitor.windows.series import UNVERSIONED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

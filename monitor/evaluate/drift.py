@@ -14,12 +14,15 @@ from monitor.evaluate.extra_counts import duplicates_of
 from monitor.evaluate.performance_findings import judged_metrics
 from monitor.evaluate.reference_choice import ReferenceChooser
 from monitor.evaluate.traffic import Traffic
-from monitor.windows.windows import ALL, OVERFLOW
+from monitor.windows.series import ALL, OVERFLOW
 
 if TYPE_CHECKING:
     from monitor.config.model import ModelSection
+    from monitor.evaluate.record_faults import RecordFaults
+    from monitor.evaluate.schema_changes import SchemaChanges
     from monitor.reference.by_version import ReferencesByVersion
-    from monitor.windows.windows import DueWindow, ModelWindows, Series, SeriesKey
+    from monitor.windows.series import DueWindow, Series, SeriesKey
+    from monitor.windows.windows import ModelWindows
 from monitor.evaluate.judging import Budgets, Judging, begun
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ class Evaluator:
         model: its configuration.
         references: what it is compared with.
         windows: its windows; their lengths and steps decide how many decisions share the false-alarm budget.
+        schema: names that records carry and the reference does not know.
+        faults: records that cannot be used.
         labelled: labels are read.
         alone: as for `Judging`.
     """
@@ -45,11 +50,14 @@ class Evaluator:
         model: ModelSection,
         references: ReferencesByVersion,
         windows: ModelWindows,
+        schema: SchemaChanges,
+        faults: RecordFaults,
         *,
         labelled: bool = False,
         alone: bool = False,
     ) -> None:
         self._model, self._section, self._references = model.name, model, references
+        self._schema, self._faults = schema, faults
         self.baseline = ReferenceChooser(model, references)
         first = references.profiles[0]
         series = 1 + (len(first.segments) if model.segments else 0)
@@ -108,11 +116,11 @@ class Evaluator:
         """One evaluation a series that has begun, in the order of their keys."""
         ranges = tuple(
             OffsetRange(partition.topic, partition.partition, first, last)
-            for partition, (first, last) in sorted(windows.window_offsets(due).items())
+            for partition, (first, last) in sorted(windows.offsets.window(due).items())
         )
-        windows.schema.advance(due.end, due.end - windows.longest)
-        windows.faults.advance(due.end - windows.longest, due.end - self._labels_reach, due.end)
-        faults = self._faults(windows, due)
+        self._schema.advance(due.end, due.end - windows.longest)
+        self._faults.advance(due.end - windows.longest, due.end - self._labels_reach, due.end)
+        faults = self._rejected(windows, due)
         whole_step = self.traffic_until is None or due.end <= self.traffic_until
         if self.traffic.usable and due.window == self._shortest and whole_step:
             begin = due.end - due.window.step
@@ -121,11 +129,11 @@ class Evaluator:
         self.judging.foresee(windows, due)
         return [self._evaluation(windows, due, key, ranges, faults) for key in begun(windows, due)]
 
-    def _faults(self, windows: ModelWindows, due: DueWindow) -> tuple[Finding, ...]:
+    def _rejected(self, windows: ModelWindows, due: DueWindow) -> tuple[Finding, ...]:
         """Records that could not be used, and records without features, of all versions."""
         whole = [series for key, series in windows.series.items() if key.segment == ALL]
         rows = sum(series.rings[due.window.step].window_rows(due.start, due.end) for series in whole)
-        return windows.faults.findings(due.start, due.end, rows, self._quality.alpha, self._section.drift.min_rows)
+        return self._faults.findings(due.start, due.end, rows, self._quality.alpha, self._section.drift.min_rows)
 
     def _evaluation(
         self,
@@ -140,13 +148,13 @@ class Evaluator:
         if judged.drifted:
             self.baseline.flag(choice, series, due)
         findings, gone = judged.findings, judged.gone
-        fault = windows.faults.fault(faults, self._section.drift.min_missing)
+        fault = self._faults.fault(faults, self._section.drift.min_missing)
         fault = fault or next((finding.detail for finding in gone if finding.status == "breached"), "")
         if key.segment == ALL and key.version != OVERFLOW:
             findings += judged.together
             findings += self._followed(key, series, due, choice.held_back)
             findings += gone + faults
-            findings += (windows.schema.finding(key.version, due.start, due.end, choice.held_back),)
+            findings += (self._schema.finding(key.version, due.start, due.end, choice.held_back),)
             findings += judged.repeated
             if self.traffic.usable and due.window == self._shortest:
                 findings += (self.traffic.finding(),)

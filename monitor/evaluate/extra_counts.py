@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from detectors.quality.duplicates import BUCKETS, Bounds, bucket_counts, counted_rate, sketched_rate
 from monitor.reference.scorer import Scorer
 from monitor.rows.ids import hash_ids
-from monitor.windows.windows import CountSpec
+from monitor.windows.series import REPEATED, CountSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from monitor.reference.profile import Profile
     from monitor.rows.records import ModelRows
 
+ESTIMATED = "estimated"
+"""Name of the extra count of estimated performance; features together are named by their subject."""
+
 
 @dataclass(frozen=True, slots=True)
 class EstimatedPerformance:
     """Performance as it is expected from scores or features, without labels."""
 
     scorer: Scorer
+    name: ClassVar[str] = ESTIMATED
 
     @property
     def width(self) -> int:
@@ -46,6 +50,7 @@ class Duplicates:
     """
 
     known: bool
+    name: ClassVar[str] = REPEATED
 
     @property
     def width(self) -> int:

@@ -17,14 +17,14 @@ from detectors.drift.judge import Judgement, Settings, judge
 from detectors.layout import COLUMNS, MISSING, Counts
 from detectors.quality.rates import Quality, QualitySettings, judge_quality
 from monitor.evaluate.drift_findings import findings_of
-from monitor.evaluate.extra_counts import Duplicates
+from monitor.evaluate.extra_counts import ESTIMATED, Duplicates
 from monitor.evaluate.performance_findings import each, estimated_findings, metric_limits
 from monitor.evaluate.quality import attribution_finding, duplicates_finding, gone_finding, quality_findings
 from monitor.evaluate.reference_choice import Choice
-from monitor.windows.windows import ALL, OVERFLOW, DueWindow, SeriesKey
+from monitor.windows.series import ALL, OVERFLOW, REPEATED, DueWindow, SeriesKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -40,6 +40,8 @@ _STACKED_CELLS = 2**17
 """Counts that are judged at once: enough for the calls to cost little, few enough for the processor's cache."""
 _MOST_STACKED, _MOST_AHEAD = 64, 256
 """Windows of all series that are judged at once, and ends of windows that are looked at for them."""
+
+_NOTHING = slice(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ class Judging:
             return
         self._foreseen.clear()
         self._covered.clear()
-        cells = max(shape.subjects for shape in windows.shapes) * COLUMNS
+        cells = max(spec.subjects for spec in windows.specs) * COLUMNS
         room = min(_MOST_STACKED, max(_STACKED_CELLS // cells, 1))
         wanted: dict[tuple[str, SeriesKey], list[_Wanted]] = {}
         before = {name: known.marks for name, known in self._latest.items()}
@@ -196,24 +198,24 @@ class Judging:
                 found[place] = judgement, quality
         profile = self._references.profiles[series.profile]
         held_back = [one.choice.held_back for one in wanted]
-        estimated = self._estimated(series.profile, due.window.length, extra)
+        slices = windows.specs[series.profile].slices(key.segment)
+        estimated = self._estimated(series.profile, due.window.length, extra, slices)
         together: list[tuple[Finding, ...]] = [()] * len(wanted)
         whole = key.segment == ALL and key.version != OVERFLOW
         if whole:
-            place, drift = profile.performance.scorer.estimated_width, self._model.drift
+            drift = self._model.drift
             for joint in profile.joints:
                 own = joint.findings(
-                    extra[:, place : place + joint.width], due.window.length, self._budgets.joint,
+                    extra[:, slices[joint.name]], due.window.length, self._budgets.joint,
                     drift.min_multivariate, drift.min_rows, held_back,
                 )  # fmt: skip
                 together = [(*left, *right) for left, right in zip(together, own, strict=True)]
-                place += joint.width
         judged = []
         for place, one in enumerate(wanted):
             both = found[place]
             assert both is not None
-            mine = at(counts, place)
-            judged.append(self._told(one, mine, extra[place], *both, estimated[place], together[place], whole=whole))
+            mine, again = at(counts, place), extra[place, slices.get(REPEATED, _NOTHING)]
+            judged.append(self._told(one, mine, again, *both, estimated[place], together[place], whole=whole))
         return judged
 
     def _judge(self, reference: Reference, counts: Counts, places: list[int]) -> list[tuple[int, Judgement, Quality]]:
@@ -239,7 +241,7 @@ class Judging:
         self,
         wanted: _Wanted,
         counts: Counts,
-        extra: NDArray[np.int64],
+        again: NDArray[np.int64],
         judgement: Judgement,
         quality: Quality,
         estimated: tuple[Metrics, MetricLimits] | None,
@@ -262,23 +264,21 @@ class Judging:
             gone = gone_finding(reference, counts, settings, held_back)
         repeated: tuple[Finding, ...] = ()
         if whole and self._budgets.duplicates is not None:
-            # Their counts are the last that are kept beside the subjects.
-            again = extra[-self._budgets.duplicates.width :]
             repeated = duplicates_finding(self._budgets.duplicates, again, int(counts.rows), settings, held_back)
         return Judged(wanted.marks, choice, counts, drifted, findings, together, gone, repeated)
 
     def _estimated(
-        self, place: int, length: int, extra: NDArray[np.int64]
+        self, place: int, length: int, extra: NDArray[np.int64], slices: Mapping[str, slice]
     ) -> list[tuple[Metrics, MetricLimits] | None]:
         """Performance of each window as it is expected without labels."""
         performance = self._references.profiles[place].performance
         scorer = performance.scorer
-        if not scorer.estimates or not extra.shape[1]:
+        if ESTIMATED not in slices or not extra.shape[1]:
             return [None] * len(extra)
         if (place, length) not in self._sticks:
             self._sticks[place, length] = metric_limits(self._model, performance, length, self._budgets.estimated)
         stick = self._sticks[place, length]
-        metrics = scorer.estimated_metrics(extra[:, : scorer.estimated_width], stick.alpha, stick.phi)
+        metrics = scorer.estimated_metrics(extra[:, slices[ESTIMATED]], stick.alpha, stick.phi)
         return [(own, stick) for own in each(metrics, len(extra))]
 
 

@@ -27,7 +27,7 @@ from monitor.evaluate.performance_findings import (
 )
 from monitor.labels.arrival import LABELS, share_finding
 from monitor.labels.panes import AHEAD, LABELLED
-from monitor.windows.windows import ALL, OVERFLOW, SeriesKey
+from monitor.windows.series import ALL, OVERFLOW, SeriesKey
 
 if TYPE_CHECKING:
     from alerts.evaluation import Finding
@@ -78,6 +78,7 @@ class PerformanceEvaluator:
             if (errors := profile.performance.errors) is not None
         }
         self._fed: int | None = None
+        self.changed = False
 
     def stick(self, place: int, length: int) -> MetricLimits:
         """What windows of a length are held against, by the place of the profile."""
@@ -151,7 +152,7 @@ class PerformanceEvaluator:
     def _follow(self, due: MatureWindow, *, usable: bool) -> None:
         """Follows the error over what has become mature since the last window of this length, if labels tell it."""
         start = due.end - due.window.step if self._fed is None else self._fed
-        self._fed = due.end
+        self._fed, self.changed = due.end, True
         panes = self._performance.panes
         for key in sorted(panes.lives) if usable else ():
             if key.version == OVERFLOW:

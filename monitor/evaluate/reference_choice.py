@@ -13,7 +13,7 @@ from detectors.drift.seasons import slot_rows
 from monitor.common.durations import DAY, format_duration
 from monitor.evaluate.burn_in import BurnIn
 from monitor.reference.profile import Profile
-from monitor.windows.windows import ALL, OVERFLOW
+from monitor.windows.series import ALL, OVERFLOW
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from detectors.layout import Counts
     from monitor.config.model import ModelSection
     from monitor.reference.by_version import ReferencesByVersion
-    from monitor.windows.windows import DueWindow, Series, SeriesKey
+    from monitor.windows.series import DueWindow, Series, SeriesKey
 
 _NAN = float("nan")
 MIN_ROLLING_ROWS = 1_000

@@ -11,7 +11,7 @@ from detectors.array_types import Integers
 from monitor.labels.classes import all_classes, translation
 from monitor.labels.panes import AHEAD, LABELLED, ROWS
 from monitor.labels.queue import Plan
-from monitor.windows.windows import ALL, OVERFLOW, SeriesKey
+from monitor.windows.series import ALL, OVERFLOW, SeriesKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable

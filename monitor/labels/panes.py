@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from monitor.common.durations import DAY, HOUR
 from monitor.labels.pane_totals import PaneTotals
 from monitor.windows.lives import Life, Lifetimes
-from monitor.windows.windows import ALL, SeriesKey
+from monitor.windows.series import ALL, SeriesKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -26,7 +26,7 @@ from monitor.labels.queue import LabelQueue, Waiting
 from monitor.rows.records import LabelRows
 from monitor.windows.geometry import Window
 from monitor.windows.lives import Lifetimes
-from monitor.windows.windows import SeriesEnd, SeriesKey
+from monitor.windows.series import SeriesEnd, SeriesKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -52,6 +52,11 @@ class JointModel:
     sticks: dict[tuple[int, float], JointLimits] = field(default_factory=dict, compare=False, repr=False)
 
     @property
+    def name(self) -> str:
+        """Its name among the counts of a model."""
+        return self.subject
+
+    @property
     def width(self) -> int:
         """Numbers that a pane takes."""
         return self.model.width

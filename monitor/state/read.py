@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from monitor.windows.windows import SeriesKey
+    from monitor.windows.series import SeriesKey
 
 UNDECODABLE = (zlib.error, msgspec.MsgspecError, ValueError, TypeError, KeyError, IndexError, OverflowError)
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from monitor.state.checkpoint import Checkpoint, LoadedState
-    from monitor.windows.windows import SeriesKey
+    from monitor.windows.series import SeriesKey
 
 _LITTLE = 2**20
 _DAMAGE = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))

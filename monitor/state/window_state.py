@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from monitor.common.durations import DAY
 from monitor.windows.lives import Life
 from monitor.state.checkpoint import ModelDelta, LoadedModel, LoadedSeries
-from monitor.windows.windows import SeriesKey
+from monitor.windows.series import SeriesKey
 
 if TYPE_CHECKING:
     from monitor.rows.records import Partition
@@ -22,7 +22,7 @@ def shape_of(windows: ModelWindows) -> str:
 
 
 def _fingerprint(windows: ModelWindows, references: ReferencesByVersion, place: int) -> str:
-    return references.fingerprints[place] + windows.shapes[place].fingerprint
+    return references.fingerprints[place] + windows.specs[place].fingerprint
 
 
 def restore(windows: ModelWindows, saved: LoadedModel, references: ReferencesByVersion) -> bool:
@@ -53,8 +53,7 @@ def restore(windows: ModelWindows, saved: LoadedModel, references: ReferencesByV
             for pane in panes:
                 series.rings[step].add(pane)
             series.rings[step].mark_clean()
-    for step, ledger in saved.offsets.items():
-        windows.offsets[step] = {start: dict(ranges) for start, ranges in ledger.items()}
+    windows.offsets.restore(saved.offsets)
     return True
 
 
@@ -79,11 +78,6 @@ def changes(windows: ModelWindows, references: ReferencesByVersion, *, fresh: bo
         for key, state in windows.series.items()
         if state.touched or any(ring.dirty.any() for ring in state.rings.values())
     )
-    offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {}
-    for step, start in windows.dirty_offsets:
-        ranges = windows.offsets[step].get(start)
-        if ranges is not None:
-            offsets.setdefault(step, {})[start] = dict(ranges)
     oldest = None
     if windows.watermark is not None:
         reach = dict.fromkeys(windows.capacities, windows.longest)
@@ -98,7 +92,7 @@ def changes(windows: ModelWindows, references: ReferencesByVersion, *, fresh: bo
         windows.tally.late,
         windows.tally.overflow,
         series,
-        offsets,
+        windows.offsets.changes(),
         tuple((*key, *life) for key, state in windows.series.items() for life in state.lives[1:]),
     )
     return ModelDelta(model, oldest, tuple((key.version, key.segment) for key in windows.ended), fresh)
@@ -110,5 +104,5 @@ def mark_saved(windows: ModelWindows) -> None:
         series.touched = False
         for ring in series.rings.values():
             ring.mark_clean()
-    windows.dirty_offsets.clear()
+    windows.offsets.mark_saved()
     windows.ended.clear()

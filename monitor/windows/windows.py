@@ -7,134 +7,39 @@ counts do not depend on batch sizes, on how partitions interleave, or on restart
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors.layout import COLUMNS
 from monitor.common.durations import DAY, parse_duration
 from monitor.common.window_step import window_step
-from monitor.evaluate.record_faults import RecordFaults
-from monitor.evaluate.schema_changes import SchemaChanges
 from monitor.windows.counting import count_groups
 from monitor.windows.geometry import SLACK_PANES, Window, ring_capacities
 from monitor.windows.lives import Life, Lifetimes
+from monitor.windows.offset_ledger import OffsetLedger
 from monitor.windows.panes import Pane, PaneRing, rows_alone
+from monitor.windows.series import (
+    ALL,
+    NO_EXTRA,
+    OVERFLOW,
+    REPEATED,
+    CountSpec,
+    DueWindow,
+    Series,
+    SeriesEnd,
+    SeriesKey,
+    Tally,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from monitor.config.model import ModelSection
     from monitor.rows.records import ModelRows, Partition
-
-ALL = "all"
-OVERFLOW = "overflow"
-UNVERSIONED = "-"
-NO_EXTRA = np.zeros(0, dtype=np.int64)
-
-
-class SeriesKey(NamedTuple):
-    """One (version, segment) of a model."""
-
-    version: str
-    segment: str
-
-
-class ExtraCount(Protocol):
-    """Something that is counted beside the subjects: sums of whole numbers, so that panes add up exactly."""
-
-    @property
-    def width(self) -> int:
-        """How many numbers."""
-
-    def count(self, rows: ModelRows, groups: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-        """int64[size, width]: the sums of each group of rows (groups int64[n], from 0 to ``size`` − 1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class CountSpec:
-    """What is counted of rows that were encoded with one reference.
-
-    Attributes:
-        subjects: S.
-        whole: counted beside them in the series of all rows.
-        part: counted beside them in segments.
-        fingerprint: changes whenever what is counted does.
-    """
-
-    subjects: int
-    whole: tuple[ExtraCount, ...] = ()
-    part: tuple[ExtraCount, ...] = ()
-    fingerprint: str = ""
-
-    def extras(self, segment: str) -> tuple[ExtraCount, ...]:
-        """What is counted beside the subjects in a segment."""
-        return self.whole if segment == ALL else self.part
-
-
-@dataclass(slots=True)
-class Series:
-    """The state of one series.
-
-    Attributes:
-        rings: by pane length.
-        lives: from when to when it has rows; the first is the present one.
-        profile: which reference its counts are made by.
-        flagged: starts of days in which a window was found drifted; kept for rolling references.
-        touched: something but its rings has changed since it was saved.
-    """
-
-    rings: dict[int, PaneRing]
-    lives: tuple[Life, ...]
-    profile: int = 0
-    flagged: set[int] = field(default_factory=set)
-    touched: bool = False
-
-    @property
-    def started(self) -> int:
-        """Start of the first pane of its present life, epoch ms."""
-        return self.lives[0].first
-
-
-@dataclass(frozen=True, slots=True)
-class DueWindow:
-    """A window that the watermark has passed: [start, end)."""
-
-    window: Window
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesEnd:
-    """A series of which no window holds a row any more ends at an event time, epoch ms.
-
-    Attributes:
-        realised: what ends is its realised performance, not its windows.
-    """
-
-    key: SeriesKey
-    end: int
-    realised: bool = False
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of rows.
-
-    Attributes:
-        rows: version → rows counted, since the state began; so are ``late`` and ``overflow``.
-        late: rows whose pane had closed.
-        overflow: rows counted in the overflow series.
-        columns: for each reference int64[S, COLUMNS], what the values of all rows were, since the process began.
-    """
-
-    columns: list[NDArray[np.int64]]
-    rows: dict[str, int] = field(default_factory=dict)
-    late: int = 0
-    overflow: int = 0
 
 
 class ModelWindows:
@@ -142,10 +47,10 @@ class ModelWindows:
 
     Args:
         model: its configuration.
-        shapes: what is counted, for each of the model's references.
+        specs: what is counted, for each of the model's references.
     """
 
-    def __init__(self, model: ModelSection, shapes: Sequence[CountSpec]) -> None:
+    def __init__(self, model: ModelSection, specs: Sequence[CountSpec]) -> None:
         self.name, self.pane, self.lateness = model.name, model.pane, model.lateness
         self.windows = tuple(
             Window(name, length, window_step(length, model.pane))
@@ -161,18 +66,15 @@ class ModelWindows:
         self.memory = self.longest + (0 if self.rolling is None else self.rolling + DAY)
         self.lifetimes = Lifetimes(self.memory + self.pane, min(window.step for window in self.windows))
         self.max_series = model.max_series
-        self.shapes = tuple(shapes)
+        self.specs = tuple(specs)
         self.series: dict[SeriesKey, Series] = {}
         self.ended: list[SeriesKey] = []
         self.watermark: int | None = None
         self.evaluated: dict[str, int] = {}
         # Windows that have ended and are to be yielded next; no rows are added between them.
         self.ahead: deque[DueWindow] = deque()
-        self.tally = Tally([np.zeros((shape.subjects, COLUMNS), dtype=np.int64) for shape in self.shapes])
-        self.offsets: dict[int, dict[int, dict[Partition, tuple[int, int]]]] = {step: {} for step in self.capacities}
-        self.dirty_offsets: set[tuple[int, int]] = set()
-        self.schema = SchemaChanges()
-        self.faults = RecordFaults(model.pane)
+        self.tally = Tally([np.zeros((spec.subjects, COLUMNS), dtype=np.int64) for spec in self.specs])
+        self.offsets = OffsetLedger(self.capacities)
 
     def add(self, rows: ModelRows, clocks: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition) -> None:
         """Counts rows of one partition.
@@ -189,14 +91,8 @@ class ModelWindows:
             return
         kept = np.flatnonzero(on_time)
         panes = panes[kept]
-        self._remember_offsets(panes, offsets[kept], partition)
+        self.offsets.add(panes, offsets[kept], partition)
         rows = rows if len(kept) == len(on_time) else rows.take(kept)
-        if rows.unknown:
-            self.schema.take(
-                (int(panes[place]), str(rows.versions[place]), rows.unknown[row])
-                for place, row in enumerate(rows.index.tolist())
-                if row in rows.unknown
-            )
         for version, count in zip(*np.unique(rows.versions.astype(str), return_counts=True), strict=True):
             # A field full of ids, taken for the version, must not fill the memory and the metrics page.
             known = version in self.tally.rows or len(self.tally.rows) < self.max_series
@@ -219,23 +115,23 @@ class ModelWindows:
         return panes, panes + self.pane > closed
 
     def repeat(self, rows: ModelRows, clocks: NDArray[np.int64]) -> None:
-        """Rows that are counted already came again: in their panes, the last of the extra numbers counts how many."""
+        """Counts rows that came again in their panes, as the extra count `REPEATED` alone."""
         panes, on_time = self.on_time(rows.times, clocks)
-        shape = self.shapes[rows.profile]
+        spec = self.specs[rows.profile]
         again = Counter(zip(rows.versions[on_time].tolist(), panes[on_time].tolist(), strict=True))
         for (version, start), count in again.items():
             series = self.series.get(SeriesKey(version, ALL))
             if series is None or series.profile != rows.profile:
                 continue
-            extra = np.zeros(sum(part.width for part in shape.whole), dtype=np.int64)
-            extra[-1] = count
+            extra = np.zeros(spec.width(ALL), dtype=np.int64)
+            extra[spec.slices(ALL)[REPEATED]] = count
             for step, ring in series.rings.items():
-                ring.add(rows_alone(start // step * step, 0, shape.subjects, extra))
+                ring.add(rows_alone(start // step * step, 0, spec.subjects, extra))
 
     def _count(self, rows: ModelRows, labels: NDArray[np.object_] | None, panes: NDArray[np.int64]) -> None:
         if not len(panes):
             return
-        versions, shape = rows.versions, self.shapes[rows.profile]
+        versions, spec = rows.versions, self.specs[rows.profile]
         # Groups are numbered through (pane, series); there are few of them, so the loop below is short.
         numbers: dict[tuple[str, str], int] = {}
         segments = [ALL] * len(panes) if labels is None else labels
@@ -246,7 +142,7 @@ class ModelWindows:
         distinct, place = np.unique(panes, return_inverse=True)
         pairs, groups = np.unique(place * len(keys) + owner, return_inverse=True)
         counted = count_groups(rows.codes, rows.z, groups, len(pairs))
-        extras = shape.extras(ALL if labels is None else "")
+        extras = spec.extras(ALL if labels is None else "")
         parts = [extra.count(rows, groups, len(pairs)) for extra in extras]
         extra = np.concatenate(parts, axis=1) if parts else np.zeros((len(pairs), 0), dtype=np.int64)
         if labels is None:
@@ -265,7 +161,7 @@ class ModelWindows:
             series = self._series(key, start, pane.rows, rows.profile)
             if series is self.series.get(SeriesKey(OVERFLOW, ALL)):
                 # It is never judged, and takes in rows of any reference and segment: it counts rows alone.
-                pane = rows_alone(pane.start, pane.rows, self.shapes[0].subjects, NO_EXTRA)
+                pane = rows_alone(pane.start, pane.rows, self.specs[0].subjects, NO_EXTRA)
             # Rows of one chunk come in any order of time, and so do chunks of different partitions.
             series.lives = self.lifetimes.extended(series.lives, start)
             for step, ring in series.rings.items():
@@ -273,9 +169,9 @@ class ModelWindows:
 
     def new_series(self, key: SeriesKey, profile: int, lives: tuple[Life, ...]) -> Series:
         """An empty series."""
-        shape = self.shapes[profile]
-        extra = 0 if key.version == OVERFLOW else sum(extra.width for extra in shape.extras(key.segment))
-        rings = {step: PaneRing(step, size, shape.subjects, extra) for step, size in self.capacities.items()}
+        spec = self.specs[profile]
+        extra = 0 if key.version == OVERFLOW else spec.width(key.segment)
+        rings = {step: PaneRing(step, size, spec.subjects, extra) for step, size in self.capacities.items()}
         return Series(rings, lives, profile)
 
     def _series(self, key: SeriesKey, start: int, rows: int, profile: int) -> Series:
@@ -287,16 +183,6 @@ class ModelWindows:
         if series is None:
             series = self.series[key] = self.new_series(key, profile, (Life(start, start),))
         return series
-
-    def _remember_offsets(self, panes: NDArray[np.int64], offsets: NDArray[np.int64], partition: Partition) -> None:
-        for start in np.unique(panes).tolist():
-            held = offsets[panes == start]
-            first, last = int(held.min()), int(held.max())
-            for step, ledger in self.offsets.items():
-                bucket = ledger.setdefault(start // step * step, {})
-                old = bucket.get(partition, (first, last))
-                bucket[partition] = (min(first, old[0]), max(last, old[1]))
-                self.dirty_offsets.add((step, start // step * step))
 
     def horizon(self, floor: int) -> int:
         """Rows up to this event time may be added while the slowest partition stands at ``floor``."""
@@ -372,20 +258,7 @@ class ModelWindows:
         oldest = self.watermark - self.memory - self.pane
         for series in self.series.values():
             series.flagged = {day for day in series.flagged if day >= oldest - DAY}
-        oldest = self.watermark - self.longest - self.pane
-        for step, ledger in self.offsets.items():
-            for start in [start for start in ledger if start + step <= oldest]:
-                del ledger[start]
-
-    def window_offsets(self, due: DueWindow) -> dict[Partition, tuple[int, int]]:
-        """First and last offset, by partition, of the messages that fed a window."""
-        ranges: dict[Partition, tuple[int, int]] = {}
-        ledger = self.offsets[due.window.step]
-        for start in range(due.start, due.end, due.window.step):
-            for partition, (first, last) in ledger.get(start, {}).items():
-                old = ranges.get(partition, (first, last))
-                ranges[partition] = (min(first, old[0]), max(last, old[1]))
-        return ranges
+        self.offsets.retire(self.watermark - self.longest - self.pane)
 
     @property
     def nbytes(self) -> int:

@@ -14,7 +14,7 @@ from monitor.common.durations import DAY, HOUR, MINUTE
 from monitor.labels import panes as labelled_panes
 from monitor.labels.panes import FINE, HOURLY, LabelledChange, LabelledPanes
 from monitor.windows.lives import Lifetimes
-from monitor.windows.windows import ALL, SeriesKey
+from monitor.windows.series import ALL, SeriesKey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

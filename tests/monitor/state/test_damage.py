@@ -372,7 +372,7 @@ def test_a_kill_at_any_write_leaves_one_checkpoint_or_the_other(
     if work != "checkpoint":
         daemon.checkpoint()
     steps = {
-        "checkpoint": daemon.checkpoint, "back_up": daemon._checkpointer.back_up,
+        "checkpoint": daemon.checkpoint, "back_up": daemon.checkpointer.back_up,
         "scrub": lambda: site.store.forget({"learned/gone"}),
     }  # fmt: skip
     with monkeypatch.context() as patch:

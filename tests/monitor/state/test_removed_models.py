@@ -85,7 +85,7 @@ def test_a_configuration_that_was_tried_and_not_kept_costs_no_waiting_prediction
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Site, "settings", lambda _: tried)
         daemon = site.start()
-        assert daemon._models["m"].labels_begun_anew
+        assert daemon.models.monitored["m"].labels_begun_anew
         site.courier.close(1.0)
         daemon.abandon()
     assert list((site.state / "labels").glob("m.aside-*/predictions-*.rows"))
@@ -126,7 +126,7 @@ def test_it_goes_while_the_daemon_runs(tmp_path: Path) -> None:
     daemon = site.start()
     daemon.checkpoint()
     site.wall += 8 * DAY
-    daemon._checkpointer.back_up()
+    daemon.checkpointer.back_up()
     site.courier.close(1.0)
     daemon.close()
     assert not kept_of(site, "learned")
@@ -151,10 +151,10 @@ def test_rows_go_from_every_file_as_soon_as_the_reference_is_learned(tmp_path: P
     daemon = site.start()
     site.source.until = 14 * HOUR
     turns = 0
-    while "learned" in daemon._learners:
+    while "learned" in daemon.models.learners:
         if turns == 10:
             daemon.checkpoint()
-            daemon._checkpointer.back_up()
+            daemon.checkpointer.back_up()
             assert {"leewayd.db", "leewayd.previous.db"} <= set(holds_raw_rows(site.state, "learned")) | {"leewayd.db"}
             assert holds_raw_rows(site.state, "learned")
         # Without a tick: what was learned does not wait for one.
@@ -187,11 +187,11 @@ def test_a_crash_while_a_reference_is_adopted_counts_every_row_once(
 
     site = Site(tmp_path)
     daemon = site.start()
-    while daemon._learners["learned"].needed > 60:
+    while daemon.models.learners["learned"].needed > 60:
         daemon.turn(0.0)
-        if daemon._learners["learned"].needed == 500:
+        if daemon.models.learners["learned"].needed == 500:
             daemon.checkpoint()
-            daemon._checkpointer.back_up()
+            daemon.checkpointer.back_up()
     target = {"commit": "monitor.state.store.Store.commit", "write": "monitor.state.learned.write_private"}
     with monkeypatch.context() as patch:
         patch.setattr(target.get(place, "monitor.state.store.Store.forget"), kill)
@@ -233,8 +233,8 @@ def test_a_learned_reference_that_was_deleted_is_learned_again(tmp_path: Path) -
     site.run()
     learned_path(site.state, "learned").unlink()
     daemon = site.start()
-    assert isinstance(daemon._learners["learned"], ReferenceLearner)
-    assert daemon._learners["learned"].needed == 1_000
+    assert isinstance(daemon.models.learners["learned"], ReferenceLearner)
+    assert daemon.models.learners["learned"].needed == 1_000
     site.courier.close(1.0)
     daemon.close()
 

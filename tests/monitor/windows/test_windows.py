@@ -21,7 +21,8 @@ from monitor.rows.records import Decoded, ModelRows, Partition, Position
 from monitor.state.checkpoint import LoadedModel
 from monitor.state.window_state import changes, restore
 from monitor.windows.panes import EMPTY
-from monitor.windows.windows import ALL, OVERFLOW, CountSpec, DueWindow, ModelWindows, SeriesEnd, SeriesKey
+from monitor.windows.series import ALL, OVERFLOW, CountSpec, DueWindow, SeriesEnd, SeriesKey
+from monitor.windows.windows import ModelWindows
 
 SUBJECTS = 2
 PANE, LATENESS = MINUTE, 2 * MINUTE
@@ -100,7 +101,7 @@ class Rig:
         for _, due in dues:
             if not isinstance(due, DueWindow):
                 continue
-            ranges = windows.window_offsets(due)
+            ranges = windows.offsets.window(due)
             for key, series in windows.series.items():
                 counts = series.rings[due.window.step].window(due.start, due.end)
                 if int(counts.rows):
@@ -117,9 +118,7 @@ class Rig:
         for series in self.windows.series.values():
             for ring in series.rings.values():
                 ring.dirty[:] = ring.starts != EMPTY
-        self.windows.dirty_offsets = {
-            (step, start) for step, ledger in self.windows.offsets.items() for start in ledger
-        }
+        self.windows.offsets.touch_all()
         saved: LoadedModel = changes(self.windows, printed("print"), fresh=False).model
         fresh = Rig(self.section)
         assert restore(fresh.windows, saved, printed("print"))
