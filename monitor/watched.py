@@ -246,11 +246,7 @@ class WatchedModel:
 
     def forget(self, key: SeriesKey) -> None:
         """A series has ended: what was prepared and followed for it goes."""
-        self.evaluator.baseline.forget(key)
-        self.evaluator.judging.forget(key)
-        if key.segment == ALL:
-            for sequences in self.evaluator.sequences.values():
-                sequences.forget(key.version)
+        self.evaluator.forget(key)
 
     def labelled(self) -> tuple[LabelledChange, bytes] | None:
         """What the next checkpoint must save of labels: panes, and a document.
@@ -333,5 +329,6 @@ class WatchedModel:
 
 def _lacking(evaluation: Evaluation) -> bool:
     """Whether not one finding that has a limit could be judged."""
-    judged = [finding for finding in evaluation.findings if not math.isnan(finding.threshold)]
-    return all(finding.status == "insufficient" for finding in judged)
+    return not any(
+        finding.status != "insufficient" and not math.isnan(finding.threshold) for finding in evaluation.findings
+    )

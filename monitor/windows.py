@@ -380,7 +380,8 @@ class ModelWindows:
         """First and last offset, by partition, of the messages that fed a window."""
         ranges: dict[Partition, tuple[int, int]] = {}
         ledger = self.offsets[due.window.step]
-        for start in range(due.start, due.end, due.window.step):
+        starts = range(due.start, due.end, due.window.step)
+        for start in starts if len(starts) < len(ledger) else [start for start in ledger if start in starts]:
             for partition, (first, last) in ledger.get(start, {}).items():
                 old = ranges.get(partition, (first, last))
                 ranges[partition] = (min(first, old[0]), max(last, old[1]))
