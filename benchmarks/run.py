@@ -6,7 +6,7 @@ import os
 import platform
 from importlib.metadata import version
 
-from benchmarks import decoding, evaluation, road, scraping, whole
+from benchmarks import decoding, evaluation, road, scraping, sparse, whole
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
         f"Python {platform.python_version()}, numpy {version('numpy')}, {os.cpu_count()} cores, {platform.machine()}\n"
     )
     print("| what | measured |\n|---|---|")
-    for part in (decoding, evaluation, whole, scraping, road):
+    for part in (decoding, evaluation, whole, sparse, scraping, road):
         for what, measured in part.measure():
             print(f"| {what} | {measured} |", flush=True)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,6 +106,7 @@ def run_length(limit: float) -> float:
     return math.sqrt(2 * math.pi) * math.exp(limit**2 / 2) / (limit * float(np.trapezoid(x * nu**2, x)))
 
 
+@lru_cache(maxsize=256)
 def adaptive_for(arl_panes: float, min_effect: float = 0.0) -> Adaptive:
     """Parameters that find a change where there is none once in ``arl_panes`` panes with rows, on average.
 

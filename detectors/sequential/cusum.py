@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,6 +139,7 @@ def run_length(drift: float, limit: float) -> float:
     return one_sided / 2
 
 
+@lru_cache(maxsize=256)
 def cusum_for(arl_panes: float, drift: float = 0.25) -> Cusum:
     """The sum that raises a false alarm once in ``arl_panes`` panes with rows, on average.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,7 @@ from alerts.evaluation import Finding
 from alerts.subjects import subject_named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from alerts.evaluation import Evaluation
     from alerts.lifecycle import Transition
@@ -49,54 +50,122 @@ class Beyond:
 
 
 @dataclass(slots=True)
+class _Block:
+    """Evaluations that found statistics of the same names; a month of minutes makes ten million findings.
+
+    Attributes:
+        columns: place of each name.
+        places: of the evaluations, in `Track.ends`.
+        rows: for each, its row of numbers: windows that hold the same rows share one.
+        numbers: value, lower and upper of each finding, row by row.
+        said: for each finding whether there was enough data, row by row.
+        findings: of the last evaluation.
+        bad: those of them that are breached or drifted.
+    """
+
+    columns: dict[Name, int]
+    places: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    numbers: array[float] = field(default_factory=lambda: array("d"))
+    said: bytearray = field(default_factory=bytearray)
+    findings: tuple[Finding, ...] = ()
+    bad: list[tuple[Name, Finding]] = field(default_factory=list)
+
+    def add(self, place: int, findings: tuple[Finding, ...]) -> None:
+        """Takes in the findings of one evaluation."""
+        if findings is not self.findings:
+            self.numbers.extend([
+                number for finding in findings for number in (finding.value, finding.lower, finding.upper)
+            ])  # fmt: skip
+            self.said.extend([finding.status != "insufficient" for finding in findings])
+            self.bad = [
+                ((finding.subject, finding.statistic), finding)
+                for finding in findings
+                if finding.status in ("breached", "drifted")
+            ]
+            self.findings = findings
+        self.places.append(place)
+        self.rows.append(len(self.said) // len(findings) - 1 if findings else 0)
+
+    def of(self, name: Name) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Places int64[k] of the evaluations that had enough data, and value, lower, upper float64[k, 3] of each."""
+        column, width = self.columns[name], len(self.findings)
+        said = np.frombuffer(self.said, dtype=np.bool_).reshape(-1, width)[self.rows, column]
+        numbers = np.frombuffer(self.numbers, dtype=np.float64).reshape(-1, width, 3)[self.rows, column]
+        return np.array(self.places, dtype=np.int64)[said], numbers[said]
+
+
+@dataclass(slots=True)
 class Track:
     """Every evaluation of one window length of one series, in order.
 
     Attributes:
         ends: event time of each window's end, epoch ms.
         rows, labelled: in each window.
-        thresholds: of each finding that was ever made; NaN where it is shown but not judged.
-        references: what each is on the reference, where that is known.
+        names: of all findings that were ever made, in the order in which they first were.
         details: what was last told of each, where something was.
         beyond: those that were ever breached or drifted.
-        numbers: of each finding (place in ``ends``, value, lower, upper); only where there was enough data.
     """
 
     ends: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     labelled: list[int] = field(default_factory=list)
-    thresholds: dict[Name, float] = field(default_factory=dict)
-    numbers: dict[Name, list[tuple[int, float, float, float]]] = field(default_factory=dict)
-    references: dict[Name, float] = field(default_factory=dict)
+    names: dict[Name, None] = field(default_factory=dict)
     details: dict[Name, str] = field(default_factory=dict)
     beyond: dict[Name, Beyond] = field(default_factory=dict)
+    _blocks: dict[tuple[Name, ...], _Block] = field(default_factory=dict)
+    _latest: _Block | None = None
 
     def add(self, evaluation: Evaluation) -> None:
         """Takes in one evaluation."""
-        place = len(self.ends)
+        block = self._of(evaluation.findings)
+        block.add(len(self.ends), evaluation.findings)
         self.ends.append(evaluation.end)
         self.rows.append(evaluation.rows)
         self.labelled.append(evaluation.labelled_rows)
-        for finding in evaluation.findings:
-            name = (finding.subject, finding.statistic)
-            self.thresholds[name] = finding.threshold
-            self.references[name] = finding.reference
-            if finding.detail:
-                self.details[name] = finding.detail
-            if finding.status in ("breached", "drifted"):
-                held_beyond = self.beyond.setdefault(name, Beyond(evaluation.end, evaluation.end, 0, ""))
-                held_beyond.last, held_beyond.detail = evaluation.end, finding.detail
-                held_beyond.windows += 1
-            held = self.numbers.setdefault(name, [])
-            if finding.status != "insufficient":
-                held.append((place, finding.value, finding.lower, finding.upper))
+        for name, finding in block.bad:
+            held = self.beyond.setdefault(name, Beyond(evaluation.end, evaluation.end, 0, ""))
+            held.last, held.detail = evaluation.end, finding.detail
+            held.windows += 1
+
+    def _of(self, findings: tuple[Finding, ...]) -> _Block:
+        """The block of findings of these names."""
+        if self._latest is not None and findings is self._latest.findings:
+            return self._latest
+        names = tuple([(finding.subject, finding.statistic) for finding in findings])
+        block = self._latest = self._blocks.get(names)
+        if block is None:
+            block = self._latest = self._blocks[names] = _Block({name: column for column, name in enumerate(names)})
+            self.names |= dict.fromkeys(names)
+        told = [(name, finding) for name, finding in zip(names, findings, strict=True) if finding.detail]
+        self.details |= {name: finding.detail for name, finding in told}
+        return block
+
+    def numbers(self, name: Name) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Of one finding, only where there was enough data: places in ``ends`` int64[k], ascending, and value, lower
+        and upper bound float64[k, 3]."""
+        parts = [block.of(name) for block in self._blocks.values() if name in block.columns]
+        places, numbers = (np.concatenate(part) for part in zip(*parts, strict=True))
+        order = np.argsort(places, kind="stable")
+        return places[order], numbers[order]
+
+    def last(self, name: Name) -> tuple[int, float, float, float] | None:
+        """The last of these: its place, and its three numbers; None where there never was enough data."""
+        places, numbers = self.numbers(name)
+        return (int(places[-1]), *numbers[-1].tolist()) if len(places) else None
+
+    def latest(self, name: Name) -> Finding:
+        """The last finding of a name, enough data or not: for its threshold, and what it is on the reference."""
+        blocks = [block for block in self._blocks.values() if name in block.columns]
+        block = max(blocks, key=lambda block: block.places[-1])
+        return block.findings[block.columns[name]]
 
     def series(self, name: Name) -> NDArray[np.float64]:
         """float64[N, 3] of one finding: value, lower, upper; NaN where there was too little data."""
-        numbers = np.full((len(self.ends), 3), np.nan)
-        for place, *three in self.numbers[name]:
-            numbers[place] = three
-        return numbers
+        found = np.full((len(self.ends), 3), np.nan)
+        places, numbers = self.numbers(name)
+        found[places] = numbers
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +217,17 @@ class History:
         self.notices: list[Notice] = []
         self.snapshot: Snapshot | None = None
 
-    def evaluated(self, evaluation: Evaluation, counts: Counts | None) -> None:
-        """Takes in one evaluation and what its window held; None for realised performance."""
+    def evaluated(self, evaluation: Evaluation, counts: Callable[[Evaluation], Counts]) -> None:
+        """Takes in one evaluation; ``counts`` tells what the window of one held that is not of realised performance."""
         key = TrackKey(evaluation.model, evaluation.version, evaluation.segment, evaluation.window, evaluation.realised)
         self.tracks.setdefault(key, Track()).add(evaluation)
-        if counts is None:
+        drifted = [finding for finding in evaluation.findings if finding.status == "drifted"]
+        if evaluation.realised or not drifted:
             return
         places = {name: place for place, name in enumerate(self.references[key.model].of(key.version).layout.subjects)}
-        for finding in evaluation.findings:
-            if finding.status == "drifted":
-                self._remember(key, evaluation, finding, counts, places.get(finding.subject))
+        held = counts(evaluation)
+        for finding in drifted:
+            self._remember(key, evaluation, finding, held, places.get(finding.subject))
 
     def _remember(
         self, key: TrackKey, evaluation: Evaluation, finding: Finding, counts: Counts, place: int | None
@@ -185,12 +255,16 @@ class History:
         """For every judged subject and statistic the nearest that any window came to drift, nearest first."""
         nearest: dict[tuple[str, str, str], Leeway] = {}
         for key, track in self.tracks.items():
-            for name, threshold in track.thresholds.items():
-                held = [number for number in track.numbers[name] if not np.isnan(number[2])]
-                if key.realised or np.isnan(threshold) or subject_named(name[0]).metrics_of_task or not held:
+            for name in track.names:
+                threshold = track.latest(name).threshold
+                if key.realised or np.isnan(threshold) or subject_named(name[0]).metrics_of_task:
                     continue
-                place, _, lower, _ = max(held, key=lambda number: number[2])
-                found = Leeway(*name, key, threshold - lower, lower, threshold, track.ends[place])
+                places, numbers = track.numbers(name)
+                if np.isnan(numbers[:, 1]).all():
+                    continue
+                nearest_at = int(np.nanargmax(numbers[:, 1]))
+                lower = float(numbers[nearest_at, 1])
+                found = Leeway(*name, key, threshold - lower, lower, threshold, track.ends[int(places[nearest_at])])
                 best = nearest.get((key.model, *name))
                 if best is None or found.left < best.left:
                     nearest[(key.model, *name)] = found

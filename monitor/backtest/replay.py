@@ -126,7 +126,7 @@ def run_backtest(
     def observe(evaluation: Evaluation | None, outcome: Outcome) -> None:
         if evaluation is not None:
             history.references.setdefault(evaluation.model, daemon.models.monitored[evaluation.model].references)
-            history.evaluated(evaluation, None if evaluation.realised else daemon.window_counts(evaluation))
+            history.evaluated(evaluation, daemon.window_counts)
         history.changed(outcome)
         if write is None:
             return

@@ -28,15 +28,15 @@ def performance_section(history: History) -> str:
     whole = [
         (key, track)
         for key, track in history.tracks.items()
-        if key.segment == "all" and any(subject_named(name[0]).section == "performance" for name in track.numbers)
+        if key.segment == "all" and any(subject_named(name[0]).section == "performance" for name in track.names)
     ]
     return "".join(_shown(history, key, track, many) for key, track in whole)
 
 
 def _shown(history: History, key: TrackKey, track: Track, many_models: bool) -> str:
     kind = _REALISED if key.realised else ESTIMATED
-    metrics = [name[1] for name in track.numbers if name[0] == kind]
-    judged = [metric for metric in metrics if not np.isnan(track.thresholds[kind, metric])]
+    metrics = [name[1] for name in track.names if name[0] == kind]
+    judged = [metric for metric in metrics if not np.isnan(track.latest((kind, metric)).threshold)]
     charted = (judged or [metric for metric in _TELLING if metric in metrics])[:_MOST_CHARTS]
     title = f"{'Realised' if key.realised else 'Estimated'} performance, {where(key, many_models)}"
     parts = [f"<h3>{escape(title)}</h3>"]
@@ -46,10 +46,10 @@ def _shown(history: History, key: TrackKey, track: Track, many_models: bool) -> 
         parts.append(f'<p class="quiet">{share}</p>' if rows else "")
     for metric in charted:
         name = (kind, metric)
-        reference = track.references.get(name, np.nan)
+        reference = track.latest(name).reference
         against = "" if np.isnan(reference) else f", {number(reference)} on the reference"
         chart = interval_chart(
-            np.array(track.ends), track.series(name), track.thresholds[name], f"{title}: {metric} over time",
+            np.array(track.ends), track.series(name), track.latest(name).threshold, f"{title}: {metric} over time",
             from_zero=metric.startswith(("cusum", "adwin")), judged=judged_bound(metric),
         )  # fmt: skip
         parts.append(f"<article><h3>{escape(metric)} <small>{escape(title + against)}</small></h3>{chart}</article>")
@@ -71,10 +71,11 @@ def _numbers(head: tuple[str, ...], rows: list[list[str]]) -> str:
 
 
 def _last(track: Track, name: tuple[str, str]) -> list[str] | None:
-    if not track.numbers[name]:
+    last, latest = track.last(name), track.latest(name)
+    if last is None:
         return None
-    place, value, lower, upper = track.numbers[name][-1]
-    numbers = (value, lower, upper, track.references.get(name, np.nan), track.thresholds[name])
+    place, *three = last
+    numbers = (*three, latest.reference, latest.threshold)
     shown = ["–" if np.isnan(part) else number(part) for part in numbers]
     return [escape(name[1]), *shown, utc(track.ends[place])]
 
@@ -82,11 +83,12 @@ def _last(track: Track, name: tuple[str, str]) -> list[str] | None:
 def _others(history: History, key: TrackKey, track: Track) -> str:
     """Versions beside the champion, worse segments and fairness, as last told."""
     rows = []
-    for name, held in track.numbers.items():
-        if subject_named(name[0]).section != "comparisons" or not held:
+    for name in track.names:
+        last = track.last(name) if subject_named(name[0]).section == "comparisons" else None
+        if last is None:
             continue
-        place, value, lower, upper = held[-1]
-        numbers = ["–" if np.isnan(part) else number(part) for part in (value, lower, upper)]
+        place, *three = last
+        numbers = ["–" if np.isnan(part) else number(part) for part in three]
         rows.append(
             [
                 escape(title_of(name[0])),
@@ -108,7 +110,7 @@ def quality_section(history: History) -> str:
     rows, quiet = [], 0
     for key, track in history.tracks.items():
         subjects = frozenset(history.references[key.model].of(key.version).layout.subjects)
-        for name in track.numbers:
+        for name in track.names:
             if name not in track.beyond:
                 quiet += subject_named(name[0]).section == "beyond limits"
                 continue

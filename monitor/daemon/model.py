@@ -204,7 +204,7 @@ class MonitoredModel:
         if not isinstance(item, SeriesEnd):
             return self.judge(item)
         if not item.realised:
-            self._forget(item.key)
+            self.evaluator.forget(item.key)
         return item
 
     def end_log(self, last: int) -> None:
@@ -273,14 +273,6 @@ class MonitoredModel:
         """What the next checkpoint must save."""
         return changes(self.windows, self.references, fresh=self.fresh)
 
-    def _forget(self, key: SeriesKey) -> None:
-        """A series has ended: what was prepared and followed for it goes."""
-        self.evaluator.baseline.forget(key)
-        self.evaluator.judging.forget(key)
-        if key.segment == ALL:
-            for sequences in self.evaluator.sequences.values():
-                sequences.forget(key.version)
-
     def labelled(self) -> tuple[LabelledChange, bytes] | None:
         """What the next checkpoint must save of labels: panes, and a document.
 
@@ -339,5 +331,6 @@ class MonitoredModel:
 
 def _lacking(evaluation: Evaluation) -> bool:
     """Whether not one finding that has a limit could be judged."""
-    judged = [finding for finding in evaluation.findings if not math.isnan(finding.threshold)]
-    return all(finding.status == "insufficient" for finding in judged)
+    return not any(
+        finding.status != "insufficient" and not math.isnan(finding.threshold) for finding in evaluation.findings
+    )

@@ -103,6 +103,14 @@ class ChangePoints:
         self.states[version] = replace(state, n=state.n + n, total=state.total + total, squares=state.squares + squares)
         self.changed = True
 
+    def pass_by(self, version: str, start: int) -> None:
+        """A piece of event time that holds no rows."""
+        pane = start // self.streams.pane * self.streams.pane
+        state = self.states.get(version)
+        if state is None or state.pane != pane:
+            self.states[version] = self._fresh(pane) if state is None else self._closed(state, pane)
+            self.changed = True
+
     def _closed(self, state: Followed, pane: int) -> Followed:
         """A pane is whole: the detectors look at it."""
         spread = self.streams.spread

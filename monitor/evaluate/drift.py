@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerts.evaluation import Evaluation, OffsetRange
+import msgspec
+
+from alerts.evaluation import Evaluation, Finding, OffsetRange
 from detectors.budget import alpha, shared
 from detectors.drift.judge import Settings
 from detectors.quality.rates import QualitySettings
 from monitor.common.durations import DAY, parse_duration
 from monitor.evaluate.change_points import MONTH_MS, ChangePoints
 from monitor.evaluate.extra_counts import duplicates_of
+from monitor.evaluate.judging import Budgets, Judged, Judging, begun
 from monitor.evaluate.performance_findings import judged_metrics
 from monitor.evaluate.reference_choice import ReferenceChooser
 from monitor.evaluate.traffic import Traffic
-from monitor.windows.series import ALL, OVERFLOW
+from monitor.windows.series import ALL, OVERFLOW, DueWindow
 
 if TYPE_CHECKING:
     from monitor.config.model import ModelSection
     from monitor.evaluate.record_faults import RecordFaults
     from monitor.evaluate.schema_changes import SchemaChanges
     from monitor.reference.by_version import ReferencesByVersion
-    from monitor.windows.series import DueWindow, Series, SeriesKey
+    from monitor.windows.series import Series, SeriesKey
     from monitor.windows.windows import ModelWindows
-from monitor.evaluate.judging import Budgets, Judging, begun
 
-if TYPE_CHECKING:
-    from alerts.evaluation import Finding
-
+_ENCODER = msgspec.msgpack.Encoder()
 WINDOWS, TOGETHER, FOLLOWED, QUALITY = 0.7, 0.1, 0.1, 0.1
 """How the budget is shared: windows feature by feature, all features together, sequential detectors, data quality."""
 
@@ -107,6 +107,8 @@ class Evaluator:
         )
         budgets = Budgets(self.settings, self._quality, joint, estimated, duplicates_of(model, labelled=labelled))
         self.judging = Judging(model, references, self.baseline, budgets, alone=alone)
+        # Of each series and window length: the judgement, the other findings, encoded, and all of them.
+        self._last: dict[tuple[SeriesKey, str], tuple[Judged, bytes, tuple[Finding, ...]]] = {}
         # Event time after which rows are lacking because a replayed log has ended; None while it goes on.
         self.traffic_until: int | None = None
         # Two sides of an hour.
@@ -147,17 +149,15 @@ class Evaluator:
         judged, choice = self.judging.judged(windows, due, key)
         if judged.drifted:
             self.baseline.flag(choice, series, due)
-        findings, gone = judged.findings, judged.gone
+        gone, rest = judged.gone, tuple[Finding, ...]()
         fault = self._faults.fault(faults, self._section.drift.min_missing)
         fault = fault or next((finding.detail for finding in gone if finding.status == "breached"), "")
         if key.segment == ALL and key.version != OVERFLOW:
-            findings += judged.together
-            findings += self._followed(key, series, due, choice.held_back)
-            findings += gone + faults
-            findings += (self._schema.finding(key.version, due.start, due.end, choice.held_back),)
-            findings += judged.repeated
+            rest = judged.together + self._followed(key, series, due, choice.held_back) + gone + faults
+            rest += (self._schema.finding(key.version, due.start, due.end, choice.held_back),)
+            rest += judged.repeated
             if self.traffic.usable and due.window == self._shortest:
-                findings += (self.traffic.finding(),)
+                rest += (self.traffic.finding(),)
         rows = int(judged.counts.rows)
         return Evaluation(
             model=self._model,
@@ -169,10 +169,27 @@ class Evaluator:
             at=due.end + windows.lateness,
             rows=rows,
             labelled_rows=0,
-            findings=findings + choice.findings,
+            findings=self._all(key, due, judged, rest + choice.findings),
             offsets=ranges,
             fault=fault,
         )
+
+    def _all(self, key: SeriesKey, due: DueWindow, judged: Judged, rest: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """All findings of a window: the very ones of the window before where they are equal to them."""
+        told = _ENCODER.encode(rest)
+        last = self._last.get((key, due.window.name))
+        if last is None or last[0] is not judged or last[1] != told:
+            last = self._last[key, due.window.name] = (judged, told, judged.findings + rest)
+        return last[2]
+
+    def forget(self, key: SeriesKey) -> None:
+        """Drops what was prepared and followed for a series that has ended."""
+        self.baseline.forget(key)
+        self.judging.forget(key)
+        self._last = {name: kept for name, kept in self._last.items() if name[0] != key}
+        if key.segment == ALL:
+            for sequences in self.sequences.values():
+                sequences.forget(key.version)
 
     def _followed(self, key: SeriesKey, series: Series, due: DueWindow, held_back: str) -> tuple[Finding, ...]:
         """Scores and predictions, followed pane by pane as the shortest window moves on."""
@@ -180,5 +197,9 @@ class Evaluator:
         if sequences is None or due.window != self._shortest:
             return ()
         ring = series.rings[due.window.step]
-        sequences.take(key.version, due.end - due.window.step, ring.window(due.end - due.window.step, due.end))
+        begin = due.end - due.window.step
+        if ring.window_rows(begin, due.end):
+            sequences.take(key.version, begin, ring.window(begin, due.end))
+        else:
+            sequences.pass_by(key.version, begin)
         return sequences.findings(key.version, due.end, held_back)

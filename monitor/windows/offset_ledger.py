@@ -42,7 +42,8 @@ class OffsetLedger:
         """First and last offset, by partition, of the messages that fed a window."""
         ranges: Ranges = {}
         ledger = self._panes[due.window.step]
-        for start in range(due.start, due.end, due.window.step):
+        starts = range(due.start, due.end, due.window.step)
+        for start in starts if len(starts) < len(ledger) else [start for start in ledger if start in starts]:
             for partition, (first, last) in ledger.get(start, {}).items():
                 known = ranges.get(partition, (first, last))
                 ranges[partition] = (min(first, known[0]), max(last, known[1]))
