@@ -80,6 +80,7 @@ def top(names: set[str]) -> set[str]:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_packages_import_one_way(package: str) -> None:
     for path in sources(package):
+        assert not top(imports(path)) & {"tests", "benchmarks"}, path
         assert not top(imports(path)) & FORBIDDEN[package], path
 
 
