@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from alerts.evaluation import Evaluation, Finding, OffsetRange
-from detectors.budget import alpha, shared
-from detectors.drift.judge import Settings
-from detectors.quality.rates import QualitySettings
 from monitor.common.durations import DAY, parse_duration
-from monitor.evaluate.change_points import MONTH_MS, ChangePoints
-from monitor.evaluate.extra_counts import duplicates_of
-from monitor.evaluate.judging import Budgets, Judged, Judging, begun
-from monitor.evaluate.performance_findings import judged_metrics
+from monitor.evaluate.budgets import budgets_of, panes_between_alarms
+from monitor.evaluate.change_points import ChangePoints
+from monitor.evaluate.judging import Judged, Judging, begun
 from monitor.evaluate.reference_choice import ReferenceChooser
 from monitor.evaluate.traffic import Traffic
 from monitor.windows.series import ALL, OVERFLOW, DueWindow
@@ -28,8 +24,6 @@ if TYPE_CHECKING:
     from monitor.windows.windows import ModelWindows
 
 _ENCODER = msgspec.msgpack.Encoder()
-WINDOWS, TOGETHER, FOLLOWED, QUALITY = 0.7, 0.1, 0.1, 0.1
-"""How the budget is shared: windows feature by feature, all features together, sequential detectors, data quality."""
 
 
 class Evaluator:
@@ -59,60 +53,28 @@ class Evaluator:
         self._model, self._section, self._references = model.name, model, references
         self._schema, self._faults = schema, faults
         self.baseline = ReferenceChooser(model, references)
-        first = references.profiles[0]
-        series = 1 + (len(first.segments) if model.segments else 0)
-        self.settings = Settings(
-            min_effect=model.drift.min_effect,
-            min_missing=model.drift.min_missing,
-            alpha=alpha(
-                WINDOWS * model.drift.false_alarms_per_30d,
-                subjects=len(first.layout.subjects),
-                segments=series,
-                steps_ms=tuple(window.step for window in windows.windows),
-            ),
-            min_rows=model.drift.min_rows,
-            shown=tuple(model.drift.show),
-        )
-        estimated = shared(
-            model.performance.false_alarms_per_30d,
-            decisions=series * len(judged_metrics(model)),
-            steps_ms=tuple(window.step for window in windows.windows),
-        )
-        steps = tuple(window.step for window in windows.windows)
-        # What is judged together has a share of the budget of its own, and so have the sequential detectors.
-        joints = 3 * max(len(first.joints), 1)
-        joint = shared(TOGETHER * model.drift.false_alarms_per_30d, decisions=joints, steps_ms=steps)
+        steps = [window.step for window in windows.windows]
+        budgets = budgets_of(model, references.profiles[0], steps, labelled=labelled)
+        self._quality, self._shortest = budgets.quality, windows.windows[0]
+        self.judging = Judging(model, references, self.baseline, budgets, alone=alone)
         self.sequences: dict[int, ChangePoints] = {
-            place: ChangePoints(
+            index: ChangePoints(
                 profile.streams,
                 model.drift.min_shift,
-                windows.windows[0].length,
-                MONTH_MS
-                / profile.streams.pane
-                * len(profile.streams.subjects)
-                * 2
-                / (FOLLOWED * model.drift.false_alarms_per_30d),
+                self._shortest.length,
+                panes_between_alarms(profile.streams, model.drift.false_alarms_per_30d),
             )
-            for place, profile in enumerate(references.profiles)
+            for index, profile in enumerate(references.profiles)
             if profile.streams is not None
         }
-        self._shortest = windows.windows[0]
         # So far back a window of performance may begin that is judged now.
         longest = max(map(parse_duration, model.performance_windows))
         self._labels_reach = model.labels.max_delay + longest + DAY
-        budget = QUALITY * model.drift.false_alarms_per_30d
-        rates = len(first.layout.subjects) * series * 4 + 1
-        self._quality = QualitySettings(
-            shared(budget / 2, decisions=rates, steps_ms=steps), model.drift.min_missing, model.drift.min_rows
-        )
-        budgets = Budgets(self.settings, self._quality, joint, estimated, duplicates_of(model, labelled=labelled))
-        self.judging = Judging(model, references, self.baseline, budgets, alone=alone)
         # Of each series and window length: the judgement, the other findings, encoded, and all of them.
         self._last: dict[tuple[SeriesKey, str], tuple[Judged, bytes, tuple[Finding, ...]]] = {}
         # Event time after which rows are lacking because a replayed log has ended; None while it goes on.
         self.traffic_until: int | None = None
-        # Two sides of an hour.
-        self.traffic = Traffic(self._shortest.step, shared(budget / 2, decisions=2, steps_ms=(3_600_000,)))
+        self.traffic = Traffic(self._shortest.step, budgets.traffic)
 
     def judge(self, windows: ModelWindows, due: DueWindow) -> list[Evaluation]:
         """One evaluation a series that has begun, in the order of their keys."""

@@ -13,11 +13,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from alerts.evaluation import Finding
-from detectors.drift.judge import Judgement, Settings, judge
+from detectors.drift.judge import Judgement, judge
 from detectors.layout import COLUMNS, MISSING, Counts
-from detectors.quality.rates import Quality, QualitySettings, judge_quality
+from detectors.quality.rates import Quality, judge_quality
 from monitor.evaluate.drift_findings import findings_of
-from monitor.evaluate.extra_counts import ESTIMATED, Duplicates
+from monitor.evaluate.extra_counts import ESTIMATED
 from monitor.evaluate.performance_findings import each, estimated_findings, metric_limits
 from monitor.evaluate.quality import attribution_finding, duplicates_finding, gone_finding, quality_findings
 from monitor.evaluate.reference_choice import Choice
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from detectors.drift.reference import Reference
     from monitor.config.model import ModelSection
+    from monitor.evaluate.budgets import Budgets
     from monitor.evaluate.performance_findings import MetricLimits, Metrics
     from monitor.evaluate.reference_choice import ReferenceChooser
     from monitor.reference.by_version import ReferencesByVersion
@@ -42,23 +43,6 @@ _MOST_STACKED, _MOST_AHEAD = 64, 256
 """Windows of all series that are judged at once, and ends of windows that are looked at for them."""
 
 _NOTHING = slice(0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Budgets:
-    """Error probabilities, and what else decides.
-
-    Attributes:
-        drift, quality: of one decision on a subject.
-        joint, estimated: error probability of one decision on features together, and on estimated performance.
-        duplicates: how repeated rows are found; None without ids.
-    """
-
-    drift: Settings
-    quality: QualitySettings
-    joint: float
-    estimated: float
-    duplicates: Duplicates | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from alerts.evaluation import Evaluation
 from alerts.subjects import ESTIMATED
 from detectors.budget import shared
 from monitor.common.codec import decode, encode
-from monitor.evaluate.change_points import MONTH_MS, ChangePoints, States
-from monitor.evaluate.drift import FOLLOWED
+from monitor.evaluate.budgets import panes_between_alarms
+from monitor.evaluate.change_points import ChangePoints, States
 from monitor.evaluate.performance_findings import (
     LabelledWindow,
     champion_of,
@@ -71,9 +71,13 @@ class PerformanceEvaluator:
             steps_ms=tuple(window.step for window in performance.windows),
         )
         self._sticks: dict[tuple[int, int], MetricLimits] = {}
-        budget = FOLLOWED * model.performance.false_alarms_per_30d
         self.sequences: dict[int, ChangePoints] = {
-            place: ChangePoints(errors, model.drift.min_shift, errors.pane, MONTH_MS / errors.pane * 2 / budget)
+            place: ChangePoints(
+                errors,
+                model.drift.min_shift,
+                errors.pane,
+                panes_between_alarms(errors, model.performance.false_alarms_per_30d),
+            )
             for place, profile in enumerate(references.profiles)
             if (errors := profile.performance.errors) is not None
         }
