@@ -112,14 +112,14 @@ class Alerting:
                 f"alert {change.state}", rule=change.key.rule, model=change.key.model, version=change.key.version,
                 segment=change.key.segment, window=change.key.window, subjects=change.evidence.matched,
             )  # fmt: skip
-        for notice in planned.suppressed:
-            self._outgoing.results[notice.receiver, "suppressed"] += 1
+        for dropped in planned.suppressed:
+            self._outgoing.results[dropped.receiver, "suppressed"] += 1
             self._log.info(
                 "notification suppressed",
-                receiver=notice.receiver,
-                model=notice.model,
-                rule=notice.rule,
-                reason=notice.reason,
+                receiver=dropped.receiver,
+                model=dropped.model,
+                rule=dropped.rule,
+                reason=dropped.reason,
             )
         for notice in planned.notices:
             self._outgoing.put(notice, words(notice, self._routing.dashboard_url), wall_ms)

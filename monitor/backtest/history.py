@@ -1,4 +1,4 @@
-"""What a backtest remembers for its report: every statistic over time, and the worst window of each that drifted."""
+"""The data of a backtest's report: all statistics over time, and the worst window of each drifted subject."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class TrackKey(NamedTuple):
-    """One window length of one series; drift and realised performance are judged at times of their own."""
+    """One window length of one series; drift and realised performance are judged at different times."""
 
     model: str
     version: str
@@ -40,7 +40,7 @@ Name = tuple[str, str]
 
 @dataclass(slots=True)
 class Beyond:
-    """When a finding was beyond its limit: first and last end of such a window, how many, and what was told last."""
+    """When a finding was beyond its limit: first and last end of such a window, their number, and the last detail."""
 
     first: int
     last: int
@@ -55,11 +55,11 @@ class Track:
     Attributes:
         ends: event time of each window's end, epoch ms.
         rows, labelled: in each window.
-        thresholds: of each finding that was ever made; NaN where it is shown but not judged.
-        references: what each is on the reference, where that is known.
-        details: what was last told of each, where something was.
-        beyond: those that were ever breached or drifted.
-        numbers: of each finding (place in ``ends``, value, lower, upper); only where there was enough data.
+        thresholds: of each finding; NaN if it is shown but not judged.
+        references: value of each finding on the reference, if known.
+        details: last detail of each finding, if any.
+        beyond: findings that were breached or drifted in any window.
+        numbers: of each finding (index in ``ends``, value, lower, upper); only for windows with enough data.
     """
 
     ends: list[int] = field(default_factory=list)
@@ -72,8 +72,8 @@ class Track:
     beyond: dict[Name, Beyond] = field(default_factory=dict)
 
     def add(self, evaluation: Evaluation) -> None:
-        """Takes in one evaluation."""
-        place = len(self.ends)
+        """Adds one evaluation."""
+        index = len(self.ends)
         self.ends.append(evaluation.end)
         self.rows.append(evaluation.rows)
         self.labelled.append(evaluation.labelled_rows)
@@ -84,18 +84,18 @@ class Track:
             if finding.detail:
                 self.details[name] = finding.detail
             if finding.status in ("breached", "drifted"):
-                held_beyond = self.beyond.setdefault(name, Beyond(evaluation.end, evaluation.end, 0, ""))
-                held_beyond.last, held_beyond.detail = evaluation.end, finding.detail
-                held_beyond.windows += 1
-            held = self.numbers.setdefault(name, [])
+                beyond = self.beyond.setdefault(name, Beyond(evaluation.end, evaluation.end, 0, ""))
+                beyond.last, beyond.detail = evaluation.end, finding.detail
+                beyond.windows += 1
+            numbers = self.numbers.setdefault(name, [])
             if finding.status != "insufficient":
-                held.append((place, finding.value, finding.lower, finding.upper))
+                numbers.append((index, finding.value, finding.lower, finding.upper))
 
     def series(self, name: Name) -> NDArray[np.float64]:
-        """float64[N, 3] of one finding: value, lower, upper; NaN where there was too little data."""
+        """float64[N, 3] of one finding: value, lower, upper; NaN with too little data."""
         numbers = np.full((len(self.ends), 3), np.nan)
-        for place, *three in self.numbers[name]:
-            numbers[place] = three
+        for index, *three in self.numbers[name]:
+            numbers[index] = three
         return numbers
 
 
@@ -105,9 +105,8 @@ class Worst:
 
     Attributes:
         margin: lower bound less threshold.
-        bins: int64[COLUMNS], the window's counts of the subject; None for what is not counted by values, such as an
-            embedding.
-        extremes: least and greatest z of the window; infinite where there is none.
+        bins: int64[COLUMNS], the window's counts of the subject; None for subjects without bins, such as an embedding.
+        extremes: least and greatest z of the window; infinite without values.
     """
 
     track: TrackKey
@@ -121,7 +120,7 @@ class Worst:
 
 
 class Leeway(NamedTuple):
-    """How near a subject came to drift: threshold less the greatest lower bound, and when."""
+    """The smallest distance of a subject to drift: threshold less the greatest lower bound, and when."""
 
     subject: str
     statistic: str
@@ -133,10 +132,10 @@ class Leeway(NamedTuple):
 
 
 class History:
-    """Listens to a replay.
+    """Records a replay.
 
     Args:
-        references: model name → what it is compared with.
+        references: model name → its references.
         rules: name → rule.
     """
 
@@ -149,49 +148,49 @@ class History:
         self.snapshot: Snapshot | None = None
 
     def evaluated(self, evaluation: Evaluation, counts: Counts | None) -> None:
-        """Takes in one evaluation and what its window held; None for realised performance."""
+        """Adds one evaluation and the counts of its window; None for realised performance."""
         key = TrackKey(evaluation.model, evaluation.version, evaluation.segment, evaluation.window, evaluation.realised)
         self.tracks.setdefault(key, Track()).add(evaluation)
         if counts is None:
             return
-        places = {name: place for place, name in enumerate(self.references[key.model].of(key.version).layout.subjects)}
+        indexes = {name: index for index, name in enumerate(self.references[key.model].of(key.version).layout.subjects)}
         for finding in evaluation.findings:
             if finding.status == "drifted":
-                self._remember(key, evaluation, finding, counts, places.get(finding.subject))
+                self._remember(key, evaluation, finding, counts, indexes.get(finding.subject))
 
     def _remember(
-        self, key: TrackKey, evaluation: Evaluation, finding: Finding, counts: Counts, place: int | None
+        self, key: TrackKey, evaluation: Evaluation, finding: Finding, counts: Counts, index: int | None
     ) -> None:
         margin = finding.lower - finding.threshold
         name = (evaluation.model, finding.subject, finding.statistic)
-        held = self.worst.get(name)
-        if held is None or margin > held.margin:
-            low, high = (np.inf, -np.inf) if place is None else counts.extremes[place].tolist()
-            bins = None if place is None else counts.bins[place].copy()
+        worst = self.worst.get(name)
+        if worst is None or margin > worst.margin:
+            low, high = (np.inf, -np.inf) if index is None else counts.extremes[index].tolist()
+            bins = None if index is None else counts.bins[index].copy()
             self.worst[name] = Worst(
                 key, finding, margin, evaluation.start, evaluation.end, evaluation.rows, bins, (low, high)
             )  # fmt: skip
 
     def changed(self, outcome: Outcome) -> None:
-        """Takes in what an evaluation led to."""
+        """Adds the outcome of an evaluation."""
         self.transitions += outcome.transitions
         self.notices += outcome.notices
 
     def finished(self, snapshot: Snapshot) -> None:
-        """Takes in where the replay ended."""
+        """Adds the final snapshot."""
         self.snapshot = snapshot
 
     def leeways(self) -> list[Leeway]:
-        """For every judged subject and statistic the nearest that any window came to drift, nearest first."""
+        """For every judged subject and statistic the window nearest to drift, nearest first."""
         nearest: dict[tuple[str, str, str], Leeway] = {}
         for key, track in self.tracks.items():
             for name, threshold in track.thresholds.items():
-                held = [number for number in track.numbers[name] if not np.isnan(number[2])]
-                if key.realised or np.isnan(threshold) or subject_named(name[0]).metrics_of_task or not held:
+                bounded = [number for number in track.numbers[name] if not np.isnan(number[2])]
+                if key.realised or np.isnan(threshold) or subject_named(name[0]).metrics_of_task or not bounded:
                     continue
-                place, _, lower, _ = max(held, key=lambda number: number[2])
-                found = Leeway(*name, key, threshold - lower, lower, threshold, track.ends[place])
+                index, _, lower, _ = max(bounded, key=lambda number: number[2])
+                leeway = Leeway(*name, key, threshold - lower, lower, threshold, track.ends[index])
                 best = nearest.get((key.model, *name))
-                if best is None or found.left < best.left:
-                    nearest[(key.model, *name)] = found
-        return sorted(nearest.values(), key=lambda found: (found.left / max(found.threshold, 1e-9), found[:3]))
+                if best is None or leeway.left < best.left:
+                    nearest[(key.model, *name)] = leeway
+        return sorted(nearest.values(), key=lambda leeway: (leeway.left / max(leeway.threshold, 1e-9), leeway[:3]))

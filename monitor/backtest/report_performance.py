@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _MOST_CHARTS = 4
 _REALISED = "performance"
-# Shown where no metric is judged: without labels in the reference there is nothing to hold them against.
+# Shown if no metric is judged: without labels in the reference there is nothing to compare metrics with.
 _TELLING = ("roc_auc", "accuracy", "f1_macro", "mae", "rmse", "r2", "ndcg", "hit_rate")
 
 
 def performance_section(history: History) -> str:
-    """Metrics over time, realised and estimated, and all of them in a table; empty where there are none."""
+    """Metrics over time, realised and estimated, with a table of all metrics; empty without metrics."""
     many = len(history.references) > 1
     whole = [
         (key, track)
@@ -62,7 +62,7 @@ def _shown(history: History, key: TrackKey, track: Track, many_models: bool) -> 
 
 
 def judged_bound(metric: str) -> int:
-    """Column of the bound that is compared with the limit: 1, the lower one, of a loss; 2, the upper one, of a gain."""
+    """Column of the bound that is compared with the limit: 1 (lower) for a loss, 2 (upper) for a gain."""
     return 2 if higher_is_better(metric) else 1
 
 
@@ -73,27 +73,27 @@ def _numbers(head: tuple[str, ...], rows: list[list[str]]) -> str:
 def _last(track: Track, name: tuple[str, str]) -> list[str] | None:
     if not track.numbers[name]:
         return None
-    place, value, lower, upper = track.numbers[name][-1]
+    index, value, lower, upper = track.numbers[name][-1]
     numbers = (value, lower, upper, track.references.get(name, np.nan), track.thresholds[name])
-    shown = ["–" if np.isnan(part) else number(part) for part in numbers]
-    return [escape(name[1]), *shown, utc(track.ends[place])]
+    shown = ["–" if np.isnan(value) else number(value) for value in numbers]
+    return [escape(name[1]), *shown, utc(track.ends[index])]
 
 
 def _others(history: History, key: TrackKey, track: Track) -> str:
-    """Versions beside the champion, worse segments and fairness, as last told."""
+    """Versions compared with the champion, worse segments and fairness, as of the last window."""
     rows = []
-    for name, held in track.numbers.items():
-        if subject_named(name[0]).section != "comparisons" or not held:
+    for name, windows in track.numbers.items():
+        if subject_named(name[0]).section != "comparisons" or not windows:
             continue
-        place, value, lower, upper = held[-1]
-        numbers = ["–" if np.isnan(part) else number(part) for part in (value, lower, upper)]
+        index, *last = windows[-1]
+        numbers = ["–" if np.isnan(value) else number(value) for value in last]
         rows.append(
             [
                 escape(title_of(name[0])),
                 escape(name[1]),
                 *numbers,
                 escape(track.details.get(name, "")),
-                utc(track.ends[place]),
+                utc(track.ends[index]),
             ]
         )
     if not rows:
@@ -103,7 +103,7 @@ def _others(history: History, key: TrackKey, track: Track) -> str:
 
 
 def quality_section(history: History) -> str:
-    """What was beyond its limit beside drift: data quality, traffic, what is watched together or followed."""
+    """Findings beyond their limit other than drift: data quality, traffic, joint models and streams."""
     many = len(history.references) > 1
     rows, quiet = [], 0
     for key, track in history.tracks.items():
@@ -112,15 +112,15 @@ def quality_section(history: History) -> str:
             if name not in track.beyond:
                 quiet += subject_named(name[0]).section == "beyond limits"
                 continue
-            # Features and outputs have a card each, and performance of all rows has its own section.
+            # Features and outputs have cards, and performance of all rows has its own section.
             if name[0] in subjects or (subject_named(name[0]).section == "performance" and key.segment == "all"):
                 continue
-            told = track.beyond[name]
+            beyond = track.beyond[name]
             rows.append(
-                [escape(title_of(name[0])), escape(name[1]), str(told.windows), utc(told.first), utc(told.last),
-                 escape(told.detail), escape(where(key, many))]
+                [escape(title_of(name[0])), escape(name[1]), str(beyond.windows), utc(beyond.first), utc(beyond.last),
+                 escape(beyond.detail), escape(where(key, many))]
             )  # fmt: skip
-    note = f'<p class="quiet">{quiet:,} more were watched and never beyond their limit.</p>'
+    note = f'<p class="quiet">{quiet:,} more were monitored and never beyond their limit.</p>'
     if not rows:
         return f'<p class="quiet">Nothing.</p>{note}'
     head = ("Subject", "Statistic", "Windows", "First", "Last", "What", "Where")

@@ -73,8 +73,8 @@ def _models(database: sqlite3.Connection, written: int) -> dict[str, LoadedModel
         pane = _unpack(start, subjects, extra, counts)
         panes.setdefault((key[0], key[1], key[2]), {}).setdefault(step, []).append(pane)
     for steps in panes.values():
-        for panes in steps.values():
-            panes.sort(key=lambda pane: pane.start)
+        for ordered in steps.values():
+            ordered.sort(key=lambda pane: pane.start)
     series: dict[str, list[LoadedSeries]] = {}
     for model, version, segment, started, latest, fingerprint, flagged in every_row(database, "series", written):
         kept = panes.get((model, version, segment), {})
