@@ -1,1 +1,1 @@
-"""Evaluations to saved notifications: rules, incidents and outbox of the running daemon."""
+"""Converts evaluations to saved notifications: rules, incidents and outbox of the running daemon."""

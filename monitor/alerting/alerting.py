@@ -1,4 +1,4 @@
-"""Evaluations in, saved notifications out: the rules, incidents and outbox of the running daemon."""
+"""The rules, incidents and outbox of the running daemon: evaluations in, saved notifications out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Cooldowns = dict[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What evaluations led to."""
+    """Alert transitions and notifications caused by evaluations."""
 
     transitions: tuple[Transition, ...]
     notices: tuple[Notice, ...]
@@ -43,7 +43,7 @@ class Alerting:
 
     Args:
         routing: rules and receivers.
-        courier: brings notifications to receivers.
+        courier: sends notifications to receivers.
         log: past-tense events.
         random: a fraction from 0 to 1, for the jitter of retries.
     """
@@ -60,7 +60,7 @@ class Alerting:
         self._outgoing = Outbox(routing, courier, log, random)
 
     def restore(self, documents: Mapping[str, bytes], outbox: Sequence[OutboxEntry]) -> None:
-        """Goes on from a checkpoint."""
+        """Restores the state from a checkpoint."""
         if "alerts" in documents:
             self.states = dict(decode(documents["alerts"], Alerts))
             self.incidents = dict(decode(documents["incidents"], Incidents))
@@ -68,7 +68,7 @@ class Alerting:
         self._outgoing.restore(documents.get("receivers"), outbox, self._open_keys())
 
     def documents(self) -> dict[str, bytes]:
-        """What a checkpoint saves, apart from the outbox."""
+        """The documents that a checkpoint saves, apart from the outbox."""
         return {
             "alerts": encode(list(self.states.items())),
             "incidents": encode(list(self.incidents.items())),
@@ -77,14 +77,14 @@ class Alerting:
         }
 
     def observe(self, evaluation: Evaluation, wall_ms: int) -> Outcome:
-        """Applies the rules to an evaluation and puts the notifications that follow into the outbox."""
+        """Applies the rules to an evaluation and puts the resulting notifications into the outbox."""
         for finding in evaluation.findings:
             if not is_known(finding.subject, finding.statistic):
                 self._report_unknown(finding)
         return self._apply(step(self._rules, self.states, evaluation), wall_ms)
 
     def _report_unknown(self, finding: Finding) -> None:
-        """A finding that `alerts.subjects` does not list: it counts as drift, and the list is to be mended."""
+        """Logs a finding that `alerts.subjects` does not list: it counts as drift until the list is corrected."""
         name = (subject_named(finding.subject).name, finding.statistic)
         if name not in self._unknown:
             self._unknown.add(name)
@@ -93,7 +93,7 @@ class Alerting:
     def end_series(
         self, model: str, version: str, segment: str, at: int, wall_ms: int, *, realised: bool = False
     ) -> Outcome:
-        """Resolves the alerts of a series that is gone: those of drift windows, or those on realised performance."""
+        """Resolves the alerts of a series that has ended, either on drift or on realised performance."""
         moved = end_series(self.states, model, version, segment, at, self._rules, realised=realised)
         return self._apply(moved, wall_ms)
 
@@ -112,19 +112,23 @@ class Alerting:
                 f"alert {change.state}", rule=change.key.rule, model=change.key.model, version=change.key.version,
                 segment=change.key.segment, window=change.key.window, subjects=change.evidence.matched,
             )  # fmt: skip
-        for held in planned.suppressed:
-            self._outgoing.results[held.receiver, "suppressed"] += 1
+        for dropped in planned.suppressed:
+            self._outgoing.results[dropped.receiver, "suppressed"] += 1
             self._log.info(
-                "notification suppressed", receiver=held.receiver, model=held.model, rule=held.rule, reason=held.reason
+                "notification suppressed",
+                receiver=dropped.receiver,
+                model=dropped.model,
+                rule=dropped.rule,
+                reason=dropped.reason,
             )
         for notice in planned.notices:
             self._outgoing.put(notice, words(notice, self._routing.dashboard_url), wall_ms)
         return Outcome(moved.transitions, planned.notices)
 
     def deliver(self, wall_ms: int) -> None:
-        """Takes in how attempts ended, and hands over what is due. Only what is saved is ever sent."""
+        """Processes the results of attempts and submits due notifications. Only saved notifications are sent."""
         for trigger in self._outgoing.deliver(wall_ms, self._open_keys()):
-            # The receiver has not heard of the beginning, so it needs no end.
+            # The receiver never got the trigger, so it needs no resolve.
             self.incidents = {
                 key: replace(incident, told=tuple(name for name in incident.told if name != trigger.receiver))
                 if incident.dedup_key == trigger.dedup_key
@@ -145,53 +149,53 @@ class Alerting:
 
     @property
     def outbox(self) -> Mapping[str, OutboxEntry]:
-        """Notifications that are not delivered yet, by id."""
+        """Undelivered notifications by id."""
         return self._outgoing.entries
 
     @property
     def results(self) -> Mapping[tuple[str, str], int]:
-        """(receiver, result) → how many notifications ended so."""
+        """(receiver, result) → number of notifications with this result."""
         return self._outgoing.results
 
     @property
     def urgent(self) -> bool:
-        """Whether something is to be saved soon, because it waits to be sent or must not be sent again."""
+        """Whether a checkpoint is due soon, because a notification waits to be sent or must not be sent again."""
         return self._outgoing.urgent
 
     @property
     def settled(self) -> bool:
-        """Whether nothing waits to be delivered."""
+        """Whether no notification waits for delivery."""
         return not self._outgoing.entries
 
     @property
     def unheard_fault(self) -> str:
-        """The failing receivers that no other receiver could be notified of, and why; empty if there are none."""
+        """The failing receivers whose failure was reported to no other receiver, with reasons; else empty."""
         return self._outgoing.unheard_fault
 
     def waiting(self) -> dict[str, tuple[int, int | None]]:
-        """Receiver → how many notifications wait, and since when the oldest has (epoch ms)."""
+        """Receiver → number of waiting notifications, and the creation time of the oldest (epoch ms)."""
         return self._outgoing.waiting()
 
     def receivers(self) -> dict[str, ReceiverStatus]:
-        """Receiver → whether it works, and how many notifications are parked for it."""
+        """Receiver → whether it works, and the number of notifications parked for it."""
         return self._outgoing.status()
 
     def counts(self, versions: Mapping[str, Sequence[str]]) -> dict[AlertGroup, int]:
-        """Alerts by group; groups without any are there with 0, so that a query always finds them.
+        """Alerts by group; groups without alerts have 0, so that a query always finds them.
 
         Args:
             versions: model → its versions.
         """
-        found: dict[AlertGroup, int] = {}
+        counts: dict[AlertGroup, int] = {}
         for rule in self._rules:
             for model, names in versions.items():
                 if not rule.models or model in rule.models:
                     for version in names:
                         for state in ("pending", "firing"):
-                            found[AlertGroup(model, version, rule.name, rule.severity, state)] = 0
+                            counts[AlertGroup(model, version, rule.name, rule.severity, state)] = 0
         for key, alert in self.states.items():
             rule_now = self._routing.rules.get(key.rule)
             severity = rule_now.severity if rule_now else "warning"
             group = AlertGroup(key.model, key.version, key.rule, severity, alert.state)
-            found[group] = found.get(group, 0) + 1
-        return found
+            counts[group] = counts.get(group, 0) + 1
+        return counts

@@ -1,4 +1,4 @@
-"""Notifications on their way: saved, sent, tried again, parked or dropped, and what that says of their receivers."""
+"""The outbox: notifications that are saved, sent, retried, parked or dropped, and the health of their receivers."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ RESULTS = ("delivered", "retried", "parked", "summarised", "dead", "suppressed")
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
-    """What is remembered of receivers across restarts.
+    """The state of receivers that survives restarts.
 
     Attributes:
         circuits: receiver → its latest answers.
-        faults: receiver → why it fails.
+        faults: receiver → its fault.
     """
 
     circuits: dict[str, Circuit] = field(default_factory=dict)
@@ -42,11 +42,11 @@ class Receivers:
 
 
 class Outbox:
-    """Holds the notifications that are not delivered yet, and the state of their receivers.
+    """Holds undelivered notifications, and the state of their receivers.
 
     Args:
         routing: receivers.
-        courier: brings notifications to receivers.
+        courier: sends notifications to receivers.
         log: past-tense events.
         random: a fraction from 0 to 1, for the jitter of retries.
     """
@@ -58,7 +58,7 @@ class Outbox:
         self.entries: dict[str, OutboxEntry] = {}
         self.circuits: dict[str, Circuit] = {}
         self.faults: dict[str, ReceiverFault] = {}
-        # Counters stand at zero from the start, so that a rate sees the first failure.
+        # Counters start at zero, so that a rate includes the first failure.
         self.results = Counter({(name, result): 0 for name in routing.receivers for result in RESULTS})
         self._silent = {
             name for name, receiver in routing.receivers.items() if not receiver.resolves and not receiver.retrains
@@ -71,10 +71,10 @@ class Outbox:
         self.urgent = False
 
     def restore(self, document: bytes | None, entries: Sequence[OutboxEntry], open_keys: Iterable[str]) -> None:
-        """Goes on from a checkpoint: what was parked is tried again, since a person may have mended its receiver.
+        """Restores the outbox from a checkpoint; parked notifications are retried, as the receiver may be repaired.
 
         Args:
-            document: as `document` gave it; None if there is none yet.
+            document: as returned by `document`; None for the first start.
             entries: in order of planning.
             open_keys: dedup keys of open incidents.
         """
@@ -92,7 +92,7 @@ class Outbox:
         return encode(Receivers(self.circuits, self.faults))
 
     def put(self, notice: Notice, words: AlertText, wall_ms: int) -> OutboxEntry:
-        """Renders a notice in its receiver's words and adds it; it is sent once it is saved."""
+        """Renders a notice for its receiver and adds it; it is sent once it is saved."""
         payload = self._routing.sinks[notice.receiver].render(notice, words).decode()
         about = (words.title,)
         entry = OutboxEntry(notice.id, notice.receiver, notice.kind, notice.dedup_key, payload, wall_ms, about=about)
@@ -100,14 +100,14 @@ class Outbox:
         return entry
 
     def deliver(self, wall_ms: int, open_keys: Iterable[str]) -> list[OutboxEntry]:
-        """Takes in how attempts ended, and hands over what is due. Only what is saved is ever sent.
+        """Processes the results of attempts and submits due notifications. Only saved notifications are sent.
 
         Args:
             wall_ms: epoch ms.
             open_keys: dedup keys of open incidents.
 
         Returns:
-            Triggers that will never reach their receiver, which so needs no resolve.
+            Triggers that will never reach their receiver, so that it needs no resolve.
         """
         self._summarise(open_keys)
         unheard = [entry for report in self._courier.reports() if (entry := self._settle(report, wall_ms)) is not None]
@@ -135,21 +135,21 @@ class Outbox:
         self.urgent = False
 
     def waiting(self) -> dict[str, tuple[int, int | None]]:
-        """Receiver → how many notifications wait, and since when the oldest has (epoch ms)."""
-        found: dict[str, tuple[int, int | None]] = dict.fromkeys(self._routing.receivers, (0, None))
+        """Receiver → number of waiting notifications, and the creation time of the oldest (epoch ms)."""
+        waiting: dict[str, tuple[int, int | None]] = dict.fromkeys(self._routing.receivers, (0, None))
         for entry in self.entries.values():
-            count, oldest = found.get(entry.receiver, (0, None))
-            found[entry.receiver] = (count + 1, entry.created if oldest is None else min(oldest, entry.created))
-        return found
+            count, oldest = waiting.get(entry.receiver, (0, None))
+            waiting[entry.receiver] = (count + 1, entry.created if oldest is None else min(oldest, entry.created))
+        return waiting
 
     def status(self) -> dict[str, ReceiverStatus]:
-        """Receiver → whether it works, and how many notifications are parked for it."""
+        """Receiver → whether it works, and the number of notifications parked for it."""
         parked = Counter(entry.receiver for entry in self.entries.values() if self._is_parked(entry))
         return {name: ReceiverStatus(name not in self.faults, parked[name]) for name in self._routing.receivers}
 
     @property
     def unheard_fault(self) -> str:
-        """The failing receivers that no other receiver could be notified of, and why; empty if there are none."""
+        """The failing receivers whose failure was reported to no other receiver, with reasons; else empty."""
         return "; ".join(
             f"notifications to {name} fail: {fault.reason}"
             for name, fault in self.faults.items()
@@ -191,7 +191,7 @@ class Outbox:
         return self._drop(replace(entry, unsure=entry.unsure or isinstance(outcome, Retry)), "too old", wall_ms)
 
     def _drop(self, entry: OutboxEntry, reason: str, wall_ms: int) -> OutboxEntry | None:
-        """Gives a notification up; the trigger itself, if its receiver has surely never had it."""
+        """Drops a notification; returns it if it is a trigger that its receiver certainly never got."""
         name = entry.receiver
         self._remove(entry, "dead")
         self._log.error("notification dropped", receiver=name, kind=entry.kind, about=entry.about, reason=reason)
@@ -216,9 +216,10 @@ class Outbox:
         for name, entries in past_incidents(self.entries.values(), self._in_flight, self.circuits, standing).items():
             if name not in self._routing.receivers:
                 continue
-            told = [entry for entry in entries if entry.kind != "resolve"]
-            titles = [title for entry in told for title in entry.about][-MAX_TITLES:]
-            incidents, latest = sum(entry.incidents for entry in told), max(entries, key=lambda entry: entry.attempted)
+            triggers = [entry for entry in entries if entry.kind != "resolve"]
+            titles = [title for entry in triggers for title in entry.about][-MAX_TITLES:]
+            incidents = sum(entry.incidents for entry in triggers)
+            latest = max(entries, key=lambda entry: entry.attempted)
             at = max(entry.created for entry in entries)
             for entry in entries:
                 self._remove(entry, "summarised")
@@ -236,7 +237,7 @@ class Outbox:
             self._log.warning("incidents summarised", receiver=name, incidents=incidents)
 
     def _judge_receivers(self, wall_ms: int) -> None:
-        """Begins and ends faults of receivers, and notifies the others of both."""
+        """Begins and ends faults of receivers, and notifies the other receivers of both."""
         own: dict[str, list[OutboxEntry]] = {}
         for entry in self.entries.values():
             own.setdefault(entry.receiver, []).append(entry)

@@ -1,4 +1,4 @@
-"""Rules and receivers of the configuration → those of `alerts`, with their secrets."""
+"""Converts rules and receivers of the configuration to rules and receivers of `alerts`, and reads secrets."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class AlertingSetup:
 
     Attributes:
         rules: name → rule.
-        receivers: name → what it wants to hear.
-        sinks: name → where it is.
-        dashboard_url: what texts link to.
+        receivers: name → its policy.
+        sinks: name → its sink.
+        dashboard_url: link in texts.
     """
 
     rules: Mapping[str, Rule]
@@ -39,15 +39,15 @@ class AlertingSetup:
 def make_alerting_setup(
     config: Config, environment: Mapping[str, str] | None, log: FilteringBoundLogger
 ) -> AlertingSetup:
-    """Everything that alerting needs to know.
+    """Builds the setup of alerting.
 
     Args:
         config: validated.
-        environment: of the process; None where nothing will be sent, so that no secret is needed.
+        environment: of the process; None if nothing will be sent, so that no secret is needed.
         log: for receivers of type log.
 
     Raises:
-        ConfigError: naming every secret that cannot be read or cannot be one.
+        ConfigError: with all secrets that cannot be read or are invalid.
     """
     sinks: dict[str, Sink] = {}
     problems: list[str] = []

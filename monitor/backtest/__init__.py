@@ -1,1 +1,1 @@
-"""A log through the same daemon: what would have fired, as JSON lines and as a report."""
+"""Replays a log through the daemon, and reports what would have fired as JSON lines and as HTML."""

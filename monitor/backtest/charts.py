@@ -1,4 +1,4 @@
-"""Small charts as inline SVG, without scripts: they print, and work in a mail."""
+"""Small charts as inline SVG without scripts, for print and mail."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def number(value: float) -> str:
 
 def _ticks(bottom: float, top: float) -> list[float]:
     step = 10 ** np.floor(np.log10(max(top - bottom, 1e-12)))
-    for part in (0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0):
-        size = step * part
+    for factor in (0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0):
+        size = step * factor
         if (top - bottom) / size <= 4:
-            return [float(size * place) for place in range(int(np.ceil(bottom / size)), int(top // size) + 1)]
+            return [float(size * index) for index in range(int(np.ceil(bottom / size)), int(top // size) + 1)]
     return [bottom, top]
 
 
@@ -82,20 +82,20 @@ def _axes(frame: _Frame, ends: NDArray[np.int64]) -> list[str]:
 def _thinned(
     ends: NDArray[np.int64], numbers: NDArray[np.float64], judged: int = 1
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """At most so many points; of each stretch the one whose judged bound is worst, so that no alarm is lost."""
+    """At most `_MOST_POINTS` points: the worst judged bound of each stretch, so that no alarm is lost."""
     if len(ends) <= _MOST_POINTS:
         return ends, numbers
     chosen = []
-    for part in np.array_split(np.arange(len(ends)), _MOST_POINTS):
-        badness = numbers[part, judged] * (1 if judged == 1 else -1)
-        chosen.append(part[0] if np.isnan(badness).all() else part[int(np.nanargmax(badness))])
+    for stretch in np.array_split(np.arange(len(ends)), _MOST_POINTS):
+        badness = numbers[stretch, judged] * (1 if judged == 1 else -1)
+        chosen.append(stretch[0] if np.isnan(badness).all() else stretch[int(np.nanargmax(badness))])
     return ends[chosen], numbers[chosen]
 
 
 def _runs(known: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Stretches of points without a gap."""
-    places = np.flatnonzero(known)
-    return [run for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if run.size]
+    indexes = np.flatnonzero(known)
+    return [run for run in np.split(indexes, np.flatnonzero(np.diff(indexes) > 1) + 1) if run.size]
 
 
 def interval_chart(
@@ -106,14 +106,14 @@ def interval_chart(
     from_zero: bool = True,
     judged: int = 1,
 ) -> str:
-    """A statistic over time with its interval and threshold; the bound that is judged is bold.
+    """A statistic over time with its interval and threshold; the judged bound is bold.
 
     Args:
         ends: int64[N], epoch ms.
-        numbers: float64[N, 3], value, lower and upper bound; NaN where there was too little data.
-        threshold: what a bound is held against; NaN for none.
-        label: for who cannot see it.
-        from_zero: whether the axis begins at 0; else it spans what there is to be seen.
+        numbers: float64[N, 3], value, lower and upper bound; NaN with too little data.
+        threshold: of the judged bound; NaN for none.
+        label: text for screen readers.
+        from_zero: whether the axis begins at 0; otherwise it spans the data.
         judged: column of the bound that is compared with the threshold: 1, lower, where more is worse; 2, upper.
     """
     ends, numbers = _thinned(ends, numbers, judged)
@@ -127,12 +127,12 @@ def interval_chart(
     frame = _Frame(float(ends[0]), float(ends[-1]), top, 200, low)
     parts = _axes(frame, ends)
     for run in _runs(np.asarray(np.isfinite(numbers).all(axis=1))):
-        upper = " ".join(f"{frame.x(ends[place]):.1f},{frame.y(numbers[place, 2]):.1f}" for place in run)
-        lower = " ".join(f"{frame.x(ends[place]):.1f},{frame.y(numbers[place, 1]):.1f}" for place in run[::-1])
+        upper = " ".join(f"{frame.x(ends[index]):.1f},{frame.y(numbers[index, 2]):.1f}" for index in run)
+        lower = " ".join(f"{frame.x(ends[index]):.1f},{frame.y(numbers[index, 1]):.1f}" for index in run[::-1])
         parts.append(f'<polygon class="band" points="{upper} {lower}"/>')
     for column, style in ((0, "value"), (judged, "judged")):
         for run in _runs(np.isfinite(numbers[:, column])):
-            points = " ".join(f"{frame.x(ends[place]):.1f},{frame.y(numbers[place, column]):.1f}" for place in run)
+            points = " ".join(f"{frame.x(ends[index]):.1f},{frame.y(numbers[index, column]):.1f}" for index in run)
             parts.append(f'<polyline class="{style}" points="{points}"/>')
     if not np.isnan(threshold):
         y = frame.y(threshold)
@@ -141,7 +141,7 @@ def interval_chart(
 
 
 def _seen(numbers: NDArray[np.float64], threshold: float) -> tuple[float, float]:
-    """From where to where an axis must reach: all values, the threshold, and the bounds but for the widest tenth."""
+    """The range of an axis: all values, the threshold, and the bounds except the widest tenth."""
     lower, upper = (numbers[np.isfinite(numbers[:, column]), column] for column in (1, 2))
     edges = [numbers[:, 0].min(), numbers[:, 0].max(), threshold]
     edges += [np.quantile(lower, 0.1)] if lower.size else []
@@ -163,15 +163,15 @@ def area_chart(ends: NDArray[np.int64], values: NDArray[np.float64], label: str)
 
 
 def spans_chart(spans: Sequence[tuple[str, Sequence[tuple[int, int]]]], first: int, last: int, label: str) -> str:
-    """When something was the case: a line a name, a bar a span (epoch ms)."""
+    """Spans of time by name: one line for each name, one bar for each span (epoch ms)."""
     height = _TOP + 26 * len(spans) + _BOTTOM
     frame = _Frame(float(first), float(last), 1.0, height)
     parts = []
-    for place, (name, found) in enumerate(spans):
-        y = _TOP + 26 * place
+    for index, (name, own) in enumerate(spans):
+        y = _TOP + 26 * index
         parts.append(_text(_LEFT, y + 9, name, "start", "name"))
         parts.append(f'<rect class="rail" x="{_LEFT}" y="{y + 13}" width="{_WIDTH - _LEFT - _RIGHT}" height="7"/>')
-        for start, end in found:
+        for start, end in own:
             width = max(frame.x(end) - frame.x(start), 2.0)
             parts.append(f'<rect class="firing" x="{frame.x(start):.1f}" y="{y + 13}" width="{width:.1f}" height="7"/>')
     for moment in np.linspace(first, last, 5):
@@ -183,25 +183,25 @@ def spans_chart(spans: Sequence[tuple[str, Sequence[tuple[int, int]]]], first: i
 def density_chart(
     edges: NDArray[np.float64], reference: NDArray[np.float64], window: NDArray[np.float64], label: str
 ) -> str:
-    """Two distributions over the same bins, as densities, laid over one another.
+    """The densities of the reference and the window over common bins, overlaid.
 
     Args:
         edges: float64[K + 1].
         reference, window: float64[K], shares.
-        label: for who cannot see it.
+        label: text for screen readers.
     """
     widths = np.maximum(np.diff(edges), 1e-12)
-    held = [shares / widths for shares in (reference, window)]
+    densities = [shares / widths for shares in (reference, window)]
     first, last = 0, len(reference)
     if last >= 20:
-        # The outermost of many quantile bins reach far into the tails and would leave the rest a sliver; unless the
-        # window has much there.
+        # The outermost quantile bins reach far into the tails and would compress the rest; they are cut unless the
+        # window has many values there.
         first += int(window[0] < _MUCH / last)
         last -= int(window[-1] < _MUCH / last)
-    held, sides = [shares[first:last] for shares in held], edges[first : last + 1]
-    frame = _Frame(float(sides[0]), float(sides[-1]), max(float(np.max(held)), 1e-12) * 1.05, 170)
+    densities, sides = [shares[first:last] for shares in densities], edges[first : last + 1]
+    frame = _Frame(float(sides[0]), float(sides[-1]), max(float(np.max(densities)), 1e-12) * 1.05, 170)
     parts = []
-    for heights, style in zip(held, ("reference", "window"), strict=True):
+    for heights, style in zip(densities, ("reference", "window"), strict=True):
         corners = [f"{frame.x(sides[0]):.1f},{frame.y(0):.1f}"]
         for left, right, height in zip(sides[:-1], sides[1:], heights, strict=True):
             corners.append(f"{frame.x(left):.1f},{frame.y(height):.1f} {frame.x(right):.1f},{frame.y(height):.1f}")
@@ -215,15 +215,15 @@ def density_chart(
 
 
 def pairs_chart(names: Sequence[str], reference: Sequence[float], window: Sequence[float], label: str) -> str:
-    """Shares of categories side by side, one above the other."""
+    """Shares of categories in the reference and the window, as pairs of bars."""
     height = _TOP + 34 * len(names)
     widest = max([*reference, *window, 1e-9])
     room = _WIDTH - 200 - 60
     parts = []
-    for place, name in enumerate(names):
-        y = _TOP + 34 * place
+    for index, name in enumerate(names):
+        y = _TOP + 34 * index
         parts.append(_text(190, y + 17, name if len(name) <= 26 else name[:25] + "…", "end", "name"))
-        for share, style, down in ((reference[place], "reference", 2), (window[place], "window", 15)):
+        for share, style, down in ((reference[index], "reference", 2), (window[index], "window", 15)):
             width = share / widest * room
             parts.append(f'<rect class="{style}" x="200" y="{y + down}" width="{width:.1f}" height="12"/>')
             parts.append(_text(206 + width, y + down + 10, f"{share:.1%}", "start"))

@@ -1,4 +1,4 @@
-"""How much of each evaluation `leewayd backtest --json` writes."""
+"""Selects the evaluations that `leewayd backtest --json` writes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class JsonDetail(StrEnum):
 
 
 class Selection:
-    """Chooses the evaluations that are written.
+    """Chooses the evaluations to write.
 
     Args:
-        detail: how much is wanted.
+        detail: which evaluations to write.
     """
 
     def __init__(self, detail: JsonDetail) -> None:
@@ -33,7 +33,7 @@ class Selection:
         self._statuses: dict[Series, dict[tuple[str, str], Status]] = {}
 
     def of(self, evaluation: Evaluation) -> Evaluation | None:
-        """What is written of an evaluation; None if it is left out."""
+        """The evaluation as written, possibly with fewer findings; None if it is left out."""
         if self._detail is JsonDetail.JUDGED:
             return _judged(evaluation)
         if self._detail is JsonDetail.CHANGED:
@@ -49,7 +49,7 @@ class Selection:
 
 
 def _judged(evaluation: Evaluation) -> Evaluation | None:
-    """The evaluation without insufficient findings; None if no finding that has a threshold is left."""
+    """The evaluation without insufficient findings; None if no finding with a threshold remains."""
     findings = tuple(finding for finding in evaluation.findings if finding.status != "insufficient")
     if all(math.isnan(finding.threshold) for finding in findings):
         return None

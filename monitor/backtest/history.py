@@ -1,4 +1,4 @@
-"""What a backtest remembers for its report: every statistic over time, and the worst window of each that drifted."""
+"""The data of a backtest's report: all statistics over time, and the worst window of each drifted subject."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class TrackKey(NamedTuple):
-    """One window length of one series; drift and realised performance are judged at times of their own."""
+    """One window length of one series; drift and realised performance are judged at different times."""
 
     model: str
     version: str
@@ -41,7 +41,7 @@ Name = tuple[str, str]
 
 @dataclass(slots=True)
 class Beyond:
-    """When a finding was beyond its limit: first and last end of such a window, how many, and what was told last."""
+    """When a finding was beyond its limit: first and last end of such a window, their number, and the last detail."""
 
     first: int
     last: int
@@ -102,9 +102,9 @@ class Track:
     Attributes:
         ends: event time of each window's end, epoch ms.
         rows, labelled: in each window.
-        names: of all findings that were ever made, in the order in which they first were.
-        details: what was last told of each, where something was.
-        beyond: those that were ever breached or drifted.
+        names: names of all findings, in the order of their first appearance.
+        details: last detail of each finding, if any.
+        beyond: findings that were breached or drifted in any window.
     """
 
     ends: list[int] = field(default_factory=list)
@@ -117,16 +117,16 @@ class Track:
     _latest: _Block | None = None
 
     def add(self, evaluation: Evaluation) -> None:
-        """Takes in one evaluation."""
+        """Adds one evaluation."""
         block = self._of(evaluation.findings)
         block.add(len(self.ends), evaluation.findings)
         self.ends.append(evaluation.end)
         self.rows.append(evaluation.rows)
         self.labelled.append(evaluation.labelled_rows)
         for name, finding in block.bad:
-            held = self.beyond.setdefault(name, Beyond(evaluation.end, evaluation.end, 0, ""))
-            held.last, held.detail = evaluation.end, finding.detail
-            held.windows += 1
+            beyond = self.beyond.setdefault(name, Beyond(evaluation.end, evaluation.end, 0, ""))
+            beyond.last, beyond.detail = evaluation.end, finding.detail
+            beyond.windows += 1
 
     def _of(self, findings: tuple[Finding, ...]) -> _Block:
         """The block of findings of these names."""
@@ -137,25 +137,25 @@ class Track:
         if block is None:
             block = self._latest = self._blocks[names] = _Block({name: column for column, name in enumerate(names)})
             self.names |= dict.fromkeys(names)
-        told = [(name, finding) for name, finding in zip(names, findings, strict=True) if finding.detail]
-        self.details |= {name: finding.detail for name, finding in told}
+        pairs = zip(names, findings, strict=True)
+        self.details |= {name: finding.detail for name, finding in pairs if finding.detail}
         return block
 
     def numbers(self, name: Name) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Of one finding, only where there was enough data: places in ``ends`` int64[k], ascending, and value, lower
-        and upper bound float64[k, 3]."""
+        """One finding in the windows with enough data: index in ``ends`` int64[k], ascending; value, lower and upper
+        bound float64[k, 3]."""
         parts = [block.of(name) for block in self._blocks.values() if name in block.columns]
         places, numbers = (np.concatenate(part) for part in zip(*parts, strict=True))
         order = np.argsort(places, kind="stable")
         return places[order], numbers[order]
 
     def last(self, name: Name) -> tuple[int, float, float, float] | None:
-        """The last of these: its place, and its three numbers; None where there never was enough data."""
+        """Index, value, lower and upper bound of the last window with enough data; None without any."""
         places, numbers = self.numbers(name)
         return (int(places[-1]), *numbers[-1].tolist()) if len(places) else None
 
     def latest(self, name: Name) -> Finding:
-        """The last finding of a name, enough data or not: for its threshold, and what it is on the reference."""
+        """The last finding of a name, with enough data or not: for its threshold and its value on the reference."""
         blocks = [block for block in self._blocks.values() if name in block.columns]
         block = max(blocks, key=lambda block: block.places[-1])
         return block.findings[block.columns[name]]
@@ -174,9 +174,8 @@ class Worst:
 
     Attributes:
         margin: lower bound less threshold.
-        bins: int64[COLUMNS], the window's counts of the subject; None for what is not counted by values, such as an
-            embedding.
-        extremes: least and greatest z of the window; infinite where there is none.
+        bins: int64[COLUMNS], the window's counts of the subject; None for subjects without bins, such as an embedding.
+        extremes: least and greatest z of the window; infinite without values.
     """
 
     track: TrackKey
@@ -190,7 +189,7 @@ class Worst:
 
 
 class Leeway(NamedTuple):
-    """How near a subject came to drift: threshold less the greatest lower bound, and when."""
+    """The smallest distance of a subject to drift: threshold less the greatest lower bound, and when."""
 
     subject: str
     statistic: str
@@ -202,10 +201,10 @@ class Leeway(NamedTuple):
 
 
 class History:
-    """Listens to a replay.
+    """Records a replay.
 
     Args:
-        references: model name → what it is compared with.
+        references: model name → its references.
         rules: name → rule.
     """
 
@@ -218,41 +217,41 @@ class History:
         self.snapshot: Snapshot | None = None
 
     def evaluated(self, evaluation: Evaluation, counts: Callable[[Evaluation], Counts]) -> None:
-        """Takes in one evaluation; ``counts`` tells what the window of one held that is not of realised performance."""
+        """Adds one evaluation; ``counts`` gives the counts of a window that is not of realised performance."""
         key = TrackKey(evaluation.model, evaluation.version, evaluation.segment, evaluation.window, evaluation.realised)
         self.tracks.setdefault(key, Track()).add(evaluation)
         drifted = [finding for finding in evaluation.findings if finding.status == "drifted"]
         if evaluation.realised or not drifted:
             return
-        places = {name: place for place, name in enumerate(self.references[key.model].of(key.version).layout.subjects)}
-        held = counts(evaluation)
+        indexes = {name: index for index, name in enumerate(self.references[key.model].of(key.version).layout.subjects)}
+        window = counts(evaluation)
         for finding in drifted:
-            self._remember(key, evaluation, finding, held, places.get(finding.subject))
+            self._remember(key, evaluation, finding, window, indexes.get(finding.subject))
 
     def _remember(
-        self, key: TrackKey, evaluation: Evaluation, finding: Finding, counts: Counts, place: int | None
+        self, key: TrackKey, evaluation: Evaluation, finding: Finding, counts: Counts, index: int | None
     ) -> None:
         margin = finding.lower - finding.threshold
         name = (evaluation.model, finding.subject, finding.statistic)
-        held = self.worst.get(name)
-        if held is None or margin > held.margin:
-            low, high = (np.inf, -np.inf) if place is None else counts.extremes[place].tolist()
-            bins = None if place is None else counts.bins[place].copy()
+        worst = self.worst.get(name)
+        if worst is None or margin > worst.margin:
+            low, high = (np.inf, -np.inf) if index is None else counts.extremes[index].tolist()
+            bins = None if index is None else counts.bins[index].copy()
             self.worst[name] = Worst(
                 key, finding, margin, evaluation.start, evaluation.end, evaluation.rows, bins, (low, high)
             )  # fmt: skip
 
     def changed(self, outcome: Outcome) -> None:
-        """Takes in what an evaluation led to."""
+        """Adds the outcome of an evaluation."""
         self.transitions += outcome.transitions
         self.notices += outcome.notices
 
     def finished(self, snapshot: Snapshot) -> None:
-        """Takes in where the replay ended."""
+        """Adds the final snapshot."""
         self.snapshot = snapshot
 
     def leeways(self) -> list[Leeway]:
-        """For every judged subject and statistic the nearest that any window came to drift, nearest first."""
+        """For every judged subject and statistic the window nearest to drift, nearest first."""
         nearest: dict[tuple[str, str, str], Leeway] = {}
         for key, track in self.tracks.items():
             for name in track.names:
@@ -264,8 +263,8 @@ class History:
                     continue
                 nearest_at = int(np.nanargmax(numbers[:, 1]))
                 lower = float(numbers[nearest_at, 1])
-                found = Leeway(*name, key, threshold - lower, lower, threshold, track.ends[int(places[nearest_at])])
+                leeway = Leeway(*name, key, threshold - lower, lower, threshold, track.ends[int(places[nearest_at])])
                 best = nearest.get((key.model, *name))
-                if best is None or found.left < best.left:
-                    nearest[(key.model, *name)] = found
-        return sorted(nearest.values(), key=lambda found: (found.left / max(found.threshold, 1e-9), found[:3]))
+                if best is None or leeway.left < best.left:
+                    nearest[(key.model, *name)] = leeway
+        return sorted(nearest.values(), key=lambda leeway: (leeway.left / max(leeway.threshold, 1e-9), leeway[:3]))

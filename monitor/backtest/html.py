@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> str:
-    """A table that scrolls by itself on a narrow screen.
+    """A table that scrolls on a narrow screen.
 
     Args:
         head, rows: cells as HTML.
@@ -20,7 +20,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[i
 
     def cells(row: Sequence[str], tag: str) -> str:
         return "".join(
-            f"<{tag}{' class=right' if place in right else ''}>{cell}</{tag}>" for place, cell in enumerate(row)
+            f"<{tag}{' class=right' if index in right else ''}>{cell}</{tag}>" for index, cell in enumerate(row)
         )
 
     lines = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
@@ -29,7 +29,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[i
 
 
 def where(key: TrackKey, many_models: bool) -> str:
-    """Which series and window, as far as it needs to be told."""
+    """Names the series and window; leaves out a single model, the default version and the segment ``all``."""
     parts = [key.model] if many_models else []
     parts += [f"version {key.version}"] if key.version != "-" else []
     parts += [key.segment] if key.segment != "all" else []

@@ -17,7 +17,7 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def evaluation_line(evaluation: Evaluation) -> bytes:
-    """One evaluation with its findings; a number that is unknown is null."""
+    """One evaluation with its findings; unknown numbers are null."""
     return _ENCODER.encode(
         {
             "type": "evaluation",
@@ -41,7 +41,7 @@ def alert_line(change: Transition, summary: str) -> bytes:
     return _ENCODER.encode(
         {
             "type": "alert",
-            **{name: part for name, part in change.key._asdict().items() if name != "realised"},
+            **{name: value for name, value in change.key._asdict().items() if name != "realised"},
             "state": change.state,
             "at": rfc3339(change.at),
             "severity": change.severity,
@@ -51,7 +51,7 @@ def alert_line(change: Transition, summary: str) -> bytes:
 
 
 def notification_line(notice: Notice, payload: str) -> bytes:
-    """One notification as its receiver would have got it, without secrets."""
+    """One notification as sent to its receiver, without secrets."""
     return _ENCODER.encode(
         {
             "type": "notification",

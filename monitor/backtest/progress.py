@@ -1,6 +1,6 @@
-"""How far a replay has come, and about how long it still takes, on standard error.
+"""Prints the progress of a replay and the estimated remaining time to standard error.
 
-A terminal gets one line that is drawn again and again; anything else, such as a file, gets whole lines now and then.
+A terminal gets one line that is redrawn; any other stream, such as a file, gets a line every few seconds.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 _REDRAW_SECONDS = 0.2
 _FIRST_SECONDS, _AGAIN_SECONDS = 5.0, 10.0
-"""Whole lines are written after so long, and again after so long."""
+"""Seconds before the first line, and between lines, on a stream that is not a terminal."""
 _RATE_SECONDS = 30.0
-"""The rate of the last half minute counts."""
+"""Seconds over which the rate is measured."""
 _LEAST_SECONDS = 2.0
-"""A rate over less time is not shown."""
+"""Seconds that a rate needs to be shown."""
 _MOST = 0.99
-"""Shown at most before the end: windows may remain to be judged when all rows are counted."""
+"""Greatest share shown before the end: windows may still be judged after all rows are counted."""
 _CLEAR = "\r\x1b[K"
 
 
 def share_counted(snapshot: Snapshot, share_read: float) -> float:
-    """The share of a log whose rows have been counted and judged: rows that have been read may wait for that.
+    """The share of a log whose rows have been counted and judged; rows that were read may still wait.
 
     Args:
         snapshot: of the daemon.
@@ -45,7 +45,7 @@ def share_counted(snapshot: Snapshot, share_read: float) -> float:
 
 
 def replay_progress(stream: TextIO, monotonic: Callable[[], float]) -> ReplayProgress:
-    """Progress on a stream as it is: a terminal that can draw a line again, or anything else."""
+    """Progress for a stream: a terminal that can redraw a line, or another stream."""
     terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
     return ReplayProgress(stream, monotonic, (lambda: get_terminal_size().columns) if terminal else None)
 
@@ -56,7 +56,7 @@ class ReplayProgress:
     Args:
         stream: standard error.
         monotonic: seconds.
-        width: gives the columns of the terminal; None if the stream is none.
+        width: returns the columns of the terminal; None if the stream is not a terminal.
     """
 
     def __init__(self, stream: TextIO, monotonic: Callable[[], float], width: Callable[[], int] | None) -> None:
@@ -67,7 +67,7 @@ class ReplayProgress:
         self._line = ""
 
     def update(self, snapshot: Snapshot, share_read: float) -> None:
-        """Takes in where the replay stands, and shows it when it is time.
+        """Updates the progress, and prints it if due.
 
         Args:
             snapshot: of the daemon.
@@ -84,7 +84,7 @@ class ReplayProgress:
         self._show(self._text(snapshot))
 
     def close(self) -> None:
-        """Ends the line on a terminal, so that what follows begins a new one."""
+        """Ends the line on a terminal, so that later output begins on a new line."""
         if self._width is not None and self._line:
             self._stream.write("\n")
             self._stream.flush()
@@ -95,7 +95,7 @@ class ReplayProgress:
         if self._width is None:
             self._stream.write(line + "\n")
         else:
-            # One column stays free: some terminals begin a new line when the last one is filled.
+            # One column stays free: some terminals wrap when the last column is filled.
             self._stream.write(_CLEAR + line[: max(self._width() - 1, 0)])
         self._stream.flush()
 
@@ -113,7 +113,7 @@ class ReplayProgress:
         return "  ".join(parts)
 
     def _left(self) -> float | None:
-        """Seconds to the end at the present rate; None while that is unknown, and at the end."""
+        """Seconds to the end at the present rate; None while unknown, and at the end."""
         (begin, first), (end, last) = self._samples[0], self._samples[-1]
         if self._share == 1.0 or last <= first or end - begin < _LEAST_SECONDS:
             return None

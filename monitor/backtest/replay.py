@@ -1,4 +1,4 @@
-"""A log through configuration and rules, on a clock of its own: what would have fired, and when."""
+"""Replays a log through configuration and rules, on its own clock, to find what would have fired and when."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _BATCH = 20_000
 
 @dataclass(slots=True)
 class _Undelivered:
-    """Takes notifications and sends nothing: a backtest must wake nobody."""
+    """Accepts notifications and sends nothing: a backtest must not notify anyone."""
 
     taken: list[str] = field(default_factory=list)
 
@@ -47,21 +47,21 @@ class _Undelivered:
         """Forgets it."""
 
     def reports(self) -> list[Report]:
-        """Nothing ever comes of it."""
+        """Always empty."""
         return []
 
 
 def replayed(config: Config, inputs: list[Path], model: str | None, labels: list[Path] | None = None) -> Config:
-    """The configuration, reading the given files instead of its own source.
+    """The configuration with the given files instead of its source.
 
     Args:
-        config: as it runs in production.
-        inputs: ``.jsonl`` or ``.parquet`` files.
-        labels: the same, with the labels.
-        model: the only model to replay; needed when several would read every record.
+        config: of the production daemon.
+        inputs: ``.jsonl`` or ``.parquet`` files of predictions.
+        labels: ``.jsonl`` or ``.parquet`` files of labels.
+        model: the only model to replay; needed if several models would read every record.
 
     Raises:
-        ConfigError: if it cannot be told which model a record belongs to.
+        ConfigError: if the model of a record is ambiguous.
     """
     names = [section.name for section in config.models]
     if model is not None and model not in names:
@@ -76,7 +76,7 @@ def replayed(config: Config, inputs: list[Path], model: str | None, labels: list
         if not rule.models or kept & set(rule.models)
     ]
     source = FileSection(predictions=inputs, labels=labels or [])
-    # A log may be of any age; production refuses rows older than this.
+    # A log may have any age; production refuses rows older than max_past.
     ingest = config.ingest.model_copy(update={"max_past": ANY_AGE})
     changed = config.model_copy(
         update={"kafka": None, "file": source, "models": models, "rules": rules, "ingest": ingest}
@@ -101,16 +101,16 @@ def run_backtest(
 
     Args:
         config: made by `replayed`.
-        now: wall clock, epoch seconds, frozen: rows from further ahead are rejects, as they are in production.
-        monotonic: seconds; for the cost of evaluations only.
+        now: wall clock, epoch seconds, frozen: rows further ahead are rejects, as in production.
+        monotonic: seconds; only for the duration of evaluations.
         log: past-tense events.
-        write: takes each JSON line, in order; None for none.
+        write: called with each JSON line, in order; None to write no lines.
         progress: called after each turn with the share of the log that has been counted.
         detail: which evaluations are written.
-        whole: the configuration with all of its models, whose rules are checked; None for ``config`` itself.
+        whole: the configuration with all models, whose rules are checked; None for ``config`` itself.
 
     Returns:
-        What the report is made of.
+        The data of the report.
 
     Raises:
         LeewayError: if a reference or the log cannot be used.

@@ -1,4 +1,4 @@
-"""The report of a backtest: one HTML file that needs nothing else."""
+"""The report of a backtest: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MOST_FLAGGED = 25
 _MOST_CATEGORIES = 12
 _WORTH_SHOWING = 0.005
-# No script and nothing from elsewhere, whatever names in the log try: the page is its text and this one style sheet.
+# No script and no external content, even if names in the log contain HTML: only text and this style sheet.
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 _POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'"
 
@@ -43,7 +43,7 @@ def render_report(history: History, config_name: str, inputs: Sequence[str]) -> 
 
     Args:
         history: of a finished replay.
-        config_name, inputs: what was replayed, for the heading.
+        config_name, inputs: configuration and log files, for the heading.
     """
     ends = [end for track in history.tracks.values() for end in (track.ends[0], track.ends[-1])]
     body = [
@@ -57,13 +57,13 @@ def render_report(history: History, config_name: str, inputs: Sequence[str]) -> 
             _section("Rules", _rules_table(history)),
             _section("Alerts", _alerts_table(history) + alerted_table(history)),
             _section("What drifted", _flagged(history)),
-            *([_section("Performance", told)] if (told := performance_section(history)) else []),
+            *([_section("Performance", performance)] if (performance := performance_section(history)) else []),
             _section("Data quality, labels, traffic, and features together", quality_section(history)),
             _section("Leeway left", _leeway_table(history.leeways())),
             _section("Traffic", _traffic(history)),
         ]
     else:
-        body.append("<p>No window was ever judged; what was read says why.</p>")
+        body.append("<p>No window was judged; the reasons are in the section “What was read”.</p>")
     if history.snapshot is not None:
         lines = ([f"<b>{escape(title)}</b>", escape(text)] for title, text in summary_lines(history.snapshot))
         body.append(_section("What was read", table(("", "Records"), lines)))
@@ -82,12 +82,12 @@ def _section(title: str, content: str) -> str:
 
 def _verdict(history: History) -> str:
     fired = sum(change.state == "firing" for change in history.transitions)
-    told = len(history.notices)
+    count = len(history.notices)
     if not fired:
         return "No alert would have fired."
     first = min(change.at for change in history.transitions if change.state == "firing")
     alerts = "1 alert" if fired == 1 else f"{fired} alerts"
-    notes = "1 notification" if told == 1 else f"{told} notifications"
+    notes = "1 notification" if count == 1 else f"{count} notifications"
     return f"{alerts} would have fired, the first on {utc(first)}; {notes} would have been sent."
 
 
@@ -102,7 +102,7 @@ def _counts(history: History) -> str:
 
 
 def _firing_spans(history: History, rule: str, last: int) -> list[tuple[int, int]]:
-    """When a rule had at least one alert firing."""
+    """Spans with at least one firing alert of a rule."""
     open_since: dict[object, int] = {}
     spans: list[tuple[int, int]] = []
     for change in history.transitions:
@@ -124,7 +124,7 @@ def _firing_spans(history: History, rule: str, last: int) -> list[tuple[int, int
 
 def _alert_spans(history: History, first: int, last: int) -> str:
     spans = [(name, _firing_spans(history, name, last)) for name in history.rules]
-    return spans_chart(spans, first, last, "When each rule had an alert firing")
+    return spans_chart(spans, first, last, "Times with a firing alert, by rule")
 
 
 def _rules_table(history: History) -> str:
@@ -165,10 +165,10 @@ def _alerts_table(history: History) -> str:
 def _flagged(history: History) -> str:
     if not history.worst:
         return '<p class="quiet">Nothing: no lower bound reached its threshold.</p>'
-    found = sorted(history.worst.values(), key=lambda worst: -worst.margin / max(worst.finding.threshold, 1e-9))
+    ranked = sorted(history.worst.values(), key=lambda worst: -worst.margin / max(worst.finding.threshold, 1e-9))
     many = len(history.references) > 1
-    cards = [_card(history, worst, many) for worst in found[:_MOST_FLAGGED]]
-    more = len(found) - _MOST_FLAGGED
+    cards = [_card(history, worst, many) for worst in ranked[:_MOST_FLAGGED]]
+    more = len(ranked) - _MOST_FLAGGED
     note = f'<p class="quiet">and {more} more, in the table below</p>' if more > 0 else ""
     count = len({name[:2] for name in history.worst})
     drifted = f"<p>{count:,} {'subject has' if count == 1 else 'subjects have'} drifted.</p>"
@@ -192,16 +192,16 @@ def _card(history: History, worst: Worst, many_models: bool) -> str:
         f"{kind} of {name} over time",
     )
     bounds = (
-        f"at least {number(finding.lower)}"
+        f"lower confidence bound {number(finding.lower)}"
         if np.isnan(finding.upper)
-        else f"between {number(finding.lower)} and {number(finding.upper)}"
+        else f"confidence interval {number(finding.lower)} to {number(finding.upper)}"
     )
-    what = "Change of the missing share" if missing else kind
-    sure = f"{what} {number(finding.value)}, surely {bounds}"
+    quantity = "Change of the missing share" if missing else kind
+    estimate = f"{quantity} {number(finding.value)}, {bounds}"
     when = f"worst in {where(worst.track, many_models)}, {utc(worst.start)} to {utc(worst.end)}, {worst.rows:,} rows"
     return (
         f"<article><h3>{escape(name)} <small>{escape(kind)}</small></h3>"
-        f"<p>{escape(finding.detail)}. {escape(sure)}; {escape(when)}.</p>"
+        f"<p>{escape(finding.detail)}. {escape(estimate)}; {escape(when)}.</p>"
         f"{chart}{_distributions(history.references[worst.track.model].of(worst.track.version), worst)}</article>"
     )
 
@@ -210,31 +210,31 @@ def _distributions(profile: Profile, worst: Worst) -> str:
     subject, bins_of_window = worst.finding.subject, worst.bins
     if bins_of_window is None:
         return ""
-    place = profile.layout.subjects.index(subject)
+    index = profile.layout.subjects.index(subject)
     segment = worst.track.segment
     counts = profile.segments.get(segment, profile.counts)
-    reference, window = counts.bins[place], bins_of_window
+    reference, window = counts.bins[index], bins_of_window
     label = f"Distribution of {subject} in the reference and in the worst window"
     if worst.finding.statistic == "missing":
         missing = [float(without_value(bins) / max(bins.sum(), 1)) for bins in (reference, window)]
         return pairs_chart(["missing or invalid"], missing[:1], missing[1:], label)
     q, p = (_value_shares(bins) for bins in (reference, window))
-    if profile.layout.numeric[place]:
-        location, scale = float(profile.layout.location[place]), float(profile.layout.scale[place])
+    if profile.layout.numeric[index]:
+        location, scale = float(profile.layout.location[index]), float(profile.layout.scale[index])
         low, high = (location + z * scale for z in worst.extremes)
-        width = int(profile.layout.width[place])
+        width = int(profile.layout.width[index])
         edges, shares = np.array(profile.edges[subject]), [q[:width], p[:width]]
-        # What lies beyond the reference's range gets a bin of its own, as far as the window reaches.
+        # Values beyond the reference's range get their own bin, as far as the window reaches.
         if p[LOW] > _WORTH_SHOWING and low < edges[0]:
             edges = np.append(low, edges)
-            shares = [np.append(outside, held) for outside, held in zip((q[LOW], p[LOW]), shares, strict=True)]
+            shares = [np.append(outside, inside) for outside, inside in zip((q[LOW], p[LOW]), shares, strict=True)]
         if p[HIGH] > _WORTH_SHOWING and high > edges[-1]:
             edges = np.append(edges, high)
-            shares = [np.append(held, outside) for outside, held in zip((q[HIGH], p[HIGH]), shares, strict=True)]
-        told = f"{p[LOW]:.1%} of the window's values lie below the reference's range, {p[HIGH]:.1%} above."
-        return density_chart(edges, shares[0], shares[1], label) + f'<p class="quiet">{told}</p>'
-    names = {column: profile.category(subject, column) or "?" for column in range(int(profile.layout.width[place]))}
-    names |= {LOW: "(rare ones)", HIGH: "(never seen before)"}
+            shares = [np.append(inside, outside) for outside, inside in zip((q[HIGH], p[HIGH]), shares, strict=True)]
+        note = f"{p[LOW]:.1%} of the window's values lie below the reference's range, {p[HIGH]:.1%} above."
+        return density_chart(edges, shares[0], shares[1], label) + f'<p class="quiet">{note}</p>'
+    names = {column: profile.category(subject, column) or "?" for column in range(int(profile.layout.width[index]))}
+    names |= {LOW: "(rare)", HIGH: "(not in the reference)"}
     columns = sorted(names, key=lambda column: -abs(p[column] - q[column]))[:_MOST_CATEGORIES]
     return pairs_chart(
         [names[column] for column in columns],
@@ -253,24 +253,22 @@ def _value_shares(bins: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _leeway_table(leeways: list[Leeway]) -> str:
-    many = len({found.track.model for found in leeways}) > 1
+    many = len({leeway.track.model for leeway in leeways}) > 1
     rows = (
         [
-            escape(found.subject.removeprefix("feature:")),
-            escape(found.statistic),
-            f"<span class={'gone' if found.left <= 0 else 'left'}>{number(found.left)}</span>",
-            number(found.lower),
-            number(found.threshold),
-            escape(where(found.track, many)),
-            datetime.fromtimestamp(found.end / 1000, UTC).strftime("%Y-%m-%d %H:%M"),
+            escape(leeway.subject.removeprefix("feature:")),
+            escape(leeway.statistic),
+            f"<span class={'gone' if leeway.left <= 0 else 'left'}>{number(leeway.left)}</span>",
+            number(leeway.lower),
+            number(leeway.threshold),
+            escape(where(leeway.track, many)),
+            datetime.fromtimestamp(leeway.end / 1000, UTC).strftime("%Y-%m-%d %H:%M"),
         ]
-        for found in leeways
+        for leeway in leeways
     )
     head = ("Subject", "Statistic", "Leeway left", "Greatest lower bound", "Threshold", "Where", "When (UTC)")
-    told = (
-        "<p>Threshold less the greatest lower bound of any window: how much more could have been proven unharmed.</p>"
-    )
-    return told + table(head, rows, frozenset({2, 3, 4}))
+    note = "<p>Threshold less the greatest lower bound of any window: how much the bound could still have risen.</p>"
+    return note + table(head, rows, frozenset({2, 3, 4}))
 
 
 def _traffic(history: History) -> str:

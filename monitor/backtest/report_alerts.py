@@ -1,4 +1,4 @@
-"""The report's list of everything that alerts rested on, so that no alert is without its reason on the page."""
+"""The report's list of all findings that alerts were based on, so that every alert has its reason on the page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def alerted_table(history: History) -> str:
-    """Subject and statistic of every finding that an alert rested on when it fired or last held; empty without any."""
+    """Subject and statistic of every finding behind an alert when it fired or last held; empty without alerts."""
     rules: dict[tuple[str, str], dict[str, None]] = {}
     first: dict[tuple[str, str], int] = {}
     unnamed = 0
@@ -33,4 +33,4 @@ def alerted_table(history: History) -> str:
     )
     more = f'<p class="quiet">An alert keeps its worst findings; up to {unnamed:,} more matched.</p>' if unnamed else ""
     shown = table(("Subject", "Statistic", "Rule", "First"), rows)
-    return f"<details><summary>Everything that alerts rested on ({len(rules):,})</summary>{shown}{more}</details>"
+    return f"<details><summary>All findings behind the alerts ({len(rules):,})</summary>{shown}{more}</details>"

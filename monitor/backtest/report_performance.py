@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _MOST_CHARTS = 4
 _REALISED = "performance"
-# Shown where no metric is judged: without labels in the reference there is nothing to hold them against.
+# Shown if no metric is judged: without labels in the reference there is nothing to compare metrics with.
 _TELLING = ("roc_auc", "accuracy", "f1_macro", "mae", "rmse", "r2", "ndcg", "hit_rate")
 
 
 def performance_section(history: History) -> str:
-    """Metrics over time, realised and estimated, and all of them in a table; empty where there are none."""
+    """Metrics over time, realised and estimated, with a table of all metrics; empty without metrics."""
     many = len(history.references) > 1
     whole = [
         (key, track)
@@ -62,7 +62,7 @@ def _shown(history: History, key: TrackKey, track: Track, many_models: bool) -> 
 
 
 def judged_bound(metric: str) -> int:
-    """Column of the bound that is compared with the limit: 1, the lower one, of a loss; 2, the upper one, of a gain."""
+    """Column of the bound that is compared with the limit: 1 (lower) for a loss, 2 (upper) for a gain."""
     return 2 if higher_is_better(metric) else 1
 
 
@@ -74,20 +74,20 @@ def _last(track: Track, name: tuple[str, str]) -> list[str] | None:
     last, latest = track.last(name), track.latest(name)
     if last is None:
         return None
-    place, *three = last
+    index, *three = last
     numbers = (*three, latest.reference, latest.threshold)
     shown = ["–" if np.isnan(part) else number(part) for part in numbers]
-    return [escape(name[1]), *shown, utc(track.ends[place])]
+    return [escape(name[1]), *shown, utc(track.ends[index])]
 
 
 def _others(history: History, key: TrackKey, track: Track) -> str:
-    """Versions beside the champion, worse segments and fairness, as last told."""
+    """Versions compared with the champion, worse segments and fairness, as of the last window."""
     rows = []
     for name in track.names:
         last = track.last(name) if subject_named(name[0]).section == "comparisons" else None
         if last is None:
             continue
-        place, *three = last
+        index, *three = last
         numbers = ["–" if np.isnan(part) else number(part) for part in three]
         rows.append(
             [
@@ -95,7 +95,7 @@ def _others(history: History, key: TrackKey, track: Track) -> str:
                 escape(name[1]),
                 *numbers,
                 escape(track.details.get(name, "")),
-                utc(track.ends[place]),
+                utc(track.ends[index]),
             ]
         )
     if not rows:
@@ -105,7 +105,7 @@ def _others(history: History, key: TrackKey, track: Track) -> str:
 
 
 def quality_section(history: History) -> str:
-    """What was beyond its limit beside drift: data quality, traffic, what is watched together or followed."""
+    """Findings beyond their limit other than drift: data quality, traffic, joint models and streams."""
     many = len(history.references) > 1
     rows, quiet = [], 0
     for key, track in history.tracks.items():
@@ -114,15 +114,15 @@ def quality_section(history: History) -> str:
             if name not in track.beyond:
                 quiet += subject_named(name[0]).section == "beyond limits"
                 continue
-            # Features and outputs have a card each, and performance of all rows has its own section.
+            # Features and outputs have cards, and performance of all rows has its own section.
             if name[0] in subjects or (subject_named(name[0]).section == "performance" and key.segment == "all"):
                 continue
-            told = track.beyond[name]
+            beyond = track.beyond[name]
             rows.append(
-                [escape(title_of(name[0])), escape(name[1]), str(told.windows), utc(told.first), utc(told.last),
-                 escape(told.detail), escape(where(key, many))]
+                [escape(title_of(name[0])), escape(name[1]), str(beyond.windows), utc(beyond.first), utc(beyond.last),
+                 escape(beyond.detail), escape(where(key, many))]
             )  # fmt: skip
-    note = f'<p class="quiet">{quiet:,} more were watched and never beyond their limit.</p>'
+    note = f'<p class="quiet">{quiet:,} more were monitored and never beyond their limit.</p>'
     if not rows:
         return f'<p class="quiet">Nothing.</p>{note}'
     head = ("Subject", "Statistic", "Windows", "First", "Last", "What", "Where")

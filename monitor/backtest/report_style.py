@@ -1,4 +1,4 @@
-"""The looks of the report: readable on paper, a phone, and a dark screen."""
+"""The style sheet of the report, for paper, phones and dark screens."""
 
 STYLE = """
 :root{--ink:#1c2330;--quiet:#5b6472;--paper:#fff;--line:#dfe3e8;--blue:#2563a8;--band:#2563a833;--red:#b3261e;

@@ -1,5 +1,6 @@
-"""What a command that read records has read: rows, rejects by reason, labels, windows, time span; and whether it was
-of any use. Nothing here is a value of a record.
+"""Summarises the records that a command has read: rows, rejects by reason, labels, windows, time span.
+
+It also decides whether the records were usable. It never contains a value of a record.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
     from monitor.serve.snapshot import ModelStatus, Snapshot
 
 _LEAST = 0.5
-"""Less than this share of the records usable is a failure."""
+"""A command fails if the share of usable records is smaller."""
 
 _ELSEWHERE = "no_model"
 _HELP = {
-    "empty": "the messages hold nothing",
-    "malformed": "records are JSON objects, one a line, or Parquet",
+    "empty": "the messages are empty",
+    "malformed": "records must be JSON objects, one on each line, or Parquet",
     "too_large": "raise ingest.max_message_bytes or max_rows_per_message",
     "no_model": "check columns.model and the names of the models",
     "no_timestamp": "check columns.timestamp",
@@ -40,9 +41,9 @@ class Read:
     """Records of one kind.
 
     Attributes:
-        usable: rows counted, late and repeated ones among them; labels that are one.
-        rejects: reason → how many could not be used.
-        hints: reason → where the first one went wrong.
+        usable: rows counted, including late and repeated ones; labels with a valid value.
+        rejects: reason → number of rejects.
+        hints: reason → hint on the first reject.
     """
 
     usable: int
@@ -56,7 +57,7 @@ class Read:
 
     @property
     def failed(self) -> int:
-        """Those that should have been usable: a log may hold other models, too, as long as there is any of these."""
+        """Rejects, without records of other models if the log contains any usable record."""
         return self.rejected - (self.rejects.get(_ELSEWHERE, 0) if self.usable else 0)
 
     @property
@@ -66,13 +67,13 @@ class Read:
 
 
 def predictions_read(snapshot: Snapshot) -> Read:
-    """What became of prediction records."""
+    """The outcome of prediction records."""
     usable = sum(sum(model.rows.values()) + model.late + _repeated(model) for model in snapshot.models)
     return _read(snapshot, usable + snapshot.learned_rows, labels=False)
 
 
 def labels_read(snapshot: Snapshot) -> Read:
-    """What became of label records."""
+    """The outcome of label records."""
     return _read(snapshot, sum(model.labels_read for model in snapshot.models), labels=True)
 
 
@@ -92,28 +93,28 @@ def _repeated(model: ModelStatus) -> int:
 
 
 def summary_lines(snapshot: Snapshot) -> list[tuple[str, str]]:
-    """A title and a text for each line; titles may repeat as empty ones."""
+    """A title and a text for each line; the title is empty if the line continues a topic."""
     rows, models = predictions_read(snapshot), snapshot.models
     late = sum(model.late for model in models)
     counted = sum(sum(model.rows.values()) for model in models)
     lines = [("rows", f"{counted:,} counted, {late:,} late, {rows.rejected:,} rejected")]
     if snapshot.learned_rows:
-        lines.append(("", f"{snapshot.learned_rows:,} taken to learn a reference"))
+        lines.append(("", f"{snapshot.learned_rows:,} used to learn a reference"))
     lines += _rejects(rows)
     repeated = [(model, _repeated(model), model.repeated) for model in models]
     if exact := sum(known for _, known, _ in repeated):
-        lines.append(("", f"{exact:,} came again under the id of another one, and were counted once"))
+        lines.append(("", f"{exact:,} repeated the id of another row, and were not counted again"))
     if twice := sum(seen for _, _, seen in repeated):
-        lines.append(("", f"{twice:,} came again under the id of another one, and were counted again"))
+        lines.append(("", f"{twice:,} repeated the id of another row, and were counted again"))
     if any(model.labels is not None for model in models):
         lines += _labels(snapshot)
     judged, lacking = sum(model.evaluations for model in models), sum(model.insufficient for model in models)
-    lines.append(("windows", f"{judged:,} judged, {lacking:,} of them on too little data"))
+    lines.append(("windows", f"{judged:,} judged, {lacking:,} with too little data"))
     first = min((model.first for model in models if model.first is not None), default=None)
     last = max((model.last for model in models if model.last is not None), default=None)
     lines.append(("time", "none" if first is None or last is None else f"{utc(first)} to {utc(last)}"))
     if last is not None and snapshot.ended:
-        lines.append(("", "the log ends there; windows that end later were not judged"))
+        lines.append(("", "the log ends at this time; windows that end later were not judged"))
         if waiting := sum(model.unjudged for model in models):
             lines.append(("", f"{waiting:,} windows of performance still wait for labels"))
     return lines
@@ -122,11 +123,11 @@ def summary_lines(snapshot: Snapshot) -> list[tuple[str, str]]:
 def shown(lines: Sequence[tuple[str, str]], width: int) -> str:
     """The lines as text, wrapped to a width in characters."""
     room = max(len(title) for title, _ in lines) + 2
-    parts = []
+    texts = []
     for title, text in lines:
         wrapped = wrap(text, max(width - room, 20)) or [""]
-        parts += [f"{title:<{room}}{wrapped[0]}", *(" " * room + more for more in wrapped[1:])]
-    return "\n".join(parts)
+        texts += [f"{title:<{room}}{wrapped[0]}", *(" " * room + more for more in wrapped[1:])]
+    return "\n".join(texts)
 
 
 def _labels(snapshot: Snapshot) -> list[tuple[str, str]]:
@@ -143,8 +144,8 @@ def _labels(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 def _rejects(read: Read) -> list[tuple[str, str]]:
     """Reasons, the most frequent first."""
-    found = sorted(read.rejects.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [("", f"{count:,} {reason}{_hint(read, reason)}") for reason, count in found]
+    ranked = sorted(read.rejects.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [("", f"{count:,} {reason}{_hint(read, reason)}") for reason, count in ranked]
 
 
 def _hint(read: Read, reason: str) -> str:
@@ -152,7 +153,7 @@ def _hint(read: Read, reason: str) -> str:
 
 
 def useless_sentence(snapshot: Snapshot) -> str:
-    """One sentence on why the records are of no use and what to do; empty if half of them are."""
+    """One sentence on why the records are unusable and what to do; empty if at least half are usable."""
     for noun, read in (("records", predictions_read(snapshot)), ("labels", labels_read(snapshot))):
         if read.useless:
             reason = max(read.rejects, key=lambda name: (read.rejects[name], name))

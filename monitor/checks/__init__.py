@@ -1,1 +1,1 @@
-"""The configuration file, read and checked: every fault at once, each with its place."""
+"""Reads and checks the configuration file: all faults at once, each with its key."""

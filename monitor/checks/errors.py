@@ -1,4 +1,4 @@
-"""Faults that pydantic finds, in plain English: the place, the value found and the nearest valid one."""
+"""Faults that pydantic finds, in plain English: the key, the value and the nearest valid one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-# Keys that people try first, and why they are refused.
+# Keys that are often tried, and why they are refused.
 _SECRET_KEYS = {
     secret.option: f"the {secret.noun} is a secret: put it in a file or the environment and name that with "
     f"{secret.file} or {secret.variable}"
@@ -44,7 +44,7 @@ _KINDS = {
 
 
 def describe(items: Sequence[ErrorDetails], raw: dict[str, Any]) -> list[str]:
-    """Faults as lines, each beginning with its place.
+    """Faults as lines, each beginning with its key.
 
     Args:
         items: of pydantic's `ValidationError`.
@@ -61,11 +61,11 @@ def describe(items: Sequence[ErrorDetails], raw: dict[str, Any]) -> list[str]:
         else:
             kinds[place] = [kind]
             lines += _described(item, raw)
-    several = {place: found for place, found in kinds.items() if len(found) > 1}
-    for place, found in several.items():
-        either = f"must be {', '.join(found[:-1])} or {found[-1]}"
+    several = {key: allowed for key, allowed in kinds.items() if len(allowed) > 1}
+    for key, allowed in several.items():
+        either = f"must be {', '.join(allowed[:-1])} or {allowed[-1]}"
         lines = [
-            line.replace(f"must be {found[0]}", either) if line.startswith(f"{place}: ") else line for line in lines
+            line.replace(f"must be {allowed[0]}", either) if line.startswith(f"{key}: ") else line for line in lines
         ]
     return lines
 
@@ -80,7 +80,7 @@ def _described(item: ErrorDetails, raw: dict[str, Any]) -> list[str]:
     place = place_text(location)
     if item["type"] == "value_error":
         lines = str(item["ctx"]["error"] if "ctx" in item else item["msg"]).splitlines()
-        # A section names the field that it complains of; a field's own fault is told at the field.
+        # The fault of a section begins with the field at fault; the fault of a field has the field as its location.
         return [_joined(place, line, field=_FIELD.match(line) is not None) for line in lines]
     return [_joined(place, _sentence(item, location, raw), field=item["type"].startswith("union_tag"))]
 
@@ -149,7 +149,7 @@ def _unknown_key(whole: tuple[int | str, ...], location: list[int | str], raw: d
         return _SECRET_KEYS[key]
     known = _keys(_section_at(list(whole[:-1])))
     if key not in known:
-        # TOML gives a key to the last table above it, so one that stands too low belongs to another table.
+        # In TOML a key belongs to the last table above it, so a key that is too far down belongs to another table.
         for above in range(len(whole) - 2, -1, -1):
             outer = _section_at(list(whole[:above]))
             if isinstance(whole[above], str) and key in _keys(outer):
@@ -164,7 +164,7 @@ def _unknown_key(whole: tuple[int | str, ...], location: list[int | str], raw: d
 
 
 def _section_beside(key: str, whole: tuple[int | str, ...], raw: dict[str, Any]) -> str | None:
-    """The section beside or below that has a key, such as ``models.drift``."""
+    """A neighbouring or nested section that has a key, such as ``models.drift``."""
     for above in range(len(whole) - 1, 0, -1):
         outer = _section_at(list(whole[:above])) if isinstance(whole[above], str) else None
         for name, field in outer.model_fields.items() if outer else ():

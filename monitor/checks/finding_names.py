@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 _OF_RULES = tuple(subject for subject in ALL if not subject.own)
 SUBJECTS = tuple(subject.name for subject in _OF_RULES if not subject.name.endswith(":"))
 FAMILIES = tuple(subject.family for subject in _OF_RULES if subject.name.endswith(":"))
-"""Subjects that are followed by a colon and a name."""
+"""Prefixes of subjects such as ``feature:NAME``."""
 PER_CLASS = tuple(
     dict.fromkeys(name for subject in _OF_RULES for name, number in subject.statistics.items() if number.per_class)
 )
-"""Statistics that may be followed by a colon and a class."""
+"""Prefixes of statistics such as ``recall:CLASS``."""
 
 
 def metric_names(model: ModelSection) -> tuple[str, ...]:
-    """Every metric of performance that the model's task has, whatever its reference holds; classes left out."""
+    """All metrics of performance of the model's task, without the metrics of single classes."""
     settings = model.performance
     task: Binary | Multiclass | Regression | Ranking
     if model.task == "binary":
@@ -40,14 +40,14 @@ def metric_names(model: ModelSection) -> tuple[str, ...]:
 
 
 def metrics_of_classes(model: ModelSection) -> tuple[str, ...]:
-    """Metrics that are followed by a colon and a class."""
+    """Metrics with a variant ``METRIC:CLASS`` for each class."""
     if model.task != "multiclass":
         return ()
     return tuple(dict.fromkeys(name.partition(":")[0] for name in Multiclass(("0", "1")).names if ":" in name))
 
 
 def statistic_names(model: ModelSection) -> tuple[str, ...]:
-    """Every statistic that a finding of the model can carry; of those with a class only what stands before it."""
+    """All statistics that a finding of the model can have; without the class if they have one."""
     computed = (
         name
         for subject in _OF_RULES

@@ -1,7 +1,7 @@
-"""In which line of a TOML file a key stands: tomllib tells values, but not where they were.
+"""Finds the line of each key of a TOML file, because tomllib returns values without their lines.
 
-The text has been read by tomllib before, so this scanner need not notice faults. It follows tables, arrays of tables,
-dotted and quoted keys, inline tables and arrays.
+tomllib has read the text before, so this scanner need not detect faults. It handles tables, arrays of tables, dotted
+and quoted keys, inline tables and arrays.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def key_lines(text: str) -> dict[Place, int]:
 class _Scanner:
     def __init__(self, text: str) -> None:
         self._text, self._at = text, 0
-        self._breaks = [place for place, char in enumerate(text) if char == "\n"]
+        self._breaks = [index for index, char in enumerate(text) if char == "\n"]
         self._lines: dict[Place, int] = {}
         self._sizes: dict[Place, int] = {}
 
@@ -140,11 +140,11 @@ class _Scanner:
             end = self._at + 3
             while not self._text.startswith(quote * 3, end):
                 end += 2 if quote == '"' and self._text[end] == "\\" else 1
-            # Up to two quotes may stand before the three that end it.
+            # Up to two quotes may come before the three that end the string.
             while self._text.startswith(quote, end + 3):
                 end += 1
             self._at = end + 3
-            return ""  # keys are never written so
+            return ""  # never a key
         end = self._at + 1
         while self._text[end] != quote:
             end += 2 if quote == '"' and self._text[end] == "\\" else 1
@@ -153,7 +153,7 @@ class _Scanner:
 
 
 def _unescaped(raw: str) -> str:
-    """A basic string's text. JSON knows all of TOML's escapes but ``\\U``."""
+    """A basic string's text. JSON has all of TOML's escapes except ``\\U``."""
     wide = re.sub(r"\\U([0-9a-fA-F]{8})", lambda match: chr(int(match.group(1), 16)), raw)
     try:
         return str(json.loads(f'"{wide}"', strict=False))
@@ -162,13 +162,13 @@ def _unescaped(raw: str) -> str:
 
 
 def located(problems: list[str], path: Path, lines: Mapping[Place, int], names: Mapping[str, list[str]]) -> list[str]:
-    """Problems with file and line before them, in the order of lines; one without a line comes first.
+    """Problems with file and line before them, in the order of lines; problems without a line come first.
 
     Args:
-        problems: each begins with its place (``models[0].task: …``, ``rule "drift": notify: …``), or has none.
+        problems: each begins with its key (``models[0].task: …``, ``rule "drift": notify: …``), or has none.
         path: of the configuration.
-        lines: of `key_lines`.
-        names: ``models``, ``rules``, ``receivers`` → the names of its tables in their order.
+        lines: result of `key_lines`.
+        names: ``models``, ``rules``, ``receivers`` → the names of their tables in order.
     """
     if all(problem.startswith(f"{path}:") for problem in problems):
         return problems

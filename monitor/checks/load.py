@@ -1,4 +1,4 @@
-"""Reads the configuration file; tells every fault at once, each with its place and the nearest valid key."""
+"""Reads the configuration file; reports all faults at once, each with its key and the nearest valid one."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class ConfigText:
     """A configuration file that is valid TOML.
 
     Attributes:
-        path: as it was given.
+        path: as given.
         raw: its document.
-        lines: in which line each key stands.
+        lines: the line of each key.
     """
 
     path: Path
@@ -49,28 +49,28 @@ class ConfigText:
     lines: Mapping[Place, int]
 
     def located(self, problems: list[str]) -> ConfigError:
-        """The problems, each with file and line, as an error."""
+        """An error with the problems, each with file and line."""
         names = {kind: [_name(table) for table in tables(self.raw, kind)] for kind in ("models", "rules", "receivers")}
         return ConfigError(located(problems, self.path, self.lines, names))
 
 
 @contextmanager
 def problems_located(path: Path) -> Iterator[None]:
-    """Faults of references and secrets that come to light within, with file and line."""
+    """Adds file and line to faults of references and secrets raised within the block."""
     try:
         yield
     except (ConfigError, ReferenceDataError) as error:
         try:
             text = read_text(path)
-        except ConfigError:  # it has changed or gone since
+        except ConfigError:  # the file has changed or disappeared since
             raise error from None
         raise text.located(str(error).splitlines()) from error
 
 
 def tables(raw: Mapping[str, Any], kind: str) -> list[Any]:
-    """The tables of an array such as ``models``; none where it is something else."""
-    found = raw.get(kind)
-    return found if isinstance(found, list) else []
+    """The tables of an array such as ``models``; empty if it is not an array."""
+    value = raw.get(kind)
+    return value if isinstance(value, list) else []
 
 
 def _name(table: Any) -> str:
@@ -78,10 +78,10 @@ def _name(table: Any) -> str:
 
 
 def read_config(path: Path) -> Config:
-    """The validated configuration; relative paths in it are taken from the file's own folder.
+    """The validated configuration; relative paths in it are resolved against the file's folder.
 
     Raises:
-        ConfigError: with every problem found, in the order of lines.
+        ConfigError: with all problems, in the order of lines.
     """
     text = read_text(path)
     try:
@@ -94,7 +94,7 @@ def parse_config(raw: dict[str, Any], folder: Path) -> Config:
     """The validated configuration of a parsed TOML document.
 
     Raises:
-        ConfigError: with every problem found.
+        ConfigError: with all problems.
     """
     try:
         config = Config.model_validate(raw)
@@ -110,7 +110,7 @@ def read_text(path: Path) -> ConfigText:
     """The document of a file.
 
     Raises:
-        ConfigError: with one sentence, if it cannot be read or is no TOML.
+        ConfigError: with one sentence, if it cannot be read or is not TOML.
     """
     try:
         content = path.read_bytes()
@@ -123,7 +123,7 @@ def read_text(path: Path) -> ConfigText:
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}"]) from error
     try:
-        # Editors on Windows put a byte-order mark before the text.
+        # Windows editors may write a byte-order mark before the text.
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise ConfigError([_not_utf8(path, content, error.start)]) from error
@@ -144,7 +144,7 @@ def _not_utf8(path: Path, content: bytes, at: int) -> str:
     return f"{path}:{line}: the file is not in UTF-8: byte 0x{content[at]:02x} in this line; save it as UTF-8"
 
 
-# tomllib's short sentences, and what they mean to a person.
+# tomllib's short sentences → texts for people.
 _ESCAPE = "a backslash in \"double quotes\" begins an escape; write it twice, or use 'single quotes'"
 _TOML_WORDS = {
     "Invalid hex value": _ESCAPE,
@@ -167,18 +167,18 @@ def _not_toml(path: Path, text: str, message: str) -> str:
     twice = re.fullmatch(r"Cannot declare \((.*?),?\) twice", sentence)
     if twice is not None:
         name = ".".join(re.findall(r"'([^']*)'", twice.group(1)))
-        told = f"the table [{name}] is given twice"
+        fault = f"the table [{name}] is given twice"
     else:
-        told = _TOML_WORDS.get(sentence, sentence[:1].lower() + sentence[1:])
+        fault = _TOML_WORDS.get(sentence, sentence[:1].lower() + sentence[1:])
     if line is None:
-        line, place = str(text.rstrip("\n").count("\n") + 1), "at the end of the file"
+        line, where = str(text.rstrip("\n").count("\n") + 1), "at the end of the file"
     else:
-        place = f"in column {column}"
-    return f"{path}:{line}: not valid TOML: {told} ({place})"
+        where = f"in column {column}"
+    return f"{path}:{line}: not valid TOML: {fault} ({where})"
 
 
 def cross_check(config: Config) -> list[str]:
-    """Faults that lie between sections rather than in one."""
+    """Faults in the combination of sections."""
     problems = []
     if (config.kafka is None) == (config.file is None):
         problems.append("give exactly one of [kafka] and [file]: where predictions come from")
@@ -225,7 +225,7 @@ def _topics(config: Config) -> list[str]:
 
 
 def anchored(config: Config, folder: Path) -> Config:
-    """Relative paths taken from a folder."""
+    """The configuration with relative paths resolved against ``folder``."""
     return config.model_copy(
         update={
             "state": config.state.model_copy(update={"dir": folder / config.state.dir}),
@@ -252,7 +252,7 @@ def anchored(config: Config, folder: Path) -> Config:
 
 
 def with_defaults(config: Config) -> Config:
-    """A model, a source and a reference are a complete configuration: alerts then go to the log."""
+    """Adds default rules and a log receiver: a model, a source and a reference are a complete configuration."""
     if config.rules:
         return config
     receivers = config.receivers or [LogReceiver(name="log", type="log")]

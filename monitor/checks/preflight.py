@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong before the daemon starts, found at once: `leewayd check`."""
+"""Finds all faults that can be found before the daemon starts: `leewayd check`."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Checked:
     """A configuration without faults.
 
     Attributes:
-        config: as it runs.
-        references: model → its references; a model that learns its own may not be there.
+        config: as the daemon runs it.
+        references: model → its references; a model that learns its reference may be missing.
     """
 
     config: Config
@@ -48,8 +48,8 @@ def check(path: Path, environment: Mapping[str, str], log: FilteringBoundLogger)
         log: for receivers of type log.
 
     Raises:
-        ConfigError: with every problem found, in the order of lines. A section that has faults itself is not looked at
-            further; all others are.
+        ConfigError: with all problems, in the order of lines. A section with faults is not checked further; all other
+            sections are.
     """
     text = read_text(path)
     folder = path.resolve().parent
@@ -83,7 +83,7 @@ def check(path: Path, environment: Mapping[str, str], log: FilteringBoundLogger)
 
 
 def _sound(raw: Mapping[str, Any]) -> Config:
-    """The sections that have no faults of their own."""
+    """The sections without faults."""
     receivers = [receiver for receiver in _valid(raw, "receivers", Receiver) if not receiver.problems(True)]
     return Config.model_construct(
         state=_section(StateSection, raw.get("state", {})) or StateSection(),
@@ -103,12 +103,12 @@ def _section(kind: Any, value: Any) -> Any:
 
 def _valid(raw: Mapping[str, Any], section: str, kind: Any) -> Iterator[Any]:
     for table in tables(raw, section):
-        if (found := _section(kind, table)) is not None:
-            yield found
+        if (valid := _section(kind, table)) is not None:
+            yield valid
 
 
 def _names(raw: Mapping[str, Any]) -> list[str]:
-    """Names in sound rules and models that nothing has, where other sections have faults."""
+    """Undefined names in valid rules and models, if other sections have faults."""
     known = {
         section: [str(table["name"]) for table in tables(raw, section) if isinstance(table, dict) and "name" in table]
         for section in ("models", "receivers")
@@ -124,10 +124,10 @@ def _names(raw: Mapping[str, Any]) -> list[str]:
 
 
 def _subjects(raw: Mapping[str, Any], config: Config, references: Mapping[str, ReferencesByVersion]) -> list[str]:
-    """Features that rules name and no reference has."""
+    """Features that rules name but no reference has."""
     subjects = {
-        name: [subject for profile in found.profiles for subject in profile.layout.subjects]
-        for name, found in references.items()
+        name: [subject for profile in own.profiles for subject in profile.layout.subjects]
+        for name, own in references.items()
     }
     names = [str(table.get("name")) for table in tables(raw, "models") if isinstance(table, dict)]
     problems: list[str] = []

@@ -1,6 +1,6 @@
-"""Faults in what the configuration says about receivers and links: impossible URLs, headers, misplaced secrets.
+"""Faults in the configuration of receivers and links: impossible URLs, headers, misplaced secrets.
 
-Every message names the place and the reason, and never the value: it may be a secret.
+Every message contains the key and the reason, and never the value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PLACEHOLDER = re.compile(r"\{(model|version|segment|window)\}")
 
 
 def link_problems(config: Config) -> list[str]:
-    """Everything that can be said about receivers and links without reading a secret."""
+    """All faults of receivers and links that can be found without reading a secret."""
     problems = [problem for receiver in config.receivers for problem in receiver.problems(config.alerts.allow_private)]
     if config.alerts.dashboard_url is not None:
         problems += _url("alerts.dashboard_url", _PLACEHOLDER.sub("x", config.alerts.dashboard_url))

@@ -1,4 +1,4 @@
-"""Loads the references of every model, and names the faults of all of them at once."""
+"""Loads the references of all models, and reports all faults at once."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def load_all_references(config: Config, *, strict: bool = True) -> dict[str, ReferencesByVersion]:
-    """The references of every model; one that is still to be learned is not there.
+    """The references of all models, except references that are still to be learned.
 
     Args:
         config: validated.
-        strict: False leaves out learned references that cannot be used: the daemon has them in its state as well.
+        strict: False leaves out unusable learned references, because the daemon also has them in its state.
 
     Raises:
-        ReferenceDataError: with the faults of all of them.
+        ReferenceDataError: with the faults of all references.
     """
     references, problems = {}, []
     for model in config.models:
@@ -51,16 +51,16 @@ def refuse_unknown_features(config: Config, references: Mapping[str, ReferencesB
 
     Args:
         config: validated.
-        references: of the models, or of some of them. Rules for any other model are not checked, nor are rules for a
-            model that learns its reference: a daemon that has learned it must be able to start again.
+        references: of all models or of some. Rules for other models are not checked, nor are rules for a model that
+            learns its reference: a daemon that has learned it must be able to start again.
 
     Raises:
-        ConfigError: naming every rule for a feature that none of its models' references has.
+        ConfigError: with every rule for a feature that none of its models' references has.
     """
     learning = {model.name for model in config.models if model.learn_rows is not None}
     subjects = {
-        name: [subject for profile in found.profiles for subject in profile.layout.subjects]
-        for name, found in references.items()
+        name: [subject for profile in own.profiles for subject in profile.layout.subjects]
+        for name, own in references.items()
         if name not in learning
     }
     names = [model.name for model in config.models]

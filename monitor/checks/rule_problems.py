@@ -1,4 +1,4 @@
-"""Faults of rules: names of receivers, models, windows, subjects and statistics that nothing has."""
+"""Faults of rules: undefined names of receivers, models, windows, subjects and statistics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WILD = frozenset("*?[")
 
 
 def unknown(place: str, names: Sequence[str], known: Iterable[str], kind: str = "known") -> list[str]:
-    """A line for each name that is not known, with the nearest one."""
+    """A line for each unknown name, with the nearest known one."""
     every = sorted(known)
     return [
         f"{place}[{number}]: {quoted(name)} is not defined; {hint(name, every, kind, cutoff=0.4)}"
@@ -39,13 +39,13 @@ def unknown(place: str, names: Sequence[str], known: Iterable[str], kind: str = 
 def rule_name_problems(
     number: int, rule: RuleSection, models: Iterable[str], receivers: Iterable[str]
 ) -> Iterator[str]:
-    """Receivers and models that a rule names and nobody has defined."""
+    """Undefined receivers and models that a rule names."""
     yield from unknown(f"rules[{number}].notify", rule.notify, receivers, "receivers")
     yield from unknown(f"rules[{number}].models", rule.models, models, "models")
 
 
 def rule_problems(number: int, rule: RuleSection, every_model: Sequence[ModelSection]) -> Iterator[str]:
-    """What a rule looks for and no finding of its models can be.
+    """Faults of a rule that no finding of its models can match.
 
     Args:
         number: of the rule.
@@ -72,15 +72,15 @@ def _windows(place: str, rule: RuleSection, models: Sequence[ModelSection]) -> I
     for number, name in enumerate(rule.windows):
         if name not in known:
             alike = [other for other in known if parse_duration(other) == parse_duration(name)]
-            told = f"did you mean {quoted(alike[0])}?" if alike else hint(name, known, "windows", cutoff=0.4)
-            yield f"{place}[{number}]: no model of the rule has a window {quoted(name)}; {told}"
+            advice = f"did you mean {quoted(alike[0])}?" if alike else hint(name, known, "windows", cutoff=0.4)
+            yield f"{place}[{number}]: no model of the rule has a window {quoted(name)}; {advice}"
 
 
 def _is_statistic(pattern: str, names: Sequence[str], prefixes: Iterable[str]) -> bool:
     if any(fnmatchcase(name, pattern) for name in names):
         return True
     family, colon, _ = pattern.partition(":")
-    # Classes are known by the reference alone.
+    # Only the reference defines the classes.
     return bool(colon) and any(fnmatchcase(prefix, family) for prefix in prefixes)
 
 
@@ -100,8 +100,8 @@ def _subject(place: str, pattern: str, models: Sequence[ModelSection]) -> Iterat
     if _WILD & set(family):
         return
     if family not in FAMILIES:
-        told = hint(family, FAMILIES, "before the colon")
-        yield f"{place}: no finding has a subject {quoted(pattern)}; {told}"
+        advice = hint(family, FAMILIES, "before the colon")
+        yield f"{place}: no finding has a subject {quoted(pattern)}; {advice}"
         return
     known = {
         "score": [subject.partition(":")[2] for model in models for subject in model.columns.scores()],
@@ -129,17 +129,17 @@ def metric_problems(number: int, model: ModelSection) -> Iterator[str]:
     prefixes = metrics_of_classes(model)
     for place, metric in enumerate(model.performance.metrics):
         if metric not in names and metric.partition(":")[0] not in prefixes:
-            told = hint(metric, [*names, *(f"{prefix}:CLASS" for prefix in prefixes)], "its metrics")
+            advice = hint(metric, [*names, *(f"{prefix}:CLASS" for prefix in prefixes)], "its metrics")
             yield (
                 f"models[{number}].performance.metrics[{place}]: a {model.task} model has no metric {quoted(metric)}; "
-                f"{told}"
+                f"{advice}"
             )
 
 
 def subject_problems(
     number: int, rule: RuleSection, subjects: Mapping[str, Sequence[str]], learning: Iterable[str] = ()
 ) -> Iterator[str]:
-    """A feature that a rule names and no reference of its models has.
+    """A fault if a rule names a feature that no reference of its models has.
 
     Args:
         number: of the rule.
@@ -158,5 +158,5 @@ def subject_problems(
         subject.removeprefix("feature:") for subject in known if family == "quality" or subject.startswith("feature:")
     ]
     if not any(fnmatchcase(other, name) for other in bare):
-        told = hint(name, bare, "it has")
-        yield f"rules[{number}].subject: no reference has a subject {quoted(rule.subject)}; {told}"
+        advice = hint(name, bare, "it has")
+        yield f"rules[{number}].subject: no reference has a subject {quoted(rule.subject)}; {advice}"

@@ -1,4 +1,4 @@
-"""The demo: a real prediction log through the real pipeline, told as it happens."""
+"""The demo: replays a real prediction log through the real pipeline, and prints events as they happen."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "flights"
 
 
 _PATIENCE_SECONDS = 60.0
-"""A broker that brings nothing for so long, before all rows have come, has lost the others."""
+"""A broker that delivers no row for this long has lost the missing rows."""
 
 
 class Patience:
-    """Waits for all rows of the log from a broker, but not for ever.
+    """Waits for all rows of the log from a broker, for a limited time.
 
     Args:
         total: rows of the log.
@@ -56,37 +56,37 @@ class Patience:
         self._rows, self._since = -1, monotonic()
 
     def complete(self, rows: int, bootstrap: str, fault: str) -> bool:
-        """Whether all rows have come.
+        """Whether all rows have arrived.
 
         Args:
-            rows: that have come so far.
+            rows: number of rows that have arrived.
             bootstrap: address of the broker.
-            fault: why it cannot be read now; empty if it can.
+            fault: why the broker cannot be read now; empty if it can.
 
         Raises:
-            LeewayError: if none has come for a minute and some are missing.
+            LeewayError: if rows are missing and none has arrived for a minute.
         """
         now = self._monotonic()
         if rows != self._rows:
             self._rows, self._since = rows, now
         if rows < self._total and now - self._since > _PATIENCE_SECONDS:
             raise LeewayError(
-                f"Kafka at {bootstrap} has brought {rows:,} of the {self._total:,} rows that were sent, and none for "
-                f"{_PATIENCE_SECONDS:.0f} s: {fault or 'it has lost the others, or keeps them for too short a time'}"
+                f"Kafka at {bootstrap} has delivered {rows:,} of the {self._total:,} rows sent, and none for "
+                f"{_PATIENCE_SECONDS:.0f} s: {fault or 'it has lost the other rows, or its retention is too short'}"
             )
         return rows >= self._total
 
 
 @dataclass(slots=True)
 class _Story:
-    """What has happened so far."""
+    """The events of the demo so far."""
 
     fired: list[str] = field(default_factory=list)
     received: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
 
 class _Receiver:
-    """Plays the retraining service and the person on call: takes any POST of JSON and remembers it."""
+    """Plays the retraining service and the pager: accepts any POST of JSON and stores it."""
 
     def __init__(self, heard: Callable[[str, dict[str, object]], object]) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -98,7 +98,7 @@ class _Receiver:
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-                """Quiet: the demo tells what was received."""
+                """Logs nothing: the demo prints received requests."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -114,7 +114,7 @@ class _Receiver:
 
 def run_demo(
     *,
-    exit_when_told: bool,
+    exit_when_done: bool,
     kafka: str | None,
     listen: str | None,
     clock: Clock,
@@ -122,21 +122,21 @@ def run_demo(
     make_log: Callable[[LogSection], FilteringBoundLogger],
     console: Console,
 ) -> tuple[bool, Snapshot]:
-    """Tells the story and, unless asked to exit, serves until Ctrl-C.
+    """Replays the log and prints its events; then serves until Ctrl-C unless ``exit_when_done``.
 
     Args:
-        exit_when_told: return when the story is told.
-        kafka: bootstrap server of a broker to send the story through.
-        listen: where to serve /metrics, instead of the example's address.
+        exit_when_done: return at the end of the log.
+        kafka: bootstrap server of a broker to send the log through.
+        listen: address of /metrics, instead of the example's address.
         clock, environment: of the process.
         make_log: makes a logger.
-        console: where the story is told.
+        console: where events are printed.
 
     Returns:
-        Whether everything happened that should: drift found, alert fired, retraining called; and what was read.
+        Whether drift was found, an alert fired and retraining was called; and the final snapshot.
     """
     if not (EXAMPLE / "demo.toml").exists():
-        raise LeewayError(f"{EXAMPLE} is not there: the demo runs from a checkout of the project")
+        raise LeewayError(f"{EXAMPLE} does not exist: the demo runs from a checkout of the project")
     story = _Story()
     with tempfile.TemporaryDirectory(prefix="leewayd-demo-") as folder:
         progress = Progress(
@@ -146,7 +146,7 @@ def run_demo(
 
         def heard(path: str, body: dict[str, object]) -> None:
             story.received.append((path, body))
-            _tell_received(progress.console, path, body)
+            _print_received(progress.console, path, body)
 
         receiver = _Receiver(heard)
         try:
@@ -156,13 +156,13 @@ def run_demo(
             if config.kafka is not None:
                 with console.status("sending the log to Kafka"):
                     _publish(config, clock)
-            snapshot = _play(config, clock, environment, log, console, progress, story, exit_when_told)
+            snapshot = _play(config, clock, environment, log, console, progress, story, exit_when_done)
         finally:
             receiver.close()
-    told = bool(story.fired) and any(path == "/retrain" for path, _ in story.received)
-    if not told:
-        console.print("[red]The story did not come to its end: no drift was told to the retraining receiver.[/]")
-    return told, snapshot
+    complete = bool(story.fired) and any(path == "/retrain" for path, _ in story.received)
+    if not complete:
+        console.print("[red]The demo is incomplete: the retraining receiver got no notification of drift.[/]")
+    return complete, snapshot
 
 
 def _demo_config(folder: Path, receiver: str, kafka: str | None, listen: str | None) -> Config:
@@ -216,7 +216,7 @@ def _play(
     console: Console,
     progress: Progress,
     story: _Story,
-    exit_when_told: bool,
+    exit_when_done: bool,
 ) -> Snapshot:
     stop = stop_on_signals()
     rows_total = pq.read_metadata(EXAMPLE / "predictions.parquet").num_rows
@@ -226,7 +226,7 @@ def _play(
         for change in outcome.transitions:
             if change.state == "firing":
                 story.fired.append(change.key.rule)
-            _tell_transition(progress.console, change)
+            _print_transition(progress.console, change)
 
     patience = Patience(rows_total, clock.monotonic)
     running = set_up(config, clock=clock, environment=environment, log=log, observer=observe)
@@ -246,7 +246,7 @@ def _play(
                 if running.daemon.finished and running.daemon.settled:
                     break
         _conclude(console, config, story)
-        if not exit_when_told:
+        if not exit_when_done:
             console.print("Serving until Ctrl-C.")
             while not stop.is_set():
                 running.turn()
@@ -256,7 +256,7 @@ def _play(
     return running.daemon.snapshot
 
 
-def _tell_transition(console: Console, change: Transition) -> None:
+def _print_transition(console: Console, change: Transition) -> None:
     state, rule = change.state, change.key.rule
     if state == "pending":
         return
@@ -268,12 +268,12 @@ def _tell_transition(console: Console, change: Transition) -> None:
             console.print(f"                                  {finding.detail}", highlight=False, markup=False)
 
 
-def _tell_received(console: Console, path: str, body: dict[str, object]) -> None:
+def _print_received(console: Console, path: str, body: dict[str, object]) -> None:
     window = body["window"]
     assert isinstance(window, dict)
-    what = "retraining called" if path == "/retrain" else "person paged"
+    event = "retraining called" if path == "/retrain" else "person paged"
     console.print(
-        f"[cyan]WEBHOOK [/] {body['at']}  {what}: {escape(str(body['summary']))} ({window['rows']} rows of evidence)",
+        f"[cyan]WEBHOOK [/] {body['at']}  {event}: {escape(str(body['summary']))} ({window['rows']} rows of evidence)",
         highlight=False,
     )
 
@@ -286,4 +286,4 @@ def _conclude(console: Console, config: Config, story: _Story) -> None:
         f"[bold]Nine months in one sitting.[/] Alerts: {len(story.fired)}, calls for retraining: {calls}, "
         f"pages: {pages}."
     )
-    console.print(f"See http://{config.http.listen}/metrics and {EXAMPLE.name}/demo.toml; README.md goes on from here.")
+    console.print(f"See http://{config.http.listen}/metrics and {EXAMPLE.name}/demo.toml; next steps are in README.md.")

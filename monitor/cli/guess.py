@@ -1,4 +1,4 @@
-"""What a table's columns probably are: for a first configuration that a person then reads."""
+"""Guesses the roles of a table's columns, for a first configuration that a person reviews."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _NAMES = {15 * MINUTE: "15m", HOUR: "1h", 6 * HOUR: "6h", DAY: "24h", 7 * DAY: "
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """A model's part of a configuration.
+    """The guessed configuration of a model.
 
     Attributes:
-        timestamp, prediction: column names; None where none was found.
-        segments: columns with few values, each in enough rows to be worth a look of its own.
-        excluded: columns that are no features: lists, or nearly every row has a value of its own.
+        timestamp, prediction: column names; None if not found.
+        segments: columns with few values, each with enough rows for a separate judgement.
+        excluded: columns that are not features: lists, or a distinct value in nearly every row.
         pane: ms.
         windows: names.
-        rows_per_hour: None without times.
+        rows_per_hour: None without event times.
     """
 
     task: str
@@ -66,7 +66,7 @@ class Guess:
 
 
 def guess(table: DataTable) -> Guess:
-    """The roles of a table's columns, told by their names and values, and windows that fit its traffic."""
+    """Infers the roles of a table's columns from their names and values, and windows that fit its traffic."""
     usable = [name for name in table.names if _is_plain(table, name)]
     timestamp = _named(usable, _TIME, lambda name: _is_time(table, name))
     if timestamp is None:
@@ -74,16 +74,16 @@ def guess(table: DataTable) -> Guess:
     taken = {timestamp}
 
     def take(names: tuple[str, ...], fits: object = None) -> str | None:
-        found = _named([name for name in usable if name not in taken], names, fits)
-        taken.add(found)
-        return found
+        name = _named([name for name in usable if name not in taken], names, fits)
+        taken.add(name)
+        return name
 
     prediction = take(_PREDICTION)
     label = take(_LABEL) or _agreeing(table, prediction, [name for name in usable if name not in taken])
     taken.add(label)
     score = take(_SCORE, lambda name: _is_share(table, name))
     version = take(_VERSION)
-    # An id that many rows share is that of a customer, not of a prediction.
+    # An id shared by many rows identifies a customer, not a prediction.
     unique = take(_ID, lambda name: _distinct(table, name) > 0.99 * table.rows)
     rest = [name for name in usable if name not in taken and not table.is_time(name)]
     own = [name for name in rest if not table.is_numeric(name) and _distinct(table, name) > 0.9 * table.rows]
@@ -98,34 +98,34 @@ def guess(table: DataTable) -> Guess:
 
 
 def _last(name: str) -> str:
-    # The last part of a dotted path, in snake case.
+    # The last key of a dotted path, in snake case.
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-\s]+", "_", name.rsplit(".", 1)[-1]).lower()
 
 
 def _named(columns: Iterable[str], names: tuple[str, ...], fits: object = None) -> str | None:
-    """The column that is called like the earliest of some names."""
-    found = {_last(name): name for name in reversed(list(columns)) if not callable(fits) or fits(name)}
-    return next((found[name] for name in names if name in found), None)
+    """The column with the first of ``names`` that exists."""
+    known = {_last(name): name for name in reversed(list(columns)) if not callable(fits) or fits(name)}
+    return next((known[name] for name in names if name in known), None)
 
 
 def _agreeing(table: DataTable, prediction: str | None, columns: Iterable[str]) -> str | None:
-    """The column that takes the prediction's values and agrees with it most: the truth, or a leak of it.
+    """The column with the prediction's values that agrees with it most: the label, or a leak of it.
 
-    As a feature it would be missing from every message, as labels come later.
+    As a feature it would be missing from every message, because labels arrive later.
     """
     if prediction is None:
         return None
     said = table.factor(prediction)
     if not 2 <= len(said.labels) <= 50:
         return None
-    best, found = 0.6, None
+    best, column = 0.6, None
     for name in columns:
         truth = table.factor(name)
         if truth.labels == said.labels:
             agreement = float((truth.codes == said.codes).mean())
             if agreement > best:
-                best, found = agreement, name
-    return found
+                best, column = agreement, name
+    return column
 
 
 def _is_plain(table: DataTable, name: str) -> bool:
@@ -144,7 +144,7 @@ def _is_time(table: DataTable, name: str) -> bool:
         times = table.times(name)
     except (ReferenceDataError, OverflowError):
         return False
-    # 1990 to 2100: smaller or greater numbers are no times of any prediction log.
+    # 1990 to 2100: other numbers are not times of a prediction log.
     return bool(((times > 631_152_000_000) & (times < 4_102_444_800_000)).all())
 
 
@@ -185,7 +185,7 @@ def _rows_per_hour(table: DataTable, timestamp: str) -> float | None:
 
 
 def _windows(rows_per_hour: float | None) -> tuple[int, tuple[str, ...], int]:
-    """Pane, windows and lateness: the shortest window holds about a thousand rows, the longer ones see slow drift."""
+    """Pane, windows and lateness: the shortest window has about a thousand rows, the longer ones detect slow drift."""
     lengths = list(_NAMES)
     if rows_per_hour is None:
         chosen = [HOUR, DAY]

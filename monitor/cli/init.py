@@ -1,4 +1,4 @@
-"""A first configuration from a sample: working, and saying where it had to guess."""
+"""Writes a first, working configuration from a sample, and marks guesses."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def starting_config(found: Guess, reference: str, model: str) -> str:
     """The text of a TOML file.
 
     Args:
-        found: what the sample's columns probably are.
-        reference: the sample's path, as it is to stand in the file.
+        found: the guessed roles of the sample's columns.
+        reference: the sample's path, as written to the file.
         model: the model's name.
     """
     rate = "" if found.rows_per_hour is None else f" ({found.rows_per_hour:,.0f} rows an hour in the sample)"
     lines = [
         f"# Written by `leewayd init` from {reference}.",
-        "# Lines marked GUESS deserve a look; then: leewayd check THIS_FILE",
+        "# Review the lines marked GUESS; then: leewayd check THIS_FILE",
         "# Every other option: config.example.toml",
         "",
         "[state]",
@@ -45,8 +45,8 @@ def starting_config(found: Guess, reference: str, model: str) -> str:
         f"segments = [{', '.join(map(_text, found.segments))}]",
         "",
         "[models.columns]",
-        *_column("timestamp", found.timestamp, "event time; in messages it must be there, in the reference it may"),
-        *_column("prediction", found.prediction, "what the model said"),
+        *_column("timestamp", found.timestamp, "event time; required in messages, optional in the reference"),
+        *_column("prediction", found.prediction, "the model's output"),
         *_column("score", found.score, None),
         *_column("label", found.label, None),
         *_column("id", found.id, None),
@@ -54,14 +54,14 @@ def starting_config(found: Guess, reference: str, model: str) -> str:
     ]
     if found.excluded:
         names = ", ".join(map(_text, found.excluded))
-        lines.append(f"exclude = [{names}]   # lists, or a value of its own in nearly every row")
+        lines.append(f"exclude = [{names}]   # lists, or a distinct value in nearly every row")
     lines += [
         "",
         "[models.drift]",
-        "min_effect = 0.02             # the PSI that matters",
+        "min_effect = 0.02             # threshold of the PSI",
         "false_alarms_per_30d = 1.0    # over all features, windows and segments",
         "",
-        "# Without rules and receivers, drift is told in the log. For example:",
+        "# Without rules and receivers, drift is reported in the log. For example:",
         "# [[rules]]",
         '# name = "feature drift"',
         '# when = "drifted"',
@@ -83,5 +83,5 @@ def _column(key: str, name: str | None, needed: str | None) -> list[str]:
 
 
 def _text(value: str) -> str:
-    """A TOML basic string; JSON's escapes are among TOML's."""
+    """A TOML basic string; TOML accepts all of JSON's escapes."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="leewayd",
-    help="Watches models in production and says, with evidence, how far they have drifted.",
+    help="Monitors models in production and reports, with evidence, how far they have drifted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -62,13 +62,13 @@ app.add_typer(state_app, name="state")
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file; see config.example.toml.")]
 _USAGE, _RETRY = 2, 75
 _CONFIGS = (Path("leewayd.toml"), Path("/etc/leewayd/leewayd.toml"))
-"""Where a command that needs no argument for it looks for the configuration."""
+"""Default paths of the configuration."""
 
 
 def main() -> None:
     """Runs the command line.
 
-    Exit codes: 0 success, 1 findings that were asked for, 2 usage or configuration, 75 a failure that may pass.
+    Exit codes: 0 success, 1 requested findings, 2 usage or configuration, 75 a failure that may be temporary.
     """
     guard_standard_error()
     try:
@@ -86,7 +86,7 @@ def main() -> None:
 def _fail(kind: str, problems: list[str], code: int = _USAGE) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for problem in problems:
-        # A line of a configuration begins with the file's name, so that editors find it.
+        # A fault of the configuration begins with the file's name, so that editors can jump to it.
         console.print(f"{kind}: {problem}" if kind else problem, markup=False)
     if len(problems) > 1:
         console.print(f"{len(problems)} problems", markup=False)
@@ -130,17 +130,17 @@ def check(config: ConfigPath) -> None:
     checked = check_file(config, os.environ, make_log(LogSection()))
     settings = checked.config
     for model in settings.models:
-        _tell_model(model, checked.references.get(model.name))
+        _print_model(model, checked.references.get(model.name))
     typer.echo(f"{config}: ok ({len(settings.rules)} rules, {len(settings.receivers)} receivers)")
 
 
-def _tell_model(model: ModelSection, references: ReferencesByVersion | None) -> None:
+def _print_model(model: ModelSection, references: ReferencesByVersion | None) -> None:
     shape = f"panes of {format_duration(model.pane)}, windows {', '.join(model.windows)}"
     if references is None:
         typer.echo(f'model "{model.name}": a reference is to be learned from {model.learn_rows:,} rows, {shape}')
         return
-    for place, profile in enumerate(references.profiles):
-        versions = [version for version, own in references.versions.items() if own == place]
+    for index, profile in enumerate(references.profiles):
+        versions = [version for version, own in references.versions.items() if own == index]
         whose = f" of version {versions[0]}" if versions else ""
         typer.echo(
             f'model "{model.name}": {len(profile.layout.subjects)} subjects, '
@@ -149,9 +149,9 @@ def _tell_model(model: ModelSection, references: ReferencesByVersion | None) -> 
         lacking = profile.windows_taken_as_independent(model.windows)
         if lacking and model.drift.burn_in is None:
             typer.echo(
-                f"  note: the reference holds fewer than {MIN_BLOCKS} windows of {', '.join(lacking)} by event time, "
-                "so rows are taken for independent there; correlated traffic may raise more alarms than the budget "
-                "(give the reference times, or a burn_in)"
+                f"  note: the reference contains fewer than {MIN_BLOCKS} windows of {', '.join(lacking)}, "
+                "so their rows are assumed independent; correlated traffic may raise more alarms than the budget "
+                "(give the reference event times, or set burn_in)"
             )
 
 
@@ -160,19 +160,21 @@ def init_command(
     sample: Annotated[
         Path, typer.Option("--input", "-i", metavar="SAMPLE", help="Training data or a piece of the log.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="What to write.")] = Path("leewayd.toml"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("leewayd.toml"),
     model: Annotated[str, typer.Option(help="The model's name.")] = "model",
 ) -> None:
     """Writes a first configuration from a sample: columns, types, segments, windows for its traffic."""
     if output.exists():
-        raise LeewayError(f"{output} is there already; give another --output")
+        raise LeewayError(f"{output} already exists; give another --output")
     table = read_table(sample)
-    found = guess(table)
-    output.write_text(starting_config(found, os.path.relpath(sample, output.resolve().parent), model), encoding="utf-8")
+    guessed = guess(table)
+    output.write_text(
+        starting_config(guessed, os.path.relpath(sample, output.resolve().parent), model), encoding="utf-8"
+    )
     span = None
-    if found.timestamp is not None:
+    if guessed.timestamp is not None:
         try:
-            times = table.times(found.timestamp)
+            times = table.times(guessed.timestamp)
         except ReferenceDataError as error:
             typer.echo(f"note: {error}", err=True)
         else:
@@ -189,17 +191,15 @@ def schema() -> None:
 
 @app.command()
 def demo(
-    exit_when_told: Annotated[bool, typer.Option("--exit", help="Stop when the story is told.")] = False,
+    exit_when_done: Annotated[bool, typer.Option("--exit", help="Stop at the end of the log.")] = False,
     kafka: Annotated[
-        str | None, typer.Option("--kafka", metavar="BOOTSTRAP", help="Send the story through this broker.")
+        str | None, typer.Option("--kafka", metavar="BOOTSTRAP", help="Send the log through this broker.")
     ] = None,
-    listen: Annotated[
-        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where /metrics is served.")
-    ] = None,
+    listen: Annotated[str | None, typer.Option("--listen", metavar="HOST:PORT", help="Address of /metrics.")] = None,
 ) -> None:
     """Replays nine months of a real model's log: drift, an alert, a call for retraining."""
-    told, snapshot = run_demo(
-        exit_when_told=exit_when_told,
+    complete, snapshot = run_demo(
+        exit_when_done=exit_when_done,
         kafka=kafka,
         listen=listen,
         clock=system_clock(),
@@ -208,7 +208,7 @@ def demo(
         console=Console(highlight=False),
     )
     useless = _tell_summary(snapshot)
-    raise typer.Exit(0 if told and not useless else 1)
+    raise typer.Exit(0 if complete and not useless else 1)
 
 
 @app.command()
@@ -231,14 +231,16 @@ def backtest(
     ] = None,
     detail: Annotated[
         JsonDetail,
-        typer.Option("--json-detail", help="Write all evaluations, the judged part of them, or changes of status."),
+        typer.Option(
+            "--json-detail", help="Which evaluations to write: all, only judged findings, or changes of status."
+        ),
     ] = JsonDetail.ALL,
     page: Annotated[
         Path | None, typer.Option("--html", metavar="REPORT", help="Write a report, one HTML file.")
     ] = None,
     fail_on_alert: Annotated[bool, typer.Option("--fail-on-alert", help="Exit with 1 if an alert would fire.")] = False,
 ) -> None:
-    """Replays a log through configuration and rules: what would have fired, and when. Tells nobody."""
+    """Replays a log through configuration and rules, and reports which alerts would have fired. Sends nothing."""
     whole = read_config(config)
     inputs = [path.resolve() for path in (*logs, *(labels or []))]
     refuse_outputs([lines, page], [config.resolve(), *inputs])
@@ -263,17 +265,17 @@ def backtest(
     if page is not None:
         with opened_for_writing(page) as write:
             write(render_report(history, config.name, [path.name for path in logs]).encode())
-    _tell_backtest(history)
+    _print_backtest(history)
     useless = _tell_summary(history.snapshot)
     fired = any(change.state == "firing" for change in history.transitions)
     raise typer.Exit(1 if useless or (fired and fail_on_alert) else 0)
 
 
-def _tell_backtest(history: History) -> None:
+def _print_backtest(history: History) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("rule", "alerts", "first", "notifications"):
         number = name in ("alerts", "notifications")
-        # Where the terminal is narrow, a rule's name is broken and nothing else.
+        # On a narrow terminal, only the rule's name is wrapped.
         table.add_column(name, justify="right" if number else "left", no_wrap=name != "rule", overflow="fold")
     for name in history.rules:
         fired = [change for change in history.transitions if change.key.rule == name and change.state == "firing"]
@@ -283,7 +285,7 @@ def _tell_backtest(history: History) -> None:
 
 
 def _tell_summary(snapshot: Snapshot | None) -> bool:
-    """Prints what was read; whether it was of no use, which is said on stderr."""
+    """Prints a summary of the records read; returns whether they were useless, which it reports on stderr."""
     if snapshot is None:
         return False
     typer.echo("\n" + shown(summary_lines(snapshot), get_terminal_size((120, 24)).columns))
@@ -298,13 +300,13 @@ def reference_build(
     config: ConfigPath,
     model: Annotated[str | None, typer.Option(help="Which model; needed if there are several.")] = None,
     version: Annotated[
-        str | None, typer.Option("--for-version", help="Whose reference, if every version has its own.")
+        str | None, typer.Option("--for-version", help="The version, if every version has its own reference.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: the reference's name with .profile.json.")
     ] = None,
 ) -> None:
-    """Builds a model's profile: counts instead of rows, to be shipped in place of the training data."""
+    """Builds a model's profile: counts instead of rows, to deploy instead of the training data."""
     settings = read_config(config)
     names = [section.name for section in settings.models]
     if model is None and len(names) > 1:
@@ -335,31 +337,32 @@ def _time_span(span: tuple[int, int] | None) -> str:
 
 @reference_app.command("show")
 def reference_show(profile: Annotated[Path, typer.Argument(metavar="PROFILE")]) -> None:
-    """Shows what a built profile holds."""
-    held = load_profile(profile)
-    span = "" if held.first is None or held.last is None else f", {rfc3339(held.first)} to {rfc3339(held.last)}"
-    typer.echo(f"{profile}: {held.rows:,} rows{span}")
-    if held.segments:
-        typer.echo(f"segments: {', '.join(held.segments)}")
-    for window, found in held.dispersions.items():
-        typer.echo(f"windows of {format_duration(window)}: {found.blocks} in the reference")
+    """Shows the content of a profile."""
+    loaded = load_profile(profile)
+    first, last = loaded.first, loaded.last
+    span = "" if first is None or last is None else f", {rfc3339(first)} to {rfc3339(last)}"
+    typer.echo(f"{profile}: {loaded.rows:,} rows{span}")
+    if loaded.segments:
+        typer.echo(f"segments: {', '.join(loaded.segments)}")
+    for window, dispersion in loaded.dispersions.items():
+        typer.echo(f"windows of {format_duration(window)}: {dispersion.blocks} in the reference")
     table = Table(box=None, pad_edge=False)
     for name in ("subject", "kind", "bins", "missing", "mean", "sd", "most frequent"):
         table.add_column(name, justify="left" if name in ("subject", "kind", "most frequent") else "right")
-    layout = held.layout
-    for place, subject in enumerate(layout.subjects):
-        bins = held.counts.bins[place]
-        missing = without_value(bins) / max(held.rows, 1)
-        numeric = bool(layout.numeric[place])
+    layout = loaded.layout
+    for index, subject in enumerate(layout.subjects):
+        bins = loaded.counts.bins[index]
+        missing = without_value(bins) / max(loaded.rows, 1)
+        numeric = bool(layout.numeric[index])
         rare = int(bins[LOW] + bins[HIGH])
-        frequent = "" if numeric else ", ".join(held.top[subject][:5]) + (f" (+{rare} rare)" if rare else "")
+        frequent = "" if numeric else ", ".join(loaded.top[subject][:5]) + (f" (+{rare} rare)" if rare else "")
         table.add_row(
             subject,
             "numeric" if numeric else "categorical",
-            str(int(layout.width[place])),
+            str(int(layout.width[index])),
             f"{missing:.2%}",
-            f"{layout.location[place]:.4g}" if numeric else "",
-            f"{layout.scale[place]:.4g}" if numeric else "",
+            f"{layout.location[index]:.4g}" if numeric else "",
+            f"{layout.scale[index]:.4g}" if numeric else "",
             frequent,
         )
     Console(highlight=False, markup=False, width=120 if not sys.stdout.isatty() else None).print(table)
@@ -367,13 +370,13 @@ def reference_show(profile: Annotated[Path, typer.Argument(metavar="PROFILE")]) 
 
 @state_app.command("drop")
 def state_drop(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Its name; it need not be configured any more.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Its name; it need not be configured.")],
     config: Annotated[
         Path | None,
         typer.Option("--config", "-c", metavar="CONFIG", help="Default: ./leewayd.toml, /etc/leewayd/leewayd.toml."),
     ] = None,
 ) -> None:
-    """Deletes at once what is kept of a model: panes, labels, its learned reference. The daemon must be stopped."""
+    """Deletes the state of a model at once: panes, labels, its learned reference. The daemon must be stopped."""
     path = config or next((path for path in _CONFIGS if path.exists()), None)
     if path is None:
         raise ConfigError([f"no {' and no '.join(map(str, _CONFIGS))}: give --config"])

@@ -1,1 +1,1 @@
-"""What every room uses: errors, clocks, durations, event times, the log, arrays as JSON."""
+"""Used by every room: errors, clocks, durations, event times, the log, arrays as JSON."""

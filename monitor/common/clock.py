@@ -21,5 +21,5 @@ class Clock:
 
 
 def system_clock() -> Clock:
-    """The machine's own."""
+    """The clock of this machine."""
     return Clock(time.time, time.monotonic, time.sleep)

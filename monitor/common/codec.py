@@ -42,7 +42,7 @@ def decode(raw: bytes, kind: type[T]) -> T:
     Raises:
         CorruptError: if ``raw`` does not encode a value of this type.
     """
-    if raw[:1] == b"{":  # in MessagePack a number, and no document is one
+    if raw[:1] == b"{":  # in MessagePack this byte is a number, and no document is a number
         return from_json(raw, kind)
     try:
         return msgspec.msgpack.decode(raw, type=kind, dec_hook=_unpack)
@@ -76,7 +76,7 @@ def _pack(value: Any) -> _Packed:
     if isinstance(value, np.ndarray):
         contiguous = np.ascontiguousarray(value)
         return _Packed(contiguous.dtype.str, list(value.shape), contiguous.tobytes())
-    # How msgspec is told that a type is not supported: its hooks have no other way.
+    # msgspec's hooks report an unsupported type by this error only.
     raise NotImplementedError(type(value).__name__)
 
 

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GZIP, ZSTANDARD = "gzip data", "Zstandard data"
-"""As `monitor.common.file_kind` names them."""
+"""Names as in `monitor.common.file_kind`."""
 CORRUPT = (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError)
-"""What reading a stream raises that is cut short or corrupt."""
+"""Errors raised by reading a stream that is truncated or corrupt."""
 _BUFFER = 1_048_576
 _PIECE = 4_096
-"""Bytes of Zstandard data that are decompressed at a time: they become 128 MB at most, whatever they are."""
+"""Bytes of Zstandard data that are decompressed at a time. They expand to 128 MB at most."""
 
 
 def compression_of(path: Path) -> str:
-    """`GZIP` or `ZSTANDARD` by the first bytes of a file, whatever its name; empty for other files."""
+    """`GZIP` or `ZSTANDARD` by the first bytes of a file (its name is ignored); empty for other files."""
     with path.open("rb") as file:
         kind = kind_of(file.read(LONGEST))
     return kind if kind in (GZIP, ZSTANDARD) else ""
@@ -41,8 +41,8 @@ class Lines:
     """An open file.
 
     Attributes:
-        text: the bytes, decompressed.
-        share: which share of the file itself has been read.
+        text: the decompressed bytes.
+        share: returns the share of the file on disk that has been read, 0 to 1.
     """
 
     text: IO[bytes]
@@ -65,7 +65,7 @@ def opened_for_reading(path: Path) -> Iterator[Lines]:
 
 
 class _ZstandardStream(io.RawIOBase):
-    """All frames of a Zstandard file; unlike the library's own reader, it refuses a frame that is cut short."""
+    """Reads all frames of a Zstandard file; unlike the library's own reader, it refuses a truncated frame."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
@@ -97,12 +97,13 @@ class _ZstandardStream(io.RawIOBase):
 
 @contextmanager
 def opened_for_writing(path: Path) -> Iterator[Callable[[bytes], object]]:
-    """A function that writes to a file, compressed if its name ends in ``.gz`` or ``.zst``; the same data give the
-    same bytes.
+    """Yields a function that writes to a file, compressed if its name ends in ``.gz`` or ``.zst``.
+
+    The output depends on the data only: no time or file name is stored.
 
     Raises:
         LeewayError: if the file cannot be opened.
-        RetryableError: if it cannot be written, such as to a full disk.
+        RetryableError: if it cannot be written, for instance because the disk is full.
     """
     stack = ExitStack()
     try:
@@ -144,11 +145,11 @@ def _packing(path: Path, raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
 
 
 def refuse_outputs(outputs: Sequence[Path | None], inputs: Sequence[Path]) -> None:
-    """Refuses, before hours of work, files that cannot be written or that would overwrite what is read.
+    """Refuses, before hours of work, output files that cannot be written or that would overwrite an input.
 
     Args:
-        outputs: to be written; None is passed over.
-        inputs: to be read, resolved.
+        outputs: files to be written; None is skipped.
+        inputs: files to be read, resolved.
 
     Raises:
         LeewayError: for the first such file.

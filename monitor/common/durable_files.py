@@ -1,4 +1,4 @@
-"""The state directory: held by one process, readable by its owner alone, and nothing damaged is overwritten."""
+"""The state directory: locked by one process, readable by its owner only; corrupt files are never overwritten."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _OWN = re.compile(r"lock|leewayd\.(db|previous)\b.*|(labels|learned)(\.damaged-.
 
 
 def claim(folder: Path) -> int:
-    """Makes the directory if need be and takes its lock; the descriptor that holds it.
+    """Creates the directory if needed, locks it, and returns the descriptor of the lock.
 
     Raises:
-        StateError: if another process holds it, or it cannot be made.
-        RetryableError: if there is no room for it.
+        StateError: if another process holds the lock, or the directory cannot be created.
+        RetryableError: if the disk is full.
     """
     try:
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
@@ -43,17 +43,17 @@ def claim(folder: Path) -> int:
 
 
 def fault_of(path: Path, error: OSError) -> RetryableError | StateError:
-    """An error of the operating system as one of ours: a path that can never be used is not worth another start."""
+    """Converts an error of the operating system: retryable, or a `StateError` if another start cannot help."""
     text = f"{path}: {error.strerror or error}"
     never = (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)
     return StateError(text) if isinstance(error, never) else RetryableError(text)
 
 
 def tighten(folder: Path) -> None:
-    """Takes the rights of group and others from everything that is leewayd's own.
+    """Removes the permissions of group and others from all files of leewayd.
 
-    The directory itself, too, unless it holds anything else: then somebody made it for more than the state. Files of
-    another owner stay as they are.
+    The directory is included unless it contains other files, which means that it was created for more than the state.
+    Files of another owner stay as they are.
     """
     entries = list(folder.iterdir())
     own = [entry for entry in entries if _OWN.fullmatch(entry.name)]
@@ -66,7 +66,7 @@ def tighten(folder: Path) -> None:
 
 
 def write_private(path: Path, raw: bytes) -> None:
-    """Writes a file whole or not at all, durably, for its owner alone.
+    """Writes a file atomically and durably, readable by its owner only.
 
     Raises:
         OSError: if it cannot be written.
@@ -84,7 +84,7 @@ def write_private(path: Path, raw: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable."""
+    """Flushes a folder's entries to disk."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -93,14 +93,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def set_aside(paths: Iterable[Path], stamp: str) -> str:
-    """Renames what cannot be trusted to ``NAME.damaged-STAMP``, or ``-2``, ``-3``, … of it: nothing is overwritten.
+    """Renames corrupt files to ``NAME.damaged-STAMP``, with ``-2``, ``-3``, … appended if that name is taken.
 
     Args:
-        paths: those that do not exist are passed over.
+        paths: files to rename; missing ones are skipped.
         stamp: may be empty.
 
     Returns:
-        The suffix that was added, the same for all.
+        The suffix that was added to every file.
 
     Raises:
         OSError: if a file cannot be renamed.

@@ -1,10 +1,10 @@
-"""The errors that leewayd raises on purpose. Bad data is not among them: it is counted, never raised."""
+"""The errors that leewayd raises on purpose. Bad data is counted, never raised."""
 
 from __future__ import annotations
 
 
 class LeewayError(Exception):
-    """Something an operator must mend; the message says what."""
+    """A fault that an operator must fix; the message describes it."""
 
 
 class ConfigError(LeewayError):
@@ -16,7 +16,7 @@ class ConfigError(LeewayError):
 
 
 class ReferenceDataError(LeewayError):
-    """A reference cannot be read, or does not hold what the configuration names."""
+    """A reference cannot be read, or lacks a column that the configuration names."""
 
 
 class StateError(LeewayError):
@@ -24,7 +24,7 @@ class StateError(LeewayError):
 
 
 class RetryableError(LeewayError):
-    """Work that failed for a reason that may pass (disk full, input/output error): exit code 75, start again later."""
+    """A failure that may be temporary (disk full, input/output error): exit code 75, start again later."""
 
 
 class SourceError(LeewayError):

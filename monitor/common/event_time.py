@@ -9,11 +9,11 @@ import msgspec
 from alerts.moments import rfc3339 as rfc3339
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 - what a text without a zone is measured from
+_EPOCH_NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 - the epoch for texts without a zone
 _MILLISECOND = timedelta(milliseconds=1)
 ANY_AGE = 2**62
 """An age in ms that no event time reaches."""
-# A count of seconds, milliseconds, … since 1970 is told by its size; the limits lie in the year 5138 for each.
+# The size of a number since 1970 decides its unit (s, ms, µs, ns); each limit lies in the year 5138.
 _SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 1e11, 1e14, 1e17
 
 

@@ -1,4 +1,4 @@
-"""What a file or a message is, by its first bytes."""
+"""The kind of a file or a message, by its first bytes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _FIRST_BYTES = (
     (b"\x00", "binary data"),
 )
 LONGEST = 16
-"""So many bytes are enough."""
+"""Bytes that `kind_of` needs at most."""
 
 
 def kind_of(first: bytes) -> str:
-    """The kind of data that begins like this, in words; empty for what may be JSON or other text."""
+    """Describes the kind of data that begins with ``first``; empty for data that may be JSON or other text."""
     return next((name for start, name in _FIRST_BYTES if first.startswith(start)), "")

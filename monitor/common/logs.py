@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 Log = FilteringBoundLogger
-"""What takes events."""
+"""Function that receives log events."""
 
-# A reader that does not read is waited for this long before a line is dropped; after that not at all, until it reads.
+# Wait this long for a stalled reader before dropping a line; then drop without waiting until the reader reads again.
 _WAIT_SECONDS = 1.0
-# A pipe that is ready to be written takes this much without waiting.
+# A pipe that is ready for writing accepts this many bytes without blocking.
 _PIECE = select.PIPE_BUF
 
 
 class GuardedOutput(io.RawIOBase):
-    """Writes to a stream's file and never fails, never blocks for long: the log's reader must not stop the daemon.
+    """Writes to a stream's file; never fails and never blocks for long, so the log's reader cannot stop the daemon.
 
-    What cannot be written (a closed pipe, a full disk) is counted and dropped; the next write tries again.
+    Output that cannot be written (a closed pipe, a full disk) is counted and dropped; the next write tries again.
 
     Attributes:
-        dropped: lines that could not be written whole.
+        dropped: lines that could not be written in full.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -47,15 +47,15 @@ class GuardedOutput(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        """Where it writes."""
+        """The descriptor that it writes to."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Whether a person reads along."""
+        """Whether the output is a terminal."""
         return os.isatty(self._descriptor)
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Writes all of it, or drops what is left; says that it wrote all of it either way."""
+        """Writes all bytes or drops the rest; reports all bytes as written in both cases."""
         rest = memoryview(data).cast("B")
         size = len(rest)
         try:
@@ -86,26 +86,26 @@ class GuardedOutput(io.RawIOBase):
 
 
 def guard_standard_error() -> None:
-    """From now on nothing that is written to standard error fails: log, warnings, tracebacks."""
+    """Makes all later writes to standard error safe: log, warnings, tracebacks."""
     sys.stderr = guarded(sys.stderr)
 
 
 def guarded(stream: TextIO | None) -> TextIO:
-    """The same stream, guarded; as it is if it has no file descriptor. One that is closed becomes the null device."""
+    """Wraps a stream in `GuardedOutput`; unchanged without a descriptor; the null device if the stream is closed."""
     if stream is None:
         return Path(os.devnull).open("w", encoding="utf-8")
     try:
         output = GuardedOutput(stream)
     except (OSError, ValueError):
         return stream
-    # Each write goes through at once: nothing may wait in a buffer that cannot be emptied when the process ends.
+    # Unbuffered: a buffer might not be flushed when the process ends.
     return io.TextIOWrapper(
         output, encoding="utf-8", errors="backslashreplace", line_buffering=True, write_through=True
     )  # type: ignore[type-var]  # a raw stream that writes everything is buffer enough
 
 
 def lines_dropped() -> int:
-    """How many lines of the log could not be written since the process began."""
+    """Number of log lines that could not be written since the process started."""
     output = getattr(sys.stderr, "buffer", None)
     return output.dropped if isinstance(output, GuardedOutput) else 0
 
@@ -114,12 +114,12 @@ def open_log(level_name: str, style: str) -> FilteringBoundLogger:
     """A logger that writes to standard error, for systemd or a container to keep.
 
     Args:
-        level_name: the least level that is written, such as ``info``.
+        level_name: the lowest level that is written, such as ``info``.
         style: ``json``, or ``console`` for people.
     """
     level = getattr(logging, level_name.upper())
-    # kafka-python logs through the standard library. What they say is told by leewayd in its own words,
-    # once; kafka-python alone would write three lines a second for as long as a broker is away.
+    # kafka-python logs through the standard library. leewayd logs its errors once, in its own words;
+    # kafka-python would write three lines a second while a broker is down.
     theirs = level if level <= logging.DEBUG else logging.CRITICAL
     logging.basicConfig(stream=sys.stderr, level=theirs, format="%(name)s %(levelname)s %(message)s")
     renderer: structlog.typing.Processor = (

@@ -1,4 +1,4 @@
-"""How an error names the value that it found, and the nearest valid one."""
+"""Texts of errors: the invalid value, and the nearest valid one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def quoted(text: object) -> str:
-    """Text as TOML writes it, on one line, cut where it is long."""
+    """Text as TOML writes it, on one line, truncated if long."""
     whole = str(text)
     shown = json.dumps(whole if len(whole) <= _LONGEST else whole[: _LONGEST - 1] + "…", ensure_ascii=False)
     return shown.encode("utf-8", "replace").decode("utf-8")
 
 
 def shown(value: object) -> str:
-    """A value as TOML writes it; lists and tables by their kind alone."""
+    """A value as TOML writes it; for lists and tables only the kind."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and not math.isfinite(value):
@@ -40,7 +40,7 @@ def shown(value: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """The most similar of some names, whatever their case and separators; None if none is near."""
+    """The known name most similar to ``name``, ignoring case and separators; None if none is close."""
     plain: dict[str, str] = {}
     for other in known:
         plain.setdefault(_plain(other), other)
@@ -56,7 +56,7 @@ def _plain(name: str) -> str:
 
 
 def hint(name: str, known: Iterable[str], otherwise: str = "valid", cutoff: float = 0.5) -> str:
-    """``did you mean "binary"?``, or else the valid names after ``otherwise``."""
+    """``did you mean "binary"?``; without a close match, the valid names after ``otherwise``."""
     names = list(dict.fromkeys(known))
     if (near := nearest(name, names, cutoff)) is not None:
         return f"did you mean {quoted(near)}?"
@@ -64,7 +64,7 @@ def hint(name: str, known: Iterable[str], otherwise: str = "valid", cutoff: floa
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names in quotes, separated by commas; of many the first ones."""
+    """Names in quotes, separated by commas; only the first ones if there are many."""
     every = list(names)
     more = f" and {len(every) - _MOST_NAMES} more" if len(every) > _MOST_NAMES else ""
     return (", ".join(quoted(name) for name in every[:_MOST_NAMES]) or "none") + more

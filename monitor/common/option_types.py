@@ -1,4 +1,4 @@
-"""Values of the configuration that are refused outside what can work."""
+"""Types of configuration values that refuse values which cannot work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _positive(value: int) -> int:
 
 
 def _window_name(value: object) -> object:
-    # A number is refused with its likely spellings; any other value is no text, which is said elsewhere.
+    # A number is refused with its likely spellings; other values are refused elsewhere as not being text.
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         _positive(duration_of(value))
     return value
@@ -41,11 +41,11 @@ def _distinct(values: list[str]) -> list[str]:
 
 
 def takes_numbers(annotation: object, metadata: Iterable[object] = ()) -> bool:
-    """Whether a type of a field is for numbers, alone or in a list, and not for true and false as well.
+    """Whether a field's type takes numbers, alone or in a list, but not true and false.
 
     Args:
         annotation: the type.
-        metadata: what it is annotated with; a type with a validator of its own judges true and false itself.
+        metadata: its annotations; a type with its own validator checks true and false itself.
     """
     if any(isinstance(part, BeforeValidator) for part in metadata):
         return False
@@ -74,7 +74,7 @@ Duration = Annotated[
 ]
 """Milliseconds, written as ``15m``."""
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
-"""Longer than no time at all."""
+"""Milliseconds, greater than 0."""
 WindowName = Annotated[str, BeforeValidator(_window_name, json_schema_input_type=str)]
 Windows = Annotated[list[WindowName], AfterValidator(_distinct), Field(max_length=8)]
 Name = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_printable)]
@@ -82,14 +82,14 @@ Column = Annotated[str, Field(min_length=1)]
 Columns = Annotated[list[Column], AfterValidator(_distinct)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Budget = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
-"""False alarms in 30 days: confidence levels are computed for these."""
+"""Accepted false alarms in 30 days; confidence levels follow from it."""
 Rows = Annotated[int, Field(ge=1, le=10**12)]
 Cost = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 Effect = Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """Every section refuses keys it does not know."""
+    """Base of all sections; refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

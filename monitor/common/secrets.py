@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# Names that people give to secrets. Anything else may be a secret that was pasted in place of its name.
+# Typical names of secrets. Any other text may be a secret that was pasted instead of its name.
 _NAME = re.compile(r"[A-Z]{1,20}(_[A-Z]{1,20})*(_\d{1,2})?|[a-z]{1,20}([._-][a-z]{1,20})*")
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def is_variable(name: str) -> bool:
-    """Whether a text can be meant as the name of an environment variable, and is not a key that was pasted in."""
+    """Whether a text can be the name of an environment variable, and not a key that was pasted in."""
     if _VARIABLE.fullmatch(name) is None:
         return False
     # Keys and tokens have long runs of letters and digits; names are made of words.
@@ -35,13 +35,13 @@ def read_secret(
 
     Args:
         place: where the option stands, for messages.
-        file, variable: where the secret is.
+        file, variable: the file or variable that holds the secret.
         environment: of the process.
-        option: the options' name without ``_file`` and ``_env``, for messages.
+        option: the option's name without ``_file`` and ``_env``, for messages.
 
     Raises:
-        ConfigError: if what is named cannot be read or is empty. The message never holds the value, nor a name that
-            may be the value.
+        ConfigError: if the file or variable cannot be read or is empty. The message never contains the value, nor a
+            name that may be the value.
     """
     if variable is not None:
         value = environment.get(variable, "").strip()

@@ -1,4 +1,4 @@
-"""By how much a window slides."""
+"""The step by which a window slides."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from monitor.common.durations import DAY
 
 
 def window_step(length: int, pane: int) -> int:
-    """By how much a window slides, ms: the pane, or about 1/100 of the window when that is longer.
+    """The step of a window, ms: the pane, or about 1/100 of the window if that is longer.
 
     The step is a whole number of panes that divides the window and the day (or, for steps of whole days, is a multiple
-    of the day), so that windows start at the same hours every day.
+    of the day), so that the starts of windows do not move from day to day.
     """
     steps = range(pane, length + 1, pane)
     return next(

@@ -1,1 +1,1 @@
-"""What may stand in the configuration, what it means and what it defaults to."""
+"""The configuration: its keys, their meaning and their defaults."""

@@ -1,4 +1,4 @@
-"""Which options two configurations give differently, by name; values may be secrets and are left out."""
+"""Names of options that differ between two configurations; values may be secrets and are left out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def changed_options(old: Config, new: Config) -> list[str]:
-    """Names such as ``models.income.drift.min_effect``, in order; list items that have names go by them."""
+    """Names such as ``models.income.drift.min_effect``, in order; list items are addressed by name if they have one."""
     before, after = _flat(old.model_dump(), ""), _flat(new.model_dump(), "")
     return sorted(name for name in before.keys() | after.keys() if before.get(name, _GONE) != after.get(name, _GONE))
 

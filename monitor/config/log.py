@@ -1,4 +1,4 @@
-"""The daemon's own log, as the configuration says."""
+"""The daemon's own log, as configured."""
 
 from __future__ import annotations
 

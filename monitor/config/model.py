@@ -1,4 +1,4 @@
-"""The section of one model: what it may hold, and the faults that lie between its keys."""
+"""The section of one model: its keys, and the faults in their combination."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class ColumnsSection(Section):
-    """Names in the reference; dotted paths in a record."""
+    """Columns by name in the reference, and by dotted path in a record."""
 
     timestamp: Column
     prediction: Column
@@ -58,7 +58,7 @@ class ColumnsSection(Section):
 
 
 class DriftSection(Section):
-    """When a change counts as drift."""
+    """The conditions under which a change counts as drift."""
 
     min_effect: Effect = 0.02
     min_missing: float = Field(0.01, ge=0, le=1)
@@ -81,7 +81,7 @@ class DriftSection(Section):
 
 
 class LabelsSection(Section):
-    """How labels find their predictions, and how long they may take."""
+    """The join of labels to predictions, and its delays."""
 
     topics: list[str] = []
     id: str | None = None
@@ -94,7 +94,7 @@ class LabelsSection(Section):
 
     @property
     def retention_ms(self) -> int:
-        """How long predictions wait for their labels: twice the greatest usual delay unless it is given."""
+        """How long predictions are kept for their labels, ms: as configured, else twice ``max_delay``."""
         return 2 * self.max_delay if self.retention is None else self.retention
 
     @model_validator(mode="after")
@@ -108,7 +108,7 @@ class LabelsSection(Section):
 
 
 class Costs(Section):
-    """What each outcome of a binary prediction is worth."""
+    """The cost of each outcome of a binary prediction."""
 
     true_positive: Cost = 0.0
     false_positive: Cost = 0.0
@@ -117,7 +117,7 @@ class Costs(Section):
 
 
 class PerformanceSection(Section):
-    """How performance is measured, and when it is bad."""
+    """The metrics of performance, and their thresholds."""
 
     windows: Windows = []
     metrics: Columns = []
@@ -144,7 +144,7 @@ class PerformanceSection(Section):
 
 
 class ModelSection(Section):
-    """One model to watch."""
+    """One monitored model."""
 
     name: Name
     task: Literal["binary", "multiclass", "regression", "ranking"]
@@ -164,7 +164,7 @@ class ModelSection(Section):
 
     @property
     def performance_windows(self) -> list[str]:
-        """Windows on which performance is measured: the model's own unless others are given."""
+        """Windows on which performance is measured; the model's windows unless ``performance.windows`` is set."""
         return self.performance.windows or self.windows
 
     @model_validator(mode="after")
@@ -177,11 +177,11 @@ class ModelSection(Section):
 LONGEST_FILE_NAME = 200
 """Bytes; file systems allow 255, endings included."""
 MOST_STEPS = 3_000_000
-"""So many windows may wait for their labels at a time: a month of them at one a second."""
+"""Most windows that may wait for labels at a time: one a second for a month."""
 
 
 def model_problems(model: ModelSection) -> Iterator[str]:
-    """Faults as lines, each beginning with the key that it is about."""
+    """Faults as lines, each beginning with the key at fault."""
     if len(quote(model.name, safe="")) > LONGEST_FILE_NAME:
         yield f"name: got {quoted(model.name)}; files are named after the model, and this is too long for one"
     yield from _reference_problems(model)
@@ -241,7 +241,7 @@ def _window_problems(model: ModelSection) -> Iterator[str]:
 def _column_problems(model: ModelSection) -> Iterator[str]:
     for number, name in enumerate(model.performance.protected):
         if name not in model.segments:
-            told = hint(name, model.segments, "segments")
-            yield f"performance.protected[{number}]: {quoted(name)} is not among the segments; {told}"
+            advice = hint(name, model.segments, "segments")
+            yield f"performance.protected[{number}]: {quoted(name)} is not among the segments; {advice}"
     if (model.columns.lower is None) != (model.columns.upper is None):
         yield "columns.lower: give both lower and upper, or neither"

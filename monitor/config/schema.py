@@ -1,4 +1,4 @@
-"""The configuration: what may stand in the TOML file, what it means and what it defaults to."""
+"""The schema of the TOML file: sections, keys, their meaning and their defaults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Severity = Literal["info", "warning", "error", "critical"]
 
 
 class StateSection(Section):
-    """Where the state is kept and how often it is saved."""
+    """The state directory, and how often it is saved."""
 
     dir: Path = Path("./state")
     checkpoint: PositiveDuration = 5_000
@@ -78,7 +78,7 @@ class FileSection(Section):
 
 
 class RuleSection(Section):
-    """When a finding becomes an alert."""
+    """A rule: the findings that become an alert."""
 
     name: Name
     when: Literal["drifted", "breached", "insufficient"] | None = None
@@ -143,7 +143,7 @@ else:
 
 
 class AlertsSection(Section):
-    """What alert texts link to, and where alerts may go.
+    """Links in alert texts, and limits on receivers.
 
     ``{model}``, ``{version}``, ``{segment}`` and ``{window}`` are filled in.
     """

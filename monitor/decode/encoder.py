@@ -40,7 +40,7 @@ class Encoder:
         rows = len(columns[0])
         codes = np.empty((rows, len(self.subjects)), dtype=np.int64)
         z = np.full((rows, len(self.subjects)), np.nan)
-        # One pass a feature: each has edges or a table of its own, and the work inside is vectorised.
+        # One pass for each feature, which has its own edges or table; each pass is vectorised.
         for place, (subject, values) in enumerate(zip(self.subjects, columns, strict=True)):
             codes[:, place], numbers = subject.encode(values)
             if numbers is not None:

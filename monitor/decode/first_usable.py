@@ -1,9 +1,9 @@
-"""Until a model has seen a record with any of its features, records without any are rejects.
+"""Rejects records without features until the first record with features arrives.
 
-A wrong path in the configuration makes every record look empty; counted as rows they would be drift, a page and a call
-for retraining. Once records were usable, an empty one is news of the feed itself and is counted. Which of the two a
-record is depends on the order of its own partition alone, so batches and restarts change nothing: what the windows have
-taken in is saved with them (`Seen`), what was decoded ahead of them is remembered here.
+A wrong path in the configuration makes every record look empty; counted as rows, such records would raise false drift
+alerts. After the first usable record, an empty one is a fault of the feed and is counted. The decision depends on the
+order of records in the partition only, so batches and restarts do not change it: the windows save the partitions that
+they have seen (`Seen`), and this module remembers records that were decoded ahead of the windows.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ class Seen:
         self.changed = False
 
     def take(self, rows: ModelRows, partition: Partition) -> None:
-        """Rows of a partition were counted."""
+        """Notes that rows of a partition were counted."""
         if partition not in self.partitions and len(rows.index) and (rows.bare is None or not rows.bare.all()):
             self.assume([partition])
 
     def assume(self, partitions: Iterable[Partition]) -> None:
-        """Usable records of some partitions are known to have been counted."""
+        """Notes that usable records of some partitions were counted earlier."""
         self.partitions |= set(partitions)
         self.changed = True
 
     def document(self) -> bytes:
-        """What a checkpoint saves."""
+        """The document that a checkpoint saves."""
         return encode(sorted(self.partitions))
 
     def restore(self, document: bytes) -> None:
-        """Goes on from a checkpoint."""
+        """Restores the state from a checkpoint."""
         self.partitions = set(decode(document, list[Partition]))
 
 
@@ -55,8 +55,8 @@ class FirstUsable:
     """Turns records without any feature into rejects, chunk by chunk, until a partition has brought a usable one.
 
     Args:
-        seen: gives what the windows of a model have seen.
-        report: called with (model, topic, hint) once for each model and topic that such a record was rejected of.
+        seen: returns the partitions that the windows of a model have seen.
+        report: called with (model, topic, hint) once for each model and topic with such a reject.
     """
 
     def __init__(self, seen: Callable[[str], Seen], report: Callable[[str, str, str], object]) -> None:
@@ -65,11 +65,11 @@ class FirstUsable:
         self._hints: dict[tuple[str, str], str] = {}
 
     def forget(self, partition: Partition) -> None:
-        """What was read ahead of the windows is dropped, and will be read again."""
+        """Forgets records read ahead of the windows; they will be read again."""
         self._ahead = {pair for pair in self._ahead if pair[1] != partition}
 
     def sift(self, decoded: Decoded) -> Decoded:
-        """The chunk with such records among its rejects; chunks of a partition must come in order."""
+        """Moves such records to the chunk's rejects; chunks of a partition must come in order."""
         partition, kept, dropped = decoded.partition, list[ModelRows](), set[int]()
         for name in dict.fromkeys(rows.model for rows in decoded.models):
             mine = [rows for rows in decoded.models if rows.model == name]
@@ -88,13 +88,13 @@ class FirstUsable:
             dropped |= without
         if not dropped:
             return decoded
-        # A record that another model can use is no reject.
+        # A record that another model can use is not a reject.
         dropped -= {row for rows in kept for row in rows.index.tolist()}
         rejects = dict(decoded.rejects) | dict.fromkeys(sorted(dropped), NO_FEATURES)
         return replace(decoded, models=tuple(kept), rejects=rejects)
 
     def _first(self, name: str, mine: list[ModelRows], partition: Partition) -> int:
-        """The row of the first usable record; before all rows if the partition has brought one."""
+        """The row of the first usable record; −1 if the partition has already brought one."""
         if (name, partition) in self._ahead or partition in self._seen(name).partitions:
             return -1
         usable = [rows.index if rows.bare is None else rows.index[~rows.bare] for rows in mine]
@@ -104,7 +104,7 @@ class FirstUsable:
         return first
 
     def why_not_ready(self, models: Mapping[str, Seen]) -> str:
-        """Which model still waits for its first usable record, and what its records hold; empty if none does."""
+        """Names a model that waits for its first usable record, and the fields of its records; else empty."""
         for (name, topic), hint in self._hints.items():
             if name in models and not models[name].partitions:
                 return f"model {name!r} has seen no record with any of its features in {topic!r}: {hint}"

@@ -1,7 +1,7 @@
 """JSON messages → columns of raw values. A message is one record or an array of them.
 
-Two passes: a typed one in C, and, for what it refuses (``NaN``, ``1e999``, text in a numeric field, one bad record in
-an array), a tolerant one that looks at each record by itself.
+Two passes: a typed one in C, and a tolerant one that decodes record by record the messages that the first one refuses
+(``NaN``, ``1e999``, text in a numeric field, one bad record in an array).
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ Kind = str  # "number", "time" or "any"
 
 
 class JsonDecoder:
-    """Reads the fields at some dotted paths out of JSON records.
+    """Reads the fields at given dotted paths from JSON records.
 
     Args:
-        paths: dotted path → kind of value: ``number`` and ``time`` take the fast path when they are what they should
-            be.
+        paths: dotted path → kind of value: ``number`` and ``time`` take the fast path if they have that type.
         max_bytes: larger messages are rejected unread.
         max_rows: messages with more records are rejected whole.
     """
@@ -49,7 +48,7 @@ class JsonDecoder:
         self._decode = msgspec.json.Decoder(record | list[record]).decode  # made at run time
 
     def decode(self, messages: Messages) -> RawColumns:
-        """Every record of ``messages``, in order; what cannot be read is a reject with its reason, never an error."""
+        """All records of ``messages``, in order; an unreadable record is a reject with a reason, never an error."""
         rows: list[tuple[object, ...]] = []
         owners: list[int] = []
         within: list[int] = []
@@ -102,7 +101,7 @@ class JsonDecoder:
             try:
                 document = msgspec.json.decode(raw)
             except (msgspec.DecodeError, RecursionError, UnicodeError):
-                continue  # the tolerant pass may read it, but what it brings is of doubtful make
+                continue  # the tolerant pass may read it, but the record may be malformed
             records = document if isinstance(document, list) else [document]
             found |= {first + place: record for place, record in enumerate(records) if isinstance(record, dict)}
         return found
@@ -125,14 +124,14 @@ class JsonDecoder:
 
 
 _UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
-"""Keys that msgspec gives to no field of a type; records with such keys are read as plain objects."""
+"""Keys that msgspec does not allow as field names; records with such keys are read as plain objects."""
 Within = Sequence[tuple[int, int, tuple[str, ...]]]
 
 
 def _flat_keys(paths: Sequence[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], Within]:
-    """Where values stand if one path is the beginning of another, such as ``addr`` and ``addr.zip``.
+    """The keys of values if one path is the beginning of another, such as ``addr`` and ``addr.zip``.
 
-    A record that has a plain value at ``addr`` cannot hold an object there, so ``addr.zip`` is then a key of its own.
+    A record with a plain value at ``addr`` cannot have an object there, so ``addr.zip`` is then a separate key.
 
     Returns:
         For each path its keys, ``("addr.zip",)`` for the longer one; and for each longer path its number, that of the
@@ -166,7 +165,7 @@ def _looking_within(
 
 
 def _record(raw: bytes | None, place: int) -> dict[str, Any]:
-    """One record of a message; without any name if it is no object."""
+    """One record of a message; empty if it is not an object."""
     try:
         document = json.loads(raw or b"null")
     except (ValueError, RecursionError):
@@ -188,7 +187,7 @@ _TYPES: dict[Kind, Any] = {"number": float | None, "time": datetime | int | floa
 def _record_type(
     name: str, leaves: list[tuple[tuple[str, ...], Kind]]
 ) -> tuple[type[msgspec.Struct], Callable[[Any], tuple[object, ...]]]:
-    """A struct type that holds just these fields, and a function that lays its values out in the order given."""
+    """A struct type with exactly these fields, and a function that returns its values in the order of ``leaves``."""
     groups: dict[str, list[int]] = {}
     for place, (path, _) in enumerate(leaves):
         groups.setdefault(path[0], []).append(place)

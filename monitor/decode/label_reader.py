@@ -1,4 +1,4 @@
-"""Label records → rows that can be joined to predictions."""
+"""Converts label records to rows that can be joined to predictions."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class LabelReader:
-    """Where the labels of one model stand in a record.
+    """Reads the labels of one model from records.
 
     Args:
         model: its configuration.
-        names: which value is which class of all references; None where labels are numbers or lists.
+        names: the classes of all references by name; None where labels are numbers or lists.
         label_type: fields of a label.
     """
 
@@ -45,7 +45,7 @@ class LabelReader:
     def rows(
         self, raw: RawColumns, times: NDArray[np.int64], index: NDArray[np.int64]
     ) -> tuple[LabelRows, dict[int, str]]:
-        """The labels at some rows of a chunk; and row → reason for those that cannot be used."""
+        """The labels at some rows of a chunk; and row → reason for labels that cannot be used."""
         values = [raw.columns[self.label][row] for row in index.tolist()]
         found = np.zeros(len(values), dtype=self._type)
         if self._task == "ranking":
@@ -76,7 +76,7 @@ def _missing(value: object) -> bool:
 
 
 def _relevant(values: Sequence[object], found: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Fills in relevant items and their gains: a list of items, or an object of item → gain."""
+    """Fills in relevant items and their gains from a list of items, or an object of item → gain."""
     lists: list[list[object]] = []
     usable = np.zeros(len(values), dtype=np.bool_)
     gains = np.zeros((len(values), MAX_RELEVANT))

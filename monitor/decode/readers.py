@@ -1,4 +1,4 @@
-"""Where the values of each model stand in a record, and how its rows are made of them."""
+"""Reads the values of each model from records, and makes its rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UNHASHABLE = (list, dict, np.ndarray)
 
 
 class RawReader:
-    """Where the values of a model stand that is still learning its reference: they are kept as they are."""
+    """Reads the raw values of a model that is still learning its reference."""
 
     def __init__(self, model: ModelSection) -> None:
         columns = model.columns
@@ -54,7 +54,7 @@ class RawReader:
         return dict.fromkeys((*self.paths, *others), "any") | {self.timestamp: "time"}
 
     def rows(self, raw: RawColumns, times: Integers, index: Integers, versions: Texts) -> list[ModelRows]:
-        """Some rows of a chunk, with their raw values."""
+        """The rows of a chunk at ``index``, with their raw values."""
         rows = index.tolist()
         values = tuple(list(at(raw.columns[path], rows)) for path in self.paths)
         segments = tuple(_labels(name, at(raw.columns[path], rows)) for name, path in self.segments)
@@ -70,7 +70,7 @@ class RawReader:
 
 
 class ModelReader:
-    """Where one model's values stand in a record."""
+    """Reads and encodes one model's values."""
 
     def __init__(self, model: ModelSection, references: ReferencesByVersion, *, with_ids: bool) -> None:
         columns = model.columns
@@ -81,7 +81,7 @@ class ModelReader:
             for profile in references.profiles
         ]
         self.embeddings = {f"embedding:{path}": path for path in columns.embeddings}
-        # Where each profile's subjects stand in a record.
+        # Paths of each profile's subjects in a record.
         self.paths = [_paths(model, profile) for profile in references.profiles]
         self.timestamp, self.version, self.model = columns.timestamp, columns.version, columns.model
         first = references.profiles[0]
@@ -92,7 +92,7 @@ class ModelReader:
             [place for place, subject in enumerate(profile.layout.subjects) if subject.startswith("feature:")]
             for profile in references.profiles
         ]
-        # A record is of use to the model if any of its references knows one of the features that it carries.
+        # A record is usable if it contains a feature of any of the model's references.
         self.features = tuple(
             dict.fromkeys(
                 [
@@ -119,7 +119,7 @@ class ModelReader:
         return kinds | {self.timestamp: "time"}
 
     def rows(self, raw: RawColumns, times: Integers, index: Integers, versions: Texts) -> list[ModelRows]:
-        """Some rows of a chunk, by the reference that they are encoded with."""
+        """The rows of a chunk at ``index``, grouped by the reference that they are encoded with."""
         if len(self.encoders) == 1:
             return [self._encoded(0, raw, times, index, versions)]
         places = np.array([self.references.place(version) for version in versions.tolist()])
@@ -158,7 +158,7 @@ class ModelReader:
         return found or None
 
     def encoded(self, rows: ModelRows, paths: Sequence[str]) -> ModelRows:
-        """Rows that a `RawReader` read at these paths, encoded with the reference that has been learned since."""
+        """Encodes rows of a `RawReader` with the reference that has been learned since; ``paths`` are its paths."""
         assert rows.raw is not None
         known = dict(zip(paths, rows.raw, strict=True))
         codes, z = self.encoders[0].encode([known[path] for path in self.paths[0]])
@@ -171,7 +171,7 @@ class ModelReader:
 def _paths(model: ModelSection, profile: Profile) -> list[str]:
     columns = model.columns
     outputs = {"prediction": columns.prediction, **columns.scores()}
-    # A feature is found by its name in the reference, under `features_at` if records nest their features.
+    # The path of a feature is its name in the reference, under `features_at` if records nest their features.
     prefix = f"{columns.features_at}." if columns.features_at else ""
     configured = {in_reference(name, profile.columns): name for name in columns.features or []}
     return [
@@ -183,12 +183,12 @@ def _paths(model: ModelSection, profile: Profile) -> list[str]:
 def holds_none(
     raw: RawColumns, index: Integers, empty: NDArray[np.bool_], paths: Sequence[str]
 ) -> NDArray[np.bool_] | None:
-    """bool[n], whether a record has none of some paths; None if each has one.
+    """bool[n], whether a record has none of ``paths``; None if every record has one.
 
     Args:
         raw: the chunk.
         index: int64[n], its rows.
-        empty: bool[n], whether the values there are all missing; only these records are looked into.
+        empty: bool[n], whether all values there are missing; only these records are examined.
         paths: dotted.
     """
     if not empty.any() or not paths:
@@ -204,7 +204,7 @@ def holds_none(
 
 
 def at(column: Sequence[object], rows: Sequence[int]) -> Sequence[object]:
-    """Some values of a column."""
+    """The values of a column at ``rows``."""
     return column if len(rows) == len(column) else [column[row] for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Where a rejected record went wrong, in a few words: paths, names and types, never a value."""
+"""Hints on the fault of a rejected record: paths, names and types, never a value."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _TYPES = {
 def hints_of(
     raw: RawColumns, rejects: Mapping[int, str], routes: Sequence[Route], chunk: Messages | Table
 ) -> dict[str, str]:
-    """Reason → a hint on the first record that was rejected for it.
+    """Reason → a hint on the first record rejected for this reason.
 
     Args:
         raw: the chunk, decoded.
         rejects: row → reason.
         routes: of the models that the topic feeds.
-        chunk: as it was read.
+        chunk: as read.
     """
     first: dict[str, int] = {}
     for row in sorted(rejects):
@@ -42,7 +42,7 @@ def hints_of(
 
 
 def no_features(raw: RawColumns, row: int, paths: Sequence[str]) -> str:
-    """What was looked for in a record without any feature, and the top-level names that it has."""
+    """The paths searched in a record without features, and its top-level names."""
     names = raw.names or (() if raw.record is None else raw.record(row))
     return f"looked for {shown_names(paths)}; the record has {shown_names(names)}"
 
@@ -70,7 +70,7 @@ def kind(value: object) -> str:
 
 
 def _found(raw: RawColumns, row: int, paths: Sequence[str]) -> tuple[str, object]:
-    """The first of some paths that holds anything in a record, and what; else the first one."""
+    """The first of ``paths`` with a value in a record, and the value; else the first path."""
     held = [(path, raw.columns[path][row]) for path in paths if path in raw.columns]
     return next((pair for pair in held if pair[1] is not None), held[0] if held else (paths[0] if paths else "", None))
 

@@ -1,4 +1,4 @@
-"""Chunks of one topic → rows of the models that it feeds."""
+"""Converts chunks of one topic to rows of the models that it feeds."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class TopicDecoder:
         self._skew, self._max_past = limits.max_future_skew, limits.max_past
 
     def decode(self, chunk: Messages | Table, now: int) -> Decoded:
-        """Rows of every model; what cannot be used is a reject with its reason.
+        """Rows of every model; an unusable record is a reject with a reason.
 
         Args:
             chunk: as polled.
-            now: the present, epoch ms (`monitor.daemon.present`); rows from further ahead than the allowed skew are
+            now: the present, epoch ms (`monitor.daemon.present`); rows further ahead than the allowed skew are
                 rejects, and so are rows older than `max_past` or than the epoch.
         """
         if isinstance(chunk, Messages):
@@ -105,7 +105,7 @@ class TopicDecoder:
         )  # fmt: skip
 
     def _whose(self, raw: RawColumns, rejects: Mapping[int, str]) -> tuple[dict[int, str], frozenset[int]]:
-        """Rejected row → the model that its record names; and those that name a model which reads other topics."""
+        """Rejected row → the model that its record names; and rows that name a model which reads other topics."""
         owners: dict[int, str] = {}
         foreign = set()
         routes = [route for route in (*self._routes, *self._labels) if route.model is not None]
@@ -126,7 +126,7 @@ class TopicDecoder:
         rejects: dict[int, str],
         now: int,
     ) -> list[ModelRows]:
-        """The rows of one model, by the reference they belong to; fills in their ``times`` and adds the rejects."""
+        """The rows of one model, grouped by reference; fills in their ``times`` and adds the rejects."""
         kept = self._usable(route, raw, times, rejects, now) if raw.columns else []
         if not kept:
             return []
@@ -150,7 +150,7 @@ class TopicDecoder:
         rejects: dict[int, str],
         now: int,
     ) -> list[int]:
-        """Rows of one model that have a time; fills in their ``times`` and adds the rejects."""
+        """Rows of one model with a valid time; fills in their ``times`` and adds the rejects."""
         mine: Sequence[int] = range(len(raw.offsets))
         if route.model is not None:
             mine = [row for row in mine if _is(raw.columns[route.model][row], route.name)]
@@ -188,12 +188,12 @@ def _name(value: object) -> str | None:
 def make_decoders(
     config: Config, routes: Mapping[str, ModelReader | RawReader], labels: Mapping[str, LabelReader]
 ) -> dict[str, TopicDecoder]:
-    """Topic, or name of a file, → its router; ``""`` stands for any file of predictions.
+    """Topic, or name of a file, → its decoder; ``""`` stands for any file of predictions.
 
     Args:
         config: validated.
-        routes: model name → where its values stand.
-        labels: name of each model whose labels are read → where they stand.
+        routes: model name → reader of its values.
+        labels: name of each model whose labels are read → reader of its labels.
     """
     limits = config.ingest
     if config.kafka is None:

@@ -1,4 +1,4 @@
-"""Names in records that the model's configuration does not know: features that have been added upstream."""
+"""Finds names in records that the model's configuration does not know, such as features added upstream."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _ONE_IN_16 = np.uint64(60)
 MOST_NAMES = 50
-"""Of one record: more are no schema."""
+"""Most unknown names of one record; more names are data, not a schema."""
 _LONGEST = 64
 
 
 def sampled(offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """bool[n]: whether a message is one of the sixteenth whose names are read, by its offset alone.
+    """bool[n]: whether a message is in the sample of one in sixteen whose names are read; depends on its offset only.
 
-    The offset is spread first (Knuth 1997, section 6.4), since transactions leave data at every second offset only.
+    The offset is hashed first (Knuth 1997, section 6.4), because with transactions only every second offset is data.
     """
     return np.asarray((offsets.astype(np.uint64) * _SPREAD) >> _ONE_IN_16 == 0)
 
 
 def holds_any(record: Mapping[str, Any], paths: Iterable[str]) -> bool:
-    """Whether a record has any of some dotted paths; a null on the way counts as there."""
+    """Whether a record has any of ``paths``; a null on the way counts as present."""
     return any(_holds(record, path.split(".")) for path in paths)
 
 
@@ -44,14 +44,14 @@ def _holds(place: Any, keys: Sequence[str]) -> bool:
 
 
 def shown_names(names: Iterable[str], most: int = 5) -> str:
-    """Some names as they may stand in a log line: printable, of bounded length and number."""
+    """Names for a log line: printable, of bounded length and number."""
     held = sorted({"".join(char if char.isprintable() else "?" for char in name[:_LONGEST]) for name in names})
     more = f" and {len(held) - most} more" if len(held) > most else ""
     return (", ".join(held[:most]) + more) or "nothing"
 
 
 class UnknownFields:
-    """What a model's records may hold.
+    """Compares the names in a model's records with the known ones.
 
     Args:
         model: its configuration.
@@ -65,18 +65,18 @@ class UnknownFields:
         further = (columns.id, columns.label, columns.version, columns.model)
         read = [*paths, *columns.exclude, *(name for name in further if name is not None)]
         below = [path.removeprefix(prefix) for path in read if path.startswith(prefix)]
-        # A name may stand in `exclude` as the reference has it.
+        # `exclude` may contain a name as in the reference.
         self._known = {path.partition(".")[0] for path in below} | set(below) | set(columns.exclude)
 
     def unknown(self, record: Mapping[str, Any]) -> tuple[str, ...]:
-        """Names beside those known, in order; where features are nested, only those among the features."""
+        """Unknown names, in order; if features are nested, only unknown names among the features."""
         place: Any = record
         for key in self._above:
             place = place.get(key) if isinstance(place, dict) else None
         return self._unknown(place) if isinstance(place, dict) else ()
 
     def unknown_columns(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The same of a table's columns, which are named by dotted paths."""
+        """As `unknown`, for a table's columns, which are named by dotted paths."""
         prefix = "".join(f"{key}." for key in self._above)
         return self._unknown(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 

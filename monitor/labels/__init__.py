@@ -1,1 +1,1 @@
-"""Labels that come late: joined to their predictions, counted by pane, judged when they are complete."""
+"""Late labels: joined to their predictions, counted by pane, judged when they are complete."""

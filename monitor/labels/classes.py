@@ -1,4 +1,4 @@
-"""The classes of labels: those of all references, and their numbers in one of them."""
+"""The classes of labels: numbers among the classes of all references, and among the classes of one reference."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def all_classes(profiles: list[PerformanceProfile]) -> tuple[str, ...] | None:
-    """The classes of all profiles, each once; None where labels are numbers or lists."""
+    """The distinct classes of all profiles; None where labels are numbers or lists."""
     known = [profile.classes for profile in profiles if profile.classes is not None]
     return tuple(dict.fromkeys(name for classes in known for name in classes)) if known else None
 
 
 def all_names(profiles: list[PerformanceProfile], *, binary: bool) -> ClassNames | None:
-    """Which value is which of `all_classes`; None where labels are numbers or lists."""
+    """Maps values to `all_classes`; None where labels are numbers or lists."""
     classes = all_classes(profiles)
     if classes is None:
         return None
@@ -31,7 +31,7 @@ def all_names(profiles: list[PerformanceProfile], *, binary: bool) -> ClassNames
 
 
 def translation(everybody: tuple[str, ...] | None, own: PerformanceProfile) -> NDArray[np.float64] | None:
-    """float64: number among all classes → number among those of one profile; None where they are the same."""
+    """float64: number among all classes → number among the classes of ``own``; None if the numbers are equal."""
     names = own.names
     if everybody is None or own.classes is None or names is None or everybody == own.classes:
         return None

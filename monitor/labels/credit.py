@@ -1,4 +1,4 @@
-"""Predictions and their labels as counts in the panes of the predictions."""
+"""Counts predictions and their labels in the panes of the predictions."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from monitor.rows.records import ModelRows
 
 Credit = tuple[SeriesKey, Integers, Integers]
-"""A series, the starts of some of its panes int64[k], and what is added to them int64[k, V]."""
+"""A series, the starts of some of its panes int64[k], and the counts to add to them int64[k, V]."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What the labels of a plan add to panes, tick by tick, as long as panes lie as they do."""
+    """Cached credits of a plan for each tick; valid until panes are merged."""
 
     plan: Plan
     coarse: tuple[int | None, int | None]
@@ -42,9 +42,9 @@ class LabelCredit:
 
     Args:
         model: its configuration.
-        references: what its versions are compared with.
-        kept: structured dtype of what is kept of a prediction.
-        panes: are added to.
+        references: of its versions.
+        kept: structured dtype of the stored fields of a prediction.
+        panes: the panes to add counts to.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class LabelCredit:
         self._model, self._type, self._panes = model, kept, panes
         profiles = [profile.performance for profile in references.profiles]
         self._scorers = [profile.scorer for profile in profiles]
-        # Labels carry the numbers of all classes; each profile has numbers of its own.
+        # Labels are numbered among all classes; each profile has its own numbers.
         classes = all_classes(profiles)
         self._numbers = [translation(classes, profile) for profile in profiles]
         self._columns = [f"series{place}" for place in range(1 + len(model.segments))]
@@ -61,7 +61,7 @@ class LabelCredit:
         self._prepared: _Prepared | None = None
 
     def payload(self, rows: ModelRows) -> NDArray[np.void]:
-        """What is kept of predictions until their labels come."""
+        """The fields of predictions that are stored until their labels arrive."""
         assert rows.outputs is not None
         payload = np.zeros(len(rows.index), dtype=self._type)
         payload["profile"] = rows.profile
@@ -72,7 +72,7 @@ class LabelCredit:
         return payload
 
     def _numbered(self, versions: NDArray[np.object_], labels: NDArray[np.object_] | None) -> Integers:
-        """int64[n]: the number of each row's series, −1 where it has none or a segment is beyond the cap."""
+        """int64[n]: the number of each row's series, −1 if it has none or its segment is beyond the cap."""
         out = np.full(len(versions), -1, dtype=np.int64)
         segments = [ALL] * len(versions) if labels is None else labels.tolist()
         for row, (version, segment) in enumerate(zip(versions.tolist(), segments, strict=True)):
@@ -106,10 +106,10 @@ class LabelCredit:
                 self._panes.add(*credit)
 
     def credit(self, pairs: Pairs) -> tuple[Integers, Integers]:
-        """Counts joined pairs in the panes of their predictions; what a corrected label was counted for goes.
+        """Counts joined pairs in the panes of their predictions, and subtracts the old counts of corrected labels.
 
         Returns:
-            When the labels were known that were not corrections, and how long they took, int64[k] each.
+            When labels that are not corrections became known, and their delays, int64[k] each.
         """
         for added in self._credits(pairs, np.zeros(len(pairs.times), dtype=np.int64), 1):
             for credit in added:
@@ -117,7 +117,7 @@ class LabelCredit:
         return _delays(pairs, 0, len(pairs.times))
 
     def credit_tick(self, plan: Plan) -> tuple[Integers, Integers]:
-        """The same for the pairs of a plan that come at the tick which it has come to."""
+        """As `credit`, for the pairs of a plan at its current tick."""
         coarse = (self._panes.fine_from, self._panes.hours_from)
         held = self._prepared
         if held is None or held.plan is not plan or held.coarse != coarse:
@@ -128,7 +128,7 @@ class LabelCredit:
         return _delays(plan.pairs, *plan.bounds[plan.passed : plan.passed + 2].tolist())
 
     def _credits(self, pairs: Pairs, ticks: Integers, size: int) -> list[list[Credit]]:
-        """What joined pairs add to panes, by the number of their tick, int64[k] from 0 to ``size`` − 1."""
+        """The counts that joined pairs add to panes, for each tick number, int64[k] from 0 to ``size`` − 1."""
         found: list[list[Credit]] = [[] for _ in range(size)]
         for place in range(len(self._scorers)):
             mine = np.flatnonzero(pairs.predictions["profile"] == place)
@@ -182,7 +182,7 @@ class LabelCredit:
         for first, stop in zip(edges, [*edges[1:], keys.shape[1]], strict=True):
             tick, number = keys[:2, first].tolist()
             key = names[number]
-            # Versions beyond the cap share one series, whatever their references: it is never judged, and counts rows.
+            # Versions beyond the cap share one series across references: it counts rows and is never judged.
             own = vectors[first:stop, :AHEAD] if key.version == OVERFLOW else vectors[first:stop]
             found.append((tick, (key, keys[2, first:stop], own)))
         return found

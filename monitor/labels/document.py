@@ -1,4 +1,4 @@
-"""What is saved and shown of a model's labels."""
+"""A model's labels as a saved document, and as totals for display."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class LabelState(msgspec.Struct):
-    """What a checkpoint saves of a model's labels beside their panes; arrays as bytes, times in epoch ms."""
+    """A model's labels in a checkpoint, apart from their panes; arrays as bytes, times in epoch ms."""
 
     dtype: str
     prints: dict[str, str]
@@ -27,16 +27,16 @@ class LabelState(msgspec.Struct):
     delays_by_day: dict[int, list[int]] = {}
 
     def __post_init__(self) -> None:
-        msgspec.json.decode(self.manifest)  # raises if the list of label files is no JSON
+        msgspec.json.decode(self.manifest)  # raises if the list of label files is not JSON
 
 
 LOSS_REASONS = ("block_damaged", "file_damaged", "file_missing")
-"""Why rows of waiting predictions are lost."""
+"""Reasons why rows of waiting predictions are lost."""
 
 
 @dataclass(slots=True)
 class Totals:
-    """What is shown of a model's labels; ``lost`` counts rows by reason, ``delays`` by half octaves of milliseconds."""
+    """Totals of a model's labels; ``lost`` counts rows by reason, ``delays`` by half octaves of milliseconds."""
 
     outcomes: dict[str, int] = field(default_factory=dict)
     waiting: int = 0

@@ -1,13 +1,13 @@
-"""Labels that come late are joined to their predictions by id.
+"""Joins late labels to their predictions by id.
 
 Every outcome is a function of the rows in their order and of the watermark between them: batches, checkpoints, merges
-and restarts change nothing. Four stores hold the state, each keyed by a hash of the id:
+and restarts do not change it. Four stores hold the state, each keyed by a hash of the id:
 
 ===============  ===================================  ====================================================
 store            time of a row                        payload
 ===============  ===================================  ====================================================
-``predictions``  the prediction's event time          what the caller needs to count it
-``labels``       the event time of its prediction     the label that counts and since when it was known
+``predictions``  the prediction's event time          the fields that the caller needs to count it
+``labels``       the event time of its prediction     the label that counts, and when it became known
 ``early``        when the label was known, or later   a label without a prediction, or the mark that it got one
 ``expired``      the prediction's event time          nothing
 ===============  ===================================  ====================================================
@@ -53,10 +53,10 @@ class LabelJoin:
 
     Args:
         folder: of the files; this join alone uses it.
-        prediction: structured dtype of what is kept of a prediction; scalar fields.
+        prediction: structured dtype of the stored fields of a prediction; scalar fields.
         label: structured dtype of a label; scalar fields, none of them called ``at`` or ``held``.
         retention_ms: how long after its event time a prediction waits for its label, by the watermark.
-        sample: share of the ids that take part, chosen by their hash: the same ones on both sides and in every run.
+        sample: share of the ids that are joined, chosen by their hash, so that predictions and labels always agree.
         tiers: when files are merged.
     """
 
@@ -81,7 +81,7 @@ class LabelJoin:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Outcomes since the state began. A label that is early is counted again when it is joined or given up."""
+        """Outcomes since the state began. An early label is counted again when it is joined or expires."""
         return {outcome.name.lower(): int(self._counts[outcome]) for outcome in Outcome}
 
     @property
@@ -110,7 +110,7 @@ class LabelJoin:
         return sum((store.losses for store in self._stores.values()), Counter())
 
     def prepare(self) -> bytes:
-        """Writes what is new to files; see ``KeyedFiles.prepare``. At most one store does more than that in a call.
+        """Writes new rows to files; see ``KeyedFiles.prepare``. At most one store merges files in a call.
 
         Raises:
             StateError: if the disk cannot be written. Nothing is lost; prepare again later.
@@ -119,7 +119,7 @@ class LabelJoin:
         kept = times >= self._forgotten
         self._expired.add(keys[kept], times[kept], np.zeros(int(kept.sum()), dtype=[]))
         names = list(self._stores)
-        # In turns, so that no store's files pile up.
+        # The stores take turns, so that the files of none accumulate.
         turns = names[self._turn :] + names[: self._turn]
         crowded = next((name for name in turns if self._stores[name].crowded), None) if not len(keys) else None
         if crowded is not None:
@@ -128,12 +128,12 @@ class LabelJoin:
         return msgspec.json.encode(_Manifest(_FORMAT, self._watermark, self._horizon, dict(self.counts), stores))
 
     def saved(self) -> None:
-        """The manifest prepared last has been saved."""
+        """Marks the last prepared manifest as saved."""
         for store in self._stores.values():
             store.saved()
 
     def protect(self, manifest: bytes | None) -> None:
-        """Keeps the files of a manifest that might be loaded again: that of the backup.
+        """Keeps the files of a manifest that may be loaded again: the manifest of the backup.
 
         Raises:
             StateError: if it cannot be read.
@@ -143,15 +143,15 @@ class LabelJoin:
             store.protect(_raw(known, name))
 
     def advance(self, watermark_ms: int) -> None:
-        """Moves event time on, never back; predictions and early labels that are too old for it expire."""
+        """Advances event time, never back; predictions and early labels that are too old expire."""
         self._watermark = max(self._watermark, watermark_ms)
         horizon = max(self._horizon, self._watermark - self._retention)
         if horizon == self._horizon:
             return
         due = self._early.keys_between("at", self._horizon, horizon)
         if len(due):
-            found, _, rows = self._early.find(due, self._horizon)
-            given_up = found & rows["held"] & (rows["at"] >= self._horizon) & (rows["at"] < horizon)
+            known, _, rows = self._early.find(due, self._horizon)
+            given_up = known & rows["held"] & (rows["at"] >= self._horizon) & (rows["at"] < horizon)
             self._counts[Outcome.UNKNOWN] += int(given_up.sum())
         self._horizon = horizon
         self._labels.expire(horizon)
@@ -160,26 +160,26 @@ class LabelJoin:
         self._expired.expire(self._forgotten)
 
     def add_predictions(self, ids: Sequence[object], times: Integers, payload: Records) -> Predicted:
-        """Takes predictions in.
+        """Adds predictions.
 
         Args:
             ids: raw values, length n.
             times: int64[n], event times, ms.
-            payload: [n], of the dtype given.
+            payload: [n], of the dtype ``prediction``.
         """
         keys, outcomes = self._admit(ids, Outcome.UNUSABLE_PREDICTION, Outcome.UNSAMPLED_PREDICTION)
         taken = np.flatnonzero(outcomes < 0)
         unique, firsts, group = np.unique(keys[taken], return_index=True, return_inverse=True)
         at = times[taken]
         known, _, _ = self._predictions.find(unique, self._horizon)
-        # The first row of an id that is not too old is the one that counts; until there is one, rows are too old.
+        # The first row of an id that is not too old counts; all rows before it are too old.
         start = np.full(len(unique), len(taken), dtype=np.int64)
         usable = np.flatnonzero(at >= self._horizon)
         np.minimum.at(start, group[usable], usable)
         start[known] = -1
-        place = np.arange(len(taken))
-        outcome = np.where(place > start[group], Outcome.DUPLICATE_PREDICTION, Outcome.EXPIRED_PREDICTION)
-        outcome[place == start[group]] = Outcome.PREDICTED
+        index = np.arange(len(taken))
+        outcome = np.where(index > start[group], Outcome.DUPLICATE_PREDICTION, Outcome.EXPIRED_PREDICTION)
+        outcome[index == start[group]] = Outcome.PREDICTED
         outcomes[taken] = outcome
         new = outcomes == Outcome.PREDICTED
         self._counts += np.bincount(outcomes, minlength=len(Outcome))
@@ -190,7 +190,7 @@ class LabelJoin:
         return Predicted(new, outcomes, pairs)
 
     def _meet(self, keys: Hashes, first: Integers, new: Flags, times: Integers, payload: Records) -> Pairs:
-        """Early labels of predictions that had none before, ``first`` being the row of each; one too old loses it."""
+        """Joins early labels to new predictions, whose rows are ``first``; an expired early label is dropped."""
         _, marked, early = self._early.find(keys, self._horizon)
         met = early["held"] & (early["at"] >= self._horizon)
         self._early.add(keys[met], marked[met], np.zeros(int(met.sum()), self._waiting))
@@ -207,30 +207,30 @@ class LabelJoin:
         )
 
     def add_labels(self, ids: Sequence[object], times: Integers, values: Records) -> Labelled:
-        """Takes labels in; arguments as for `foresee`."""
-        found = self.foresee(ids, times, values)
-        assert found is not None
-        self.keep(found)
-        return found.labelled
+        """Adds labels; arguments as for `foresee`."""
+        foreseen = self.foresee(ids, times, values)
+        assert foreseen is not None
+        self.keep(foreseen)
+        return foreseen.labelled
 
-    def keep(self, found: Foreseen) -> None:
-        """Takes the labels in of which was told what becomes of them; nothing else may have been taken in since."""
-        self._counts += np.bincount(found.labelled.outcomes, minlength=len(Outcome))
-        self._keep(*found.kept)
+    def keep(self, foreseen: Foreseen) -> None:
+        """Adds the labels of the last `foresee`; no other row may have been added since."""
+        self._counts += np.bincount(foreseen.labelled.outcomes, minlength=len(Outcome))
+        self._keep(*foreseen.kept)
 
     def foresee(
         self, ids: Sequence[object], times: Integers, values: Records, until_ms: int | None = None
     ) -> Foreseen | None:
-        """What would become of labels; nothing changes.
+        """Computes the outcomes of labels without changing the state.
 
         Args:
             ids: raw values, length n.
-            times: int64[n], when each label was known, ms. The greatest one counts, of equal ones the later row.
-            values: [n], of the dtype given. NaN equals NaN.
-            until_ms: the watermark may move on up to here between the rows; None if it does not.
+            times: int64[n], when each label became known, ms. The greatest one counts, of equal ones the later row.
+            values: [n], of the dtype ``label``. NaN equals NaN.
+            until_ms: the watermark may advance up to this time between the rows; None if it does not.
 
         Returns:
-            None if something that the labels depend on would expire meanwhile.
+            None if a row that the labels depend on would expire meanwhile.
         """
         keys, outcomes = self._admit(ids, Outcome.UNUSABLE, Outcome.UNSAMPLED)
         taken = np.flatnonzero(outcomes < 0)
@@ -241,7 +241,7 @@ class LabelJoin:
         lost, lost_at, _ = self._expired.find(unique[~known], self._forgotten)
         gone[~known] = lost
         waits = ~live & ~gone
-        # What counts of each id so far: the joined label of a prediction, or the early label of an id without one.
+        # The label that counts so far for each id: the joined label of a prediction, or the early label of other ids.
         count = len(unique)
         current = np.zeros(count + len(taken), self._known)
         current["at"][:count] = NEVER
@@ -256,7 +256,7 @@ class LabelJoin:
         at = current["at"]
         before, last = latest(np.concatenate([np.arange(count), group]), at, count)
         before = before[count:]
-        # An early label that is too old on arrival is given up at once and does not count for the next one.
+        # An early label that is too old on arrival expires at once and does not count for the next one.
         floor = np.where(waits, max(self._horizon, NEVER + 1), NEVER + 1)
         some = at[before] >= floor[group]
         now = at[count:]
@@ -280,7 +280,7 @@ class LabelJoin:
         return Foreseen(Labelled(outcomes, pairs), taken[paired], kept)
 
     def _parts(self, until_ms: int, waiting: Sequence[Integers], forgotten: Sequence[Integers]) -> bool:
-        """Whether some of these times would expire, or be forgotten, on the way of the watermark to a time."""
+        """Whether any of these times would expire or be forgotten while the watermark advances to ``until_ms``."""
         horizon = max(self._horizon, until_ms - self._retention)
         moves = ((waiting, self._horizon, horizon), (forgotten, self._forgotten, max(horizon - self._retention, NEVER)))
         return any(((times >= low) & (times < high)).any() for kind, low, high in moves for times in kind)
@@ -295,7 +295,7 @@ class LabelJoin:
         waits: Flags,
         marked: Integers,
     ) -> None:
-        """Stores the labels that count now, where that is not what is stored already."""
+        """Stores the labels that count now, unless they are already stored."""
         count = len(keys)
         changed = (last >= count) & (
             (current["at"][last] != current["at"][:count])
@@ -310,12 +310,12 @@ class LabelJoin:
         for name in self._known.names or ():
             rows[name] = current[name][last[early]]
         rows["held"] = True
-        # Not before the mark that an earlier label of this id got its prediction, or that mark would count.
+        # Not before the mark that an earlier label of this id got its prediction, because the mark would then count.
         self._early.add(keys[early], np.maximum(rows["at"], floor[early]), rows)
 
     @property
     def _forgotten(self) -> int:
-        """Event time before which expired predictions are no longer told from unknown ones."""
+        """Event time before which expired predictions are no longer distinguished from unknown ones."""
         return max(self._horizon - self._retention, NEVER)
 
     def _admit(self, ids: Sequence[object], unusable: Outcome, unsampled: Outcome) -> tuple[Hashes, NDArray[np.int8]]:

@@ -1,4 +1,4 @@
-"""Label files that a configuration cannot use now are kept aside, and taken back."""
+"""Sets label files aside that the configuration cannot use, and restores them when it can."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 def _aside(labels: Path, kind: str) -> Path:
-    """Counts as a model of its own that is not configured, and goes as such after a while."""
+    """The folder for unused files; it is removed later like the folder of a model that is not configured."""
     return labels.with_name(f"{labels.name}.aside-{zlib.crc32(kind.encode()):08x}")
 
 
 def keep_labels(labels: Path, kind: str) -> None:
-    """Keeps label files of a kind that the configuration cannot use now: it may be one that is taken back.
+    """Sets aside label files that the configuration cannot use, because the change may be reverted.
 
     Args:
         labels: folder of the model's label files.
-        kind: what their rows consist of.
+        kind: layout of their rows.
 
     Raises:
         RetryableError: if the folder cannot be renamed.
     """
     kept = _aside(labels, kind)
     try:
-        # Files that were kept before were named by a list that is gone.
+        # The list that named the files set aside earlier no longer exists.
         if labels.is_dir() and kept.is_dir():
             shutil.rmtree(kept)
         if labels.is_dir():
@@ -39,7 +39,7 @@ def keep_labels(labels: Path, kind: str) -> None:
 
 
 def take_back_labels(labels: Path, kind: str) -> None:
-    """Undoes `keep_labels`: the state still names those files, since nothing was saved with the other configuration.
+    """Undoes `keep_labels`: the state still names the files, because nothing was saved with the other configuration.
 
     Raises:
         RetryableError: if the folder cannot be renamed.

@@ -3,7 +3,7 @@
 A file is a magic number, the length and checksum of a JSON header, the header, one contiguous column each for keys,
 times and the fields of the payload, and once more header and magic number. Columns begin at multiples of 64 bytes;
 numbers are little-endian. Every `BLOCK` rows have a checksum over all their columns, so that a flipped bit costs one
-block, and nothing where it hits a header. Files of format 1 have one checksum and one header.
+block, and no row if it hits a header. Files of format 1 have one checksum and one header.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 NEVER = -(2**63)
-"""A time before all others; no row may have it."""
+"""A time before all row times."""
 
 BLOCK = 1024
 """Rows that share a checksum."""
@@ -56,7 +56,7 @@ class _Header(msgspec.Struct):
 
 
 class Entry(msgspec.Struct):
-    """What a manifest says of a file."""
+    """A manifest's entry of a file."""
 
     file: str
     rows: int
@@ -65,18 +65,18 @@ class Entry(msgspec.Struct):
 
 
 class UnusableFileError(Exception):
-    """A file is not what the manifest says it is."""
+    """A file does not match its entry in the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows sorted by key, one a key: in memory, or views of a file.
+    """Rows sorted by key, one for each key: in memory, or views of a file.
 
     Attributes:
         keys: uint64[n], ascending. times: int64[n]. fields: the columns of the payload, [n] each.
         first, last: least and greatest time.
         file: the file's name, "" in memory. view: the file's mapping; None if its rows had to be copied.
-        lost: rows of the file that were damaged and are left out. harmed: the file is damaged anywhere.
+        lost: number of corrupt rows of the file, which are left out. harmed: the file has a corrupt byte anywhere.
     """
 
     keys: NDArray[np.uint64]
@@ -91,7 +91,7 @@ class Part:
 
 
 def write_part(folder: Path, name: str, part: Part, fields: Fields) -> Part:
-    """Writes a file, whole or not at all; its name is durable once the folder has been synced.
+    """Writes a file atomically; its name is durable once the folder has been synced.
 
     Raises:
         StateError: if it cannot be written.
@@ -127,16 +127,16 @@ def write_part(folder: Path, name: str, part: Part, fields: Fields) -> Part:
 
 
 def _checksum(crcs: list[int], column: bytes | memoryview, width: int) -> None:
-    """Carries the checksums of blocks on over their share of a column, ``width`` bytes each."""
-    for place in range(len(crcs)):
-        crcs[place] = zlib.crc32(column[place * width : (place + 1) * width], crcs[place])
+    """Updates the checksums of blocks with a column, of which each block has ``width`` bytes."""
+    for index in range(len(crcs)):
+        crcs[index] = zlib.crc32(column[index * width : (index + 1) * width], crcs[index])
 
 
 def open_part(path: Path, fields: Fields, expected: Entry | None) -> Part:
-    """Maps a file; one from an earlier run (with what is expected of it) is read through and checked first.
+    """Maps a file; a file of an earlier run (with ``expected``) is read and checked first.
 
     Raises:
-        UnusableFileError: if no row of it can be used.
+        UnusableFileError: if none of its rows can be used.
         OSError: if it cannot be read.
     """
     with path.open("rb") as file:
@@ -169,7 +169,7 @@ def open_part(path: Path, fields: Fields, expected: Entry | None) -> Part:
 
 
 def _read_header(file: BinaryIO, size: int) -> tuple[_Header, int, int, bool]:
-    """The header, or its copy at the end; where the rows begin; how long the copy is; whether either is damaged."""
+    """The header or its copy at the end, offset of the rows, length of the copy, and whether either is corrupt."""
     file.seek(0)
     first = _decoded(file, file.read(_PREAMBLE.size), lambda length: _PREAMBLE.size)
     if first is not None and first[0].format == 1:
@@ -184,7 +184,7 @@ def _read_header(file: BinaryIO, size: int) -> tuple[_Header, int, int, bool]:
 
 
 def _decoded(file: BinaryIO, preamble: bytes, place: Callable[[int], int]) -> tuple[_Header, int] | None:
-    """The header that a preamble announces, and its length; None if one of them is damaged."""
+    """The header that a preamble announces, and its length; None if one of them is corrupt."""
     if len(preamble) < _PREAMBLE.size:
         return None
     magic, length, crc = _PREAMBLE.unpack(preamble)
@@ -201,8 +201,8 @@ def _decoded(file: BinaryIO, preamble: bytes, place: Callable[[int], int]) -> tu
 
 
 def _whole_rows(file: BinaryIO, header: _Header, body: int, sizes: list[int]) -> NDArray[np.bool_]:
-    """bool[n]: the rows of blocks whose checksum is right."""
-    # Read, not mapped: a bad sector is then an error, not a signal.
+    """bool[n]: whether the checksum of each row's block is correct."""
+    # Read, not mapped: a bad sector then raises an error instead of a signal.
     file.seek(body)
     if header.format == 1:
         crc = 0
@@ -217,7 +217,7 @@ def _whole_rows(file: BinaryIO, header: _Header, body: int, sizes: list[int]) ->
 
 
 def merged_parts(parts: Sequence[Part], before: int) -> Part:
-    """One part of several, oldest first: the row that counts of each key, without rows earlier than ``before``."""
+    """Merges parts, oldest first, and keeps the row that counts for each key, unless it is earlier than ``before``."""
     keys = np.concatenate([part.keys for part in parts])
     times = np.concatenate([part.times for part in parts])
     order = np.argsort(keys, kind="stable")
@@ -240,7 +240,7 @@ def merged_parts(parts: Sequence[Part], before: int) -> Part:
 
 
 def let_go(part: Part) -> None:
-    """Gives the pages back that were read of a file; they stay in the system's cache as long as there is room."""
+    """Releases the pages read from a file; they stay in the system's cache while memory allows."""
     if part.view is not None:
         part.view.madvise(mmap.MADV_DONTNEED)
 

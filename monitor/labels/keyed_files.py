@@ -1,8 +1,8 @@
 """Rows by key in immutable, sorted, memory-mapped files: memory does not grow with the number of rows.
 
-The idea is that of a log-structured merge tree (O'Neil, Cheng, Gawlick and O'Neil 1996): fresh rows are in memory,
-each checkpoint writes them to a file of their own, and small files are merged into larger ones. Which files count is
-said by a manifest that the caller saves in its own transaction; a file that no saved manifest names does not exist.
+This is a log-structured merge tree (O'Neil, Cheng, Gawlick and O'Neil 1996): fresh rows are in memory, each checkpoint
+writes them to a new file, and small files are merged into larger ones. A manifest, which the caller saves in its own
+transaction, lists the files that count; a file that no saved manifest names is ignored.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Tiers:
-    """When files are merged.
+    """The sizes at which files are merged.
 
     Attributes:
-        fan: this many neighbouring files of one tier are merged.
-        least: rows; files below it are the first tier, each further tier is ``fan`` times as large.
-        most: rows; no merged file has more, so that a merge needs bounded time and memory.
+        fan: number of neighbouring files of one tier that are merged.
+        least: rows; smaller files are the first tier, each further tier is ``fan`` times as large.
+        most: rows; the limit of a merged file, so that a merge needs bounded time and memory.
     """
 
     fan: int = 8
@@ -46,7 +46,7 @@ class Tiers:
 
     @property
     def limits(self) -> tuple[int, ...]:
-        """Rows below which a file belongs to each tier. A file of more than half of ``most`` is left alone."""
+        """Rows below which a file belongs to each tier. A file of more than half of ``most`` is never merged."""
         tiers = [self.least]
         while tiers[-1] * self.fan < self.most // 2:
             tiers.append(tiers[-1] * self.fan)
@@ -64,12 +64,12 @@ class _Manifest(msgspec.Struct):
 class KeyedFiles:
     """A map from a key to a time and a payload.
 
-    Of several rows with one key the one with the greatest time counts, of equal times the one added last. What is
-    found is therefore the same however rows are spread over files, and whichever files have been dropped.
+    Of several rows with one key the one with the greatest time counts, of equal times the one added last. The result of
+    a look-up is therefore independent of how rows are spread over files, and of which files have been dropped.
 
     Args:
-        folder: of the files; made if it does not exist. Stores with different names can share it.
-        name: begins the files' names.
+        folder: of the files; created if it does not exist. Stores with different names can share it.
+        name: prefix of the files' names.
         payload: structured dtype of scalar fields; may have none.
         tiers: when files are merged.
     """
@@ -93,7 +93,7 @@ class KeyedFiles:
 
     @property
     def rows(self) -> int:
-        """Rows held; those superseded or expired count until they are merged or dropped."""
+        """Number of rows; superseded and expired ones count until they are merged or dropped."""
         return sum(len(part.keys) for part in (*self._files, *self._fresh))
 
     @property
@@ -125,11 +125,11 @@ class KeyedFiles:
     def find(
         self, keys: NDArray[np.uint64], since_ms: int = NEVER
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.void]]:
-        """Looks keys up.
+        """Finds the rows of keys.
 
         Args:
             keys: uint64[n].
-            since_ms: rows with an earlier time count as not found, and files with only such rows are not read.
+            since_ms: earlier rows count as not found, and files with only earlier rows are not read.
 
         Returns:
             found bool[n]; times int64[n], NEVER where not found; payload [n], zeros where not found.
@@ -163,7 +163,7 @@ class KeyedFiles:
         return times > NEVER, times, payload
 
     def keys_between(self, field: str, low: int, high: int) -> NDArray[np.uint64]:
-        """uint64[k], ascending: keys of rows, superseded ones among them, whose int64 field is in [low, high)."""
+        """uint64[k], ascending: keys of rows, including superseded ones, whose int64 field is in [low, high)."""
         place = self._names.index(field)
         keys = [np.empty(0, dtype=np.uint64)]
         for part in (*self._files, *self._fresh):
@@ -178,11 +178,11 @@ class KeyedFiles:
         return np.unique(np.concatenate(keys))
 
     def expire(self, before_ms: int) -> None:
-        """Rows with an earlier time are gone: not found from now on, and their files are dropped at a checkpoint."""
+        """Expires rows with an earlier time: they are no longer found, and a checkpoint drops their files."""
         self._before = max(self._before, before_ms)
 
     def take_before(self, before_ms: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        """Takes out files that hold nothing but rows earlier than ``before_ms``, as many as one merge would read.
+        """Removes files that contain only rows earlier than ``before_ms``, as many as one merge would read.
 
         Returns:
             keys uint64[k] and times int64[k] of their rows, in no order.
@@ -199,14 +199,14 @@ class KeyedFiles:
         return np.concatenate(keys), np.concatenate(times)
 
     def prepare(self, merge: bool = True) -> bytes:
-        """Writes fresh rows to a file and, if files wait for it, merges a few: work that is bounded by ``Tiers.most``.
+        """Writes fresh rows to a file and merges a few files if due; ``Tiers.most`` bounds the work.
 
         Args:
-            merge: False leaves merging to another time.
+            merge: False postpones merging.
 
         Returns:
-            The manifest, for ``load``. The caller saves it and then calls ``saved``; if it could not save it, it does
-            nothing and prepares again later.
+            The manifest, for ``load``. The caller saves it and then calls ``saved``. A caller that could not save it
+            prepares again later.
 
         Raises:
             StateError: if the disk cannot be written. No row is lost; prepare again later.
@@ -229,15 +229,15 @@ class KeyedFiles:
         return msgspec.json.encode(_Manifest(_FORMAT, self._sequence, self._before, files, sorted(self._protected)))
 
     def saved(self) -> None:
-        """The manifest prepared last has been saved: files that neither it nor a protected one names are deleted."""
+        """Marks the last prepared manifest as saved; deletes files that neither it nor a protected one names."""
         for name in self._dropped - self._prepared - self._protected:
-            # One that cannot be deleted now is deleted later, or when the store is loaded again.
+            # A file that cannot be deleted now is deleted later, or when the store is loaded again.
             with suppress(OSError):
                 (self._folder / name).unlink(missing_ok=True)
                 self._dropped.discard(name)
 
     def protect(self, manifest: bytes | None) -> None:
-        """Keeps the files of a manifest that might be loaded again, that of a backup; those of the one before it go.
+        """Keeps the files of a manifest that may be loaded again, and releases the files of the one protected before.
 
         Raises:
             StateError: if it cannot be read.
@@ -245,11 +245,11 @@ class KeyedFiles:
         self._protected = set() if manifest is None else {entry.file for entry in self._decode(manifest).files}
 
     def load(self, manifest: bytes | None) -> int:
-        """Opens the files of a manifest, None for an empty store, and deletes those of a checkpoint never finished.
+        """Opens the files of a manifest, None for an empty store, and deletes the files of an unfinished checkpoint.
 
         Until ``protect`` is called, the files that this manifest names or protected stay: one of the two is the backup.
-        A missing or unusable file is left out; what is there of it is kept under a name that ends in ``.damaged``. Of
-        a file with damaged blocks the others are used, and written to a new file at the next ``prepare``.
+        A missing or unusable file is left out; an unusable one is renamed to end in ``.damaged``. Intact blocks of a
+        partly corrupt file are used, and written to a new file at the next ``prepare``.
 
         Returns:
             Rows lost; ``losses`` says why.
@@ -301,7 +301,7 @@ class KeyedFiles:
         return known
 
     def _crowd(self) -> list[Part] | None:
-        """Neighbouring files to be merged, or None; others would mix up which of two rows was added last."""
+        """Neighbouring files to be merged, or None; merging other files would lose the order of rows."""
         for limit in self._tiers.limits:
             run: list[Part] = []
             for part in self._files:
@@ -326,7 +326,7 @@ class KeyedFiles:
         return written
 
     def _sync(self) -> None:
-        """Makes the new names durable."""
+        """Flushes the folder's new entries to disk."""
         try:
             sync_folder(self._folder)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Which of several labels counts, on structured arrays."""
+"""Decides which of several labels counts, on structured arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def latest(group: NDArray[np.int64], at: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which row of its group counted when each row came: the greatest time, of equal times the later row.
+    """The row of the group that counted when each row arrived: the greatest time, of equal times the later row.
 
     Args:
         group: int64[count + n], the first ``count`` are 0, 1, …, count − 1.
@@ -30,7 +30,7 @@ def latest(group: NDArray[np.int64], at: NDArray[np.int64], count: int) -> tuple
     rank = np.empty(size, dtype=np.int64)
     rank[by_time] = np.arange(size)
     order = np.argsort(group, kind="stable")
-    # Groups ascend, so that the running maximum begins anew in each.
+    # Groups ascend, so that the running maximum restarts in each group.
     best = np.maximum.accumulate(group[order] * size + rank[order]) - group[order] * size
     counting = by_time[best]
     before = np.zeros(size, dtype=np.int64)
@@ -54,7 +54,7 @@ def with_fields(label: np.dtype[np.void], further: list[tuple[str, str]]) -> np.
 
 
 def fields_of(rows: NDArray[np.void], kind: np.dtype[np.void]) -> NDArray[np.void]:
-    """The fields of another dtype out of rows that have more of them."""
+    """The fields of ``kind`` from rows that have additional fields."""
     chosen = np.empty(len(rows), kind)
     for name in kind.names or ():
         chosen[name] = rows[name]
@@ -65,5 +65,5 @@ def together(batches: Sequence[Batch]) -> Batch:
     """Ids, times and values of several batches of labels, one after the other."""
     if len(batches) == 1:
         return batches[0]
-    ids = [one for part, _, _ in batches for one in part]
-    return ids, np.concatenate([times for _, times, _ in batches]), np.concatenate([part for _, _, part in batches])
+    ids = [one for own, _, _ in batches for one in own]
+    return ids, np.concatenate([times for _, times, _ in batches]), np.concatenate([values for _, _, values in batches])

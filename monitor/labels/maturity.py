@@ -1,7 +1,7 @@
-"""Which window is the newest whose labels have come, as far as they will.
+"""Finds the newest mature window: a window whose labels have arrived, as far as they will.
 
-A window is mature once the longest delay has passed since its end, or once its share of labels has reached what the
-model's own history says will come at all: the share among the panes that the longest delay has already passed.
+A window is mature once the longest delay has passed since its end, or once its share of labels has reached the final
+share in the model's history: the share in panes whose longest delay has already passed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOST_ENDS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class MatureWindow:
-    """A window whose labels have come, as far as they will: [start, end), judged at ``at`` (epoch ms of event time)."""
+    """A mature window: [start, end), judged at ``at`` (epoch ms of event time)."""
 
     window: Window
     start: int
@@ -35,8 +35,8 @@ class MatureWindow:
 
 @dataclass(frozen=True, slots=True)
 class MaturityPolicy:
-    """How long labels are waited for: the longest delay and the memory of shares in ms, the share of those expected
-    that is enough, and the number of labels below which no share is believed."""
+    """The conditions of maturity: the longest delay and the memory of shares in ms, the fraction of the final share
+    that is enough, and the number of labels that a share needs."""
 
     max_delay: int
     memory: int
@@ -49,10 +49,10 @@ class Arrivals:
     """Labels of consecutive panes.
 
     Attributes:
-        starts: int64[pane], ascending; the epoch ms at which each begins.
+        starts: int64[pane], ascending, epoch ms.
         ends: int64[pane].
         rows: int64[pane]; predictions.
-        labelled: int64[pane]; of those, with a label.
+        labelled: int64[pane]; predictions with a label.
     """
 
     starts: Integers
@@ -61,9 +61,9 @@ class Arrivals:
     labelled: Integers
 
     def final_share(self, tick: int, patience: MaturityPolicy) -> float | None:
-        """The share of labels that comes in the end; None until enough predictions have waited for the longest delay.
+        """The final share of labels; None until enough predictions have waited for the longest delay.
 
-        Only the panes that reached it within ``patience.memory`` count, since labelling changes over the years.
+        Only panes that reached this delay within ``patience.memory`` count, since labelling changes over the years.
         """
         settled = self.ends + patience.max_delay <= tick
         lately = settled & (self.ends > tick - patience.max_delay - patience.memory)
@@ -72,10 +72,10 @@ class Arrivals:
 
 
 def _ends(arrivals: Arrivals, window: Window, after: int, tick: int) -> Integers:
-    """int64[n], ascending: ends in (after, tick] of windows, all that hold a pane among them."""
+    """int64[n], ascending: ends in (after, tick] of windows, including all windows that contain a pane."""
     if (tick - after) // window.step <= _MOST_ENDS:
         return np.arange(after + window.step, tick + 1, window.step)
-    # Time has jumped: between the panes there may be millions of windows that hold none.
+    # After a jump of time there may be millions of windows without a pane.
     first = arrivals.starts // window.step * window.step
     reach = np.arange(window.step, window.length + window.step, window.step)
     found = np.unique(first[:, None] + reach)
@@ -96,10 +96,10 @@ def newest_mature(
     Args:
         arrivals: labels by pane.
         window: its length and step.
-        after: the end of the one judged last; None before the first.
+        after: end of the last judged window; None before the first.
         tick: now, epoch ms of event time.
-        patience: how long labels are waited for.
-        on_boundary: bool[n], whether no pane lies across each of int64[n] times; a window holds whole panes only.
+        patience: the conditions of maturity.
+        on_boundary: bool[n], whether each of int64[n] times is a boundary of panes; a window contains whole panes only.
         log_end: no window ends later; None if there is no such end.
     """
     ends, rows, labelled = _windows(arrivals, window, after, tick, on_boundary, log_end)
@@ -123,10 +123,9 @@ def complete(
     on_boundary: Callable[[Integers], NDArray[np.bool_]],
     log_end: int | None = None,
 ) -> list[MatureWindow]:
-    """Every window of a length that ends later than ``after`` and has its labels, oldest first.
+    """All windows of a length that end later than ``after`` and have their labels, oldest first.
 
-    Arguments as for `newest_mature`. For a log that ends before its history tells which share of labels comes: as far
-    as it is known, all of them do.
+    Arguments as for `newest_mature`. If a log ends before the final share of labels is known, all labels are expected.
     """
     ends, rows, labelled = _windows(arrivals, window, after, tick, on_boundary, log_end)
     ready = ends[(labelled >= patience.min_labels) & (labelled >= patience.share * rows)]
@@ -141,7 +140,7 @@ def _windows(
     on_boundary: Callable[[Integers], NDArray[np.bool_]],
     log_end: int | None,
 ) -> tuple[Integers, Integers, Integers]:
-    """Ends, rows and labels, int64[n] each, of the windows that may be judged and hold a row."""
+    """Ends, rows and labels, int64[n] each, of non-empty windows that may be judged."""
     if not len(arrivals.starts):
         none = np.zeros(0, dtype=np.int64)
         return none, none, none

@@ -1,4 +1,4 @@
-"""What becomes of predictions and labels that are joined."""
+"""Outcomes of predictions and labels in the join."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from detectors.array_types import Flags, Hashes, Integers, Records
 
 
 class Outcome(IntEnum):
-    """What became of a row; each is counted under its name in lower case."""
+    """Outcome of a row; counted under its name in lower case."""
 
     PREDICTED = 0
     DUPLICATE_PREDICTION = 1
@@ -36,11 +36,11 @@ class Pairs:
 
     Attributes:
         times: int64[k], event times of the predictions, ms.
-        delays: int64[k], from the prediction to when its label was known, ms; negative if clocks disagree.
+        delays: int64[k], time from the prediction until its label became known, ms; negative if clocks disagree.
         predictions: [k], payloads of the predictions.
         labels: [k], the labels that count from now on.
-        old_labels: [k], the labels that counted until now; zeros where there was none.
-        replaced: bool[k], whether there was one: what it was counted for must be taken back.
+        old_labels: [k], the labels that counted until now; zeros without an old label.
+        replaced: bool[k], whether there is an old label, whose counts must be subtracted.
     """
 
     times: Integers
@@ -53,12 +53,12 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What became of a batch of predictions.
+    """The outcomes of a batch of predictions.
 
     Attributes:
-        new: bool[n], whether the prediction now waits for its label or has found it.
+        new: bool[n], whether the prediction now waits for its label or is joined.
         outcomes: int8[n], ``Outcome`` of each row.
-        pairs: with labels that came before their predictions.
+        pairs: with labels that arrived before their predictions.
     """
 
     new: Flags
@@ -68,11 +68,11 @@ class Predicted:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What became of a batch of labels.
+    """The outcomes of a batch of labels.
 
     Attributes:
         outcomes: int8[n], ``Outcome`` of each row.
-        pairs: labels that found their predictions, corrections among them.
+        pairs: labels joined to predictions, including corrections.
     """
 
     outcomes: NDArray[np.int8]
@@ -81,12 +81,12 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """What will become of a batch of labels once they are kept.
+    """The future outcomes of a batch of labels.
 
     Attributes:
         labelled: their outcomes and pairs.
         rows: int64[k], the row that completes each pair.
-        kept: what `LabelJoin` then stores.
+        kept: arguments of `LabelJoin._keep`.
     """
 
     labelled: Labelled

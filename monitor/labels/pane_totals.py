@@ -1,4 +1,4 @@
-"""Rows and labels of consecutive panes, in sorted arrays that grow at their end and are never made again."""
+"""Rows and labels of consecutive panes, in sorted arrays that grow at their end without being rebuilt."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _ROOM = 1024
 class PaneTotals:
     """Panes that do not overlap, in the order of their starts.
 
-    Asked at every tick of event time, while a month may hold a hundred thousand panes: what is asked is a view of
-    arrays that are kept in order, and finding a pane is a binary search.
+    Every tick of event time reads them, and a month may have a hundred thousand panes. Reads are therefore views of
+    sorted arrays, and finding a pane is a binary search.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class PaneTotals:
 
     @property
     def starts(self) -> Integers:
-        """int64[P], ascending, epoch ms. Views like all that follow: read them before the next change."""
+        """int64[P], ascending, epoch ms. A view like all other properties: read it before the next change."""
         return self._columns[_STARTS, : self._size]
 
     @property
@@ -51,7 +51,7 @@ class PaneTotals:
         return self._columns[_LABELLED, : self._size]
 
     def add(self, starts: Integers, ends: Integers, rows: Integers, labelled: Integers) -> None:
-        """Adds to panes, int64[k] each; every pane once, in any order. Those that are new are put in their place."""
+        """Adds to panes, int64[k] each; every pane once, in any order. New panes are inserted in order."""
         order = np.argsort(starts, kind="stable")
         fresh = np.stack([starts, ends, rows, labelled])[:, order]
         place = np.searchsorted(self.starts, fresh[_STARTS])
@@ -87,7 +87,7 @@ class PaneTotals:
         return found
 
     def merge(self, starts: Integers, step: int) -> None:
-        """Makes longer panes, on whole multiples of ``step``, of those that begin at int64[k], ascending."""
+        """Merges the panes that begin at ``starts``, int64[k], ascending, into panes on whole multiples of ``step``."""
         gone = np.isin(self.starts, starts)
         old = self._columns[:, : self._size][:, gone]
         into, place = np.unique(starts // step * step, return_inverse=True)
@@ -107,7 +107,7 @@ class PaneTotals:
         return {start: (step, rows, labelled) for start, step, rows, labelled in zip(*columns, strict=True)}
 
     def restore(self, saved: Mapping[int, tuple[int, int, int]]) -> None:
-        """Goes on from what was saved."""
+        """Restores the totals from a checkpoint."""
         starts = sorted(saved)
         rest = np.array([saved[start] for start in starts], dtype=np.int64).reshape(-1, 3).T
         self._set(np.stack([np.array(starts, dtype=np.int64), np.array(starts, dtype=np.int64) + rest[0], *rest[1:]]))

@@ -1,7 +1,7 @@
 """Performance counts by pane of the prediction's event time: on disk, and coarser with age.
 
-A label may come weeks after its prediction, so panes must be kept for as long; in memory they would cost too much.
-They live in the state's database, are read when a label or a window needs them, and are merged into
+A label may arrive weeks after its prediction, so panes are kept for weeks, which would need too much memory.
+They are stored in the state's database, are read when a label or a window needs them, and are merged into
 hours after `FINE` and into days after `HOURLY`, only at whole boundaries, so every window sum stays exact.
 """
 
@@ -26,14 +26,14 @@ Counts = NDArray[np.int64]
 FINE = 2 * DAY
 HOURLY = 14 * DAY
 ROWS, LABELLED, AHEAD = 0, 1, 2
-"""A pane's vector: rows, labelled rows, and from the third place on what the scorer counts."""
+"""A pane's vector: rows, labelled rows, and from index 2 the counts of the scorer."""
 _CACHE_BYTES = 64 * 2**20
 _KEPT_WINDOWS = 8
 _NEVER = 2**62
 
 
 class PaneReader(Protocol):
-    """Where saved panes are read from."""
+    """Reads saved panes."""
 
     def labelled_panes(self, model: str, key: SeriesKey, start: int, end: int) -> list[tuple[int, Counts]]:
         """(start, vector) of the saved panes of a series that begin in [start, end)."""
@@ -41,13 +41,13 @@ class PaneReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LabelledChange:
-    """What a checkpoint saves: panes as they are now, panes that are gone, series that begin anew.
+    """The changes that a checkpoint saves: current panes, deleted panes, dropped series.
 
     Attributes:
         panes: (series, start, step, vector).
         gone: (series, start).
-        before: panes that end before this event time are dropped; None for none.
-        dropped: series of which nothing is kept.
+        before: panes that end before this event time are dropped; None to drop none.
+        dropped: series whose panes are all deleted.
     """
 
     panes: Sequence[tuple[SeriesKey, int, int, Counts]] = ()
@@ -58,10 +58,10 @@ class LabelledChange:
 
 @dataclass(slots=True)
 class _Window:
-    """The sum of the panes of a series in [start, end), kept while panes are added and the window moves on.
+    """The sum of the panes of a series in [start, end), updated while panes are added and the window advances.
 
     Attributes:
-        count: panes of the series in it; without any there is no sum.
+        count: panes of the series in the window; at 0 there is no sum.
     """
 
     start: int
@@ -77,11 +77,11 @@ class LabelledPanes:
     Attributes:
         model: its name.
         base: length of the finest panes, ms.
-        coarsest: panes never get longer than this, so that every window stays a sum of whole panes.
-        reader: of what is saved.
-        lifetimes: says when a series ends.
-        lives: from when to when each series has panes; the first is its present life.
-        totals: rows and labels of all versions together.
+        coarsest: greatest length of a pane, so that every window stays a sum of whole panes.
+        reader: of saved panes.
+        lifetimes: decides when a series ends.
+        lives: first and last pane of each life of a series; the first life is the present one.
+        totals: rows and labels, summed over all versions.
     """
 
     model: str
@@ -94,7 +94,7 @@ class LabelledPanes:
     fine_from: int | None = None
     hours_from: int | None = None
     dropped: list[SeriesKey] = field(default_factory=list)
-    _held: dict[tuple[SeriesKey, int], Counts] = field(default_factory=dict)
+    _vectors: dict[tuple[SeriesKey, int], Counts] = field(default_factory=dict)
     _dirty: set[tuple[SeriesKey, int]] = field(default_factory=set)
     _gone: set[tuple[SeriesKey, int]] = field(default_factory=set)
     _complete: dict[SeriesKey, tuple[int, int]] = field(default_factory=dict)
@@ -134,8 +134,8 @@ class LabelledPanes:
         for start, vector in zip(starts.tolist(), vectors, strict=True):
             name = (key, start)
             self.lives[key] = self.lifetimes.extended(self.lives.get(key, ()), start)
-            held = self._held.get(name)
-            self._held[name] = vector.copy() if held is None else held + vector
+            held = self._vectors.get(name)
+            self._vectors[name] = vector.copy() if held is None else held + vector
             self._dirty.add(name)
             self._gone.discard(name)
             for window in windows:
@@ -147,11 +147,11 @@ class LabelledPanes:
             self.totals.add(starts, ends, vectors[:, ROWS], vectors[:, LABELLED])
 
     def _read(self, key: SeriesKey, starts: NDArray[np.int64]) -> None:
-        """Brings the saved state of some panes into memory."""
+        """Loads saved panes into memory."""
         if key not in self.lives:
             return
         wanted = [
-            start for start in starts.tolist() if (key, start) not in self._held and (key, start) not in self._gone
+            start for start in starts.tolist() if (key, start) not in self._vectors and (key, start) not in self._gone
         ]
         if wanted:
             self._load(key, min(wanted), max(wanted) + 1)
@@ -159,11 +159,11 @@ class LabelledPanes:
     def _load(self, key: SeriesKey, start: int, end: int) -> None:
         for begin, vector in self.reader.labelled_panes(self.model, key, start, end):
             if (key, begin) not in self._gone:
-                self._held.setdefault((key, begin), vector)
+                self._vectors.setdefault((key, begin), vector)
                 self._first_end = min(self._first_end, begin + self.base)
 
     def window(self, key: SeriesKey, start: int, end: int) -> Counts | None:
-        """int64[V], the sum of the panes in [start, end); None where the series has none."""
+        """int64[V], the sum of the panes in [start, end); None if the series has none."""
         known = self._complete.get(key)
         if known is None or not known[0] <= start <= known[1]:
             self._load(key, start, end)
@@ -176,7 +176,7 @@ class LabelledPanes:
         if kept is None or not kept.start <= start <= kept.end <= end:
             kept = self._sum(key, start, end)
         else:
-            # The window moves on: what leaves it is taken off, what comes in is added; whole numbers stay exact.
+            # The window advances: subtract the panes that leave it and add the new ones; integers stay exact.
             left, came = self._sum(key, kept.start, start), self._sum(key, kept.end, end)
             kept = _Window(start, end, kept.vector - left.vector + came.vector, kept.count - left.count + came.count)
         if len(windows) >= _KEPT_WINDOWS:
@@ -185,13 +185,13 @@ class LabelledPanes:
         return kept.vector if kept.count else None
 
     def _sum(self, key: SeriesKey, start: int, end: int) -> _Window:
-        held = [self._held.get((key, begin)) for begin in self.totals.between(start, end)]
-        found = [vector for vector in held if vector is not None]
-        vector: Counts = np.sum(found, axis=0, dtype=np.int64) if found else np.zeros((), dtype=np.int64)
-        return _Window(start, end, vector, len(found))
+        panes = (self._vectors.get((key, begin)) for begin in self.totals.between(start, end))
+        vectors = [vector for vector in panes if vector is not None]
+        total: Counts = np.sum(vectors, axis=0, dtype=np.int64) if vectors else np.zeros((), dtype=np.int64)
+        return _Window(start, end, total, len(vectors))
 
     def coarsen(self, watermark: int) -> None:
-        """Merges what has become old; called at checkpoints, does something once a day of event time."""
+        """Merges old panes; called at checkpoints, acts once a day of event time."""
         self.fine_from = self._merge(self.fine_from, (watermark - FINE) // DAY * DAY, self._hour)
         self.hours_from = self._merge(self.hours_from, (watermark - HOURLY) // DAY * DAY, self._day)
 
@@ -209,14 +209,14 @@ class LabelledPanes:
                 break
             self._load(key, starts[0], starts[-1] + 1)
             for start in starts:
-                vector = self._held.pop((key, start), None)
+                vector = self._vectors.pop((key, start), None)
                 if vector is None:
                     continue
                 target = (key, start // step * step)
                 self._dirty.discard((key, start))
                 self._gone.add((key, start))
-                held = self._held.get(target) if target != (key, start) else None
-                self._held[target] = vector if held is None else held + vector
+                held = self._vectors.get(target) if target != (key, start) else None
+                self._vectors[target] = vector if held is None else held + vector
                 self._dirty.add(target)
                 self._gone.discard(target)
         if starts:
@@ -226,49 +226,49 @@ class LabelledPanes:
         return until
 
     def drop(self, key: SeriesKey) -> None:
-        """Forgets a series: its counts were made by another reference."""
+        """Deletes a series whose counts belong to another reference."""
         self.lives.pop(key, None)
-        for name in [name for name in self._held if name[0] == key]:
-            del self._held[name]
+        for name in [name for name in self._vectors if name[0] == key]:
+            del self._vectors[name]
             self._dirty.discard(name)
         self._windows.pop(key, None)
         self.dropped.append(key)
 
     def expire(self, before: int, forget: int) -> None:
-        """Drops panes that end before an event time; their totals, which tell what is usual, before another."""
+        """Drops panes that end before ``before``, and totals, which define the usual share, before ``forget``."""
         self.totals.drop_before(forget)
         if self._first_end > before:
-            return  # asked at every tick
-        for name in [name for name in self._held if name[1] + self.step_at(name[1]) <= before]:
-            del self._held[name]
+            return  # called at every tick
+        for name in [name for name in self._vectors if name[1] + self.step_at(name[1]) <= before]:
+            del self._vectors[name]
             self._dirty.discard(name)
         self._windows.clear()
-        self._first_end = min((start + self.step_at(start) for _, start in self._held), default=_NEVER)
+        self._first_end = min((start + self.step_at(start) for _, start in self._vectors), default=_NEVER)
 
     def ends(self, until: int) -> list[tuple[int, SeriesKey]]:
-        """When the present lives of series end, up to an event time; in order."""
+        """End times of the present lives of series, up to an event time, in order."""
         over = ((self.lifetimes.end(lives[0].last), key) for key, lives in self.lives.items())
         return sorted(found for found in over if found[0] <= until)
 
     def end(self, key: SeriesKey) -> None:
-        """The present life of a series is over."""
+        """Ends the present life of a series."""
         lives = self.lives.pop(key)[1:]
         if lives:
             self.lives[key] = lives
 
     def change(self, before: int | None) -> LabelledChange:
-        """What the next checkpoint must save."""
-        panes = [(key, start, self.step_at(start), self._held[key, start]) for key, start in sorted(self._dirty)]
+        """The changes that the next checkpoint must save."""
+        panes = [(key, start, self.step_at(start), self._vectors[key, start]) for key, start in sorted(self._dirty)]
         return LabelledChange(panes, sorted(self._gone), before, tuple(self.dropped))
 
     def mark_saved(self) -> None:
-        """What `change` told has been saved; what memory cannot hold is let go."""
+        """Marks the last change set as saved, and releases panes beyond the memory limit."""
         self._dirty.clear()
         self._gone.clear()
         self.dropped.clear()
-        size = sum(vector.nbytes for vector in self._held.values())
+        size = sum(vector.nbytes for vector in self._vectors.values())
         if size > _CACHE_BYTES:
-            self._held.clear()
+            self._vectors.clear()
             self._complete.clear()
             self._windows.clear()
 
@@ -281,7 +281,7 @@ class LabelledPanes:
         return self.totals.saved()
 
     def restore(self, totals: Mapping[int, tuple[int, int, int]], series: Iterable[tuple[SeriesKey, int, int]]) -> None:
-        """Goes on from a checkpoint."""
+        """Restores totals and lives from a checkpoint."""
         self.totals.restore(totals)
         self.lives = {}
         for key, first, last in series:
@@ -290,4 +290,4 @@ class LabelledPanes:
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
-        return sum(vector.nbytes for vector in self._held.values())
+        return sum(vector.nbytes for vector in self._vectors.values())

@@ -1,8 +1,8 @@
-"""Labels on their way into the join: tick by tick in what they do, many ticks at once in what is computed.
+"""The queue of labels before the join: labels take effect tick by tick, but are computed for many ticks at once.
 
-A label is joined at the first tick that its partition's clock has reached. Between two predictions that come in, what
-becomes of the labels of all ticks can be told in one look at the files, unless something that they depend on expires
-on the way. Only what a tick has reached is ever stored: a checkpoint between two ticks holds what it held before.
+A label is joined at the first tick that its partition's clock has reached. Between two batches of predictions, one
+look-up in the files determines the outcomes of the labels of all ticks, unless a row that they depend on expires
+meanwhile. Only labels whose tick has been reached are stored, so a checkpoint between two ticks contains no others.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOST_TICKS = 64
 
 @dataclass(slots=True)
 class Waiting:
-    """Labels that are to be joined at a tick, epoch ms."""
+    """Labels to be joined at a tick, epoch ms."""
 
     tick: int
     rows: LabelRows
@@ -33,14 +33,14 @@ class Waiting:
 
 @dataclass(slots=True)
 class Plan:
-    """What becomes of the labels of some ticks.
+    """The outcomes of the labels of some ticks.
 
     Attributes:
         ticks: int64[k], ascending.
-        pairs: of all of them.
-        bounds: int64[k + 1]: pairs of each tick, from one bound to the next.
+        pairs: of all ticks.
+        bounds: int64[k + 1]: the pairs of tick i are at bounds[i] to bounds[i + 1].
         foreseen: for the join.
-        passed: how many ticks have been reached.
+        passed: number of ticks reached.
     """
 
     ticks: Integers
@@ -55,7 +55,7 @@ class LabelQueue:
     """Labels that wait for their tick.
 
     Args:
-        join: takes them in.
+        join: receives them.
     """
 
     def __init__(self, join: LabelJoin) -> None:
@@ -65,7 +65,7 @@ class LabelQueue:
         self._reached: int | None = None
 
     def add(self, ticks: Integers, labels: LabelRows) -> None:
-        """Labels, and the tick, int64[n], that each waits for."""
+        """Adds labels with the tick, int64[n], that each waits for."""
         self.settle()
         edges = np.flatnonzero(np.diff(ticks)) + 1
         for first, stop in zip([0, *edges.tolist()], [*edges.tolist(), len(ticks)], strict=True):
@@ -73,13 +73,13 @@ class LabelQueue:
                 self.waiting.append(Waiting(int(ticks[first]), labels.take(slice(first, stop))))
 
     def next_tick(self, following: int) -> int | None:
-        """The first tick from one on at which labels are due: those that come behind their time are then, too."""
+        """The first tick, from ``following`` on, at which labels are due; overdue labels are due at ``following``."""
         return max(min(waiting.tick for waiting in self.waiting), following) if self.waiting else None
 
     def plan(self, tick: int, until: int) -> Plan | None:
-        """What becomes of the labels that are due at a tick, and maybe of those of later ticks up to another.
+        """The outcomes of the labels that are due at ``tick``, and possibly at later ticks up to ``until``.
 
-        A plan is the same object for all its ticks; `reach` tells when one of them is reached.
+        One plan object serves all its ticks; the caller reports each tick by `reach`.
         """
         if self._plan is not None and self._plan.passed < len(self._plan.ticks):
             return self._plan if tick >= self._plan.ticks[self._plan.passed] else None
@@ -104,7 +104,7 @@ class LabelQueue:
         return Plan(ticks, foreseen.labelled.pairs, bounds, foreseen, tuple(due))
 
     def reach(self, tick: int) -> None:
-        """Event time has come to a tick: labels that were due have been credited, old rows expire."""
+        """Reports that event time has reached a tick: due labels have been credited, old rows expire."""
         self._reached = tick
         plan = self._plan
         if plan is None or plan.passed == len(plan.ticks) or plan.ticks[plan.passed] > tick:
@@ -114,7 +114,7 @@ class LabelQueue:
         self.waiting = [part for part in self.waiting if id(part) not in done]
 
     def settle(self) -> None:
-        """Stores what the ticks that were reached have brought."""
+        """Stores the labels of all ticks reached."""
         plan, self._plan = self._plan, None
         if plan is not None and plan.passed == len(plan.ticks):
             self._join.keep(plan.foreseen)

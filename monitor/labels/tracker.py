@@ -1,7 +1,7 @@
 """The performance of one model: predictions wait for their labels, labels are credited to the panes of predictions.
 
-Everything happens at ticks of event time. A label is taken in at the first tick that its partition's clock has reached,
-and windows are judged at ticks, so what was judged, and on which labels, is a function of the log.
+All work happens at ticks of event time. A label is joined at the first tick that its partition's clock has reached, and
+windows are judged at ticks, so the judged windows and the labels that they contain are a function of the log.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class LabelTracker:
 
     Args:
         model: its configuration, with labels.
-        references: what its versions are compared with.
-        folder: for the predictions that wait.
+        references: of its versions.
+        folder: for waiting predictions.
         reader: of saved panes.
     """
 
@@ -76,12 +76,12 @@ class LabelTracker:
         self.panes = self._new_panes()
         self._queue = LabelQueue(self._join)
         self._credit = LabelCredit(model, references, self._type, self.panes)
-        # When labels were known that were credited, and how long they took; not counted yet.
+        # Times and delays of credited labels; not counted yet.
         self._arrived: list[tuple[Integers, Integers]] = []
         self.judged: dict[str, int] = {}
         self._tick = _NEVER
         self._watermark: int | None = None
-        # No window that ends later is judged: the predictions of a replayed log end there. None while they go on.
+        # Windows that end later are not judged: the predictions of a replayed log end here. None if unknown.
         self.log_end: int | None = None
         self.delays, self.recent_delays = np.zeros(BINS, dtype=np.int64), Delays()
 
@@ -95,50 +95,51 @@ class LabelTracker:
         shortest = self.windows[0].length
         steps = (self.tick_ms, *(step for step in (HOUR, DAY) if step % self.tick_ms == 0))
         coarsest = max(step for step in steps if step >= self.tick_ms and shortest % step == 0)
-        # Panes go once no label and no window can reach them; a pane may have become a day long by then.
+        # Panes are dropped once no label and no window can reach them; a pane may have become a day long by then.
         lifetimes = Lifetimes(self._kept + max(DAY, self.tick_ms), self.tick_ms)
         return LabelledPanes(self._model.name, self.tick_ms, coarsest, self._reader, lifetimes)
 
     @property
     def _kept(self) -> int:
-        """How long after its end a pane is kept, ms of event time."""
+        """Time after its end that a pane is kept, ms of event time."""
         labels = self._model.labels
         return max(labels.retention_ms, labels.max_delay) + self.windows[-1].length + DAY
 
     def add(self, rows: ModelRows) -> NDArray[np.bool_]:
-        """Takes predictions in; bool[n] of those that are not there already."""
+        """Adds predictions; bool[n], whether each is new."""
         self._queue.settle()
         outputs = rows.outputs
         assert outputs is not None
         assert outputs.ids is not None
         payload = self._credit.payload(rows)
-        found = self._join.add_predictions(outputs.ids, rows.times, payload)
-        new = np.flatnonzero(found.new)
+        predicted = self._join.add_predictions(outputs.ids, rows.times, payload)
+        new = np.flatnonzero(predicted.new)
         if len(new):
             self._credit.count_rows(rows.take(new), payload[new])
-        self._arrived.append(self._credit.credit(found.pairs))
+        self._arrived.append(self._credit.credit(predicted.pairs))
         self._take_delays()
-        return np.asarray(found.outcomes != Outcome.DUPLICATE_PREDICTION)
+        return np.asarray(predicted.outcomes != Outcome.DUPLICATE_PREDICTION)
 
     def offer(self, labels: LabelRows, clocks: Integers) -> None:
-        """Takes labels in that are to be joined once event time has reached their partition's clock at each row."""
+        """Queues labels, to be joined once event time has reached their partition's clock at each row."""
         self._queue.add(-(-clocks // self.tick_ms) * self.tick_ms, labels)
 
     def _take_delays(self) -> None:
-        """Counts how long the labels took that were credited since it was last done."""
-        arrived, self._arrived = [part for part in self._arrived if len(part[0])], []
+        """Counts the delays of labels credited since the last call."""
+        arrived, self._arrived = [batch for batch in self._arrived if len(batch[0])], []
         if arrived:
-            times, delays = (np.concatenate(parts) for parts in zip(*arrived, strict=True))
+            times, delays = (np.concatenate(arrays) for arrays in zip(*arrived, strict=True))
             self.delays += counted(delays)
             self.recent_delays.take(times, delays)
 
     def advance(self, watermark: int, ahead: int | None = None) -> Iterator[MatureWindow | SeriesEnd | None]:
-        """Yields each series that ends and each window that has become the newest mature one, tick by tick up to the
-        watermark, and None now and then: it can be left off there, and gone on with later.
+        """Yields, tick by tick up to the watermark, each series that ends and each new newest mature window.
+
+        It also yields None from time to time; the caller can stop there and continue later.
 
         Args:
             watermark: epoch ms of event time.
-            ahead: until then nothing will be taken in; None if that is not known beyond the watermark.
+            ahead: no prediction or label will be added before this time; None if unknown beyond the watermark.
         """
         until = watermark // self.tick_ms * self.tick_ms
         while (tick := self._next_tick(until)) is not None:
@@ -165,24 +166,24 @@ class LabelTracker:
         self._take_delays()
 
     def finish(self, latest: int) -> Iterator[MatureWindow | SeriesEnd | None]:
-        """The end of a replay, whose last record has this event time: joins all labels, and judges what they tell.
+        """Ends a replay whose last record has event time ``latest``: joins all labels and judges the remaining windows.
 
-        A log that is shorter than the longest delay cannot show which share of labels comes in the end; then the
-        windows are judged of which the labels have come.
+        A log that is shorter than the longest delay does not show the final share of labels; then all windows whose
+        labels have arrived are judged.
         """
         until = (latest // self.tick_ms + 1) * self.tick_ms
         yield from self.advance(until)
         if self._arrivals().final_share(until, self._patience) is None:
             for window in self.windows:
                 after = self.judged.get(window.name)
-                for found in complete(self._arrivals(), window, after, until, self._patience, self._on_boundaries,
-                                      self.log_end):  # fmt: skip
-                    self.judged[window.name] = found.end
-                    yield found
+                for mature in complete(self._arrivals(), window, after, until, self._patience, self._on_boundaries,
+                                       self.log_end):  # fmt: skip
+                    self.judged[window.name] = mature.end
+                    yield mature
 
     @property
     def unjudged(self) -> int:
-        """Windows of the log that still wait for labels when it has ended."""
+        """Number of windows that still wait for labels at the end of the log."""
         if self.log_end is None:
             return 0
         starts = self._arrivals().starts
@@ -193,22 +194,22 @@ class LabelTracker:
         return waiting
 
     def _age(self, now: int) -> int:
-        """Makes old panes coarser and drops older ones, by event time alone; those that end before this are gone."""
+        """Merges old panes and drops older ones, by event time only; returns the time before which it dropped panes."""
         before = now - self._kept
         self.panes.coarsen(now)
         self.panes.expire(before, before - MEMORY_MS)
         return before
 
     def _next_tick(self, until: int) -> int | None:
-        """The next tick at which anything can happen; a log may be silent for years."""
+        """The next tick with work to do; a log may have gaps of years."""
         following = self._tick + self.tick_ms if self._tick > _NEVER else _NEVER
         waiting = self._queue.next_tick(following)
         ticks = [] if waiting is None else [waiting]
         ends = self.panes.totals.ends
-        # The first pane whose labels will have had the longest delay at a tick from now on.
-        place = int(np.searchsorted(ends, following - self.tick_ms - self._model.labels.max_delay, side="right"))
-        if place < len(ends):
-            ticks.append(-(-(int(ends[place]) + self._model.labels.max_delay) // self.tick_ms) * self.tick_ms)
+        # The first pane that reaches the longest delay at this tick or later.
+        first = int(np.searchsorted(ends, following - self.tick_ms - self._model.labels.max_delay, side="right"))
+        if first < len(ends):
+            ticks.append(-(-(int(ends[first]) + self._model.labels.max_delay) // self.tick_ms) * self.tick_ms)
         ticks += [max(end, following) for end, _ in self.panes.ends(until)[:1]]
         tick = min(ticks, default=None)
         return tick if tick is not None and tick <= until else None
@@ -233,7 +234,7 @@ class LabelTracker:
         return MaturityPolicy(labels.max_delay, MEMORY_MS, labels.maturity, self._model.performance.min_labels)
 
     def _on_boundaries(self, times: Integers) -> NDArray[np.bool_]:
-        """Whether no pane lies across each time."""
+        """Whether each time is a boundary of panes."""
         return np.asarray(self.panes.pane_starts(times) == times)
 
     def change(self) -> tuple[LabelledChange, bytes]:
@@ -262,7 +263,7 @@ class LabelTracker:
         return self.panes.change(before), encode(document)
 
     def mark_saved(self) -> None:
-        """What `change` told has been saved."""
+        """Marks the last change set as saved."""
         self.panes.mark_saved()
         self._join.saved()
 
@@ -278,7 +279,7 @@ class LabelTracker:
         return f"{profile.performance.fingerprint()}/{self.tick_ms}/{self._model.segments}"
 
     def restore(self, document: bytes | None) -> bool:
-        """Goes on from a checkpoint; False if what was kept cannot be used with this configuration."""
+        """Restores the state from a checkpoint; False if it cannot be used with this configuration."""
         saved = None if document is None else decode(document, LabelState)
         if saved is None or saved.dtype != str(self._type.descr):
             if saved is not None:
@@ -305,7 +306,7 @@ class LabelTracker:
         return True
 
     def totals(self) -> Totals:
-        """What is shown of the labels."""
+        """Totals for display."""
         self._queue.settle()
-        join, waiting = self._join, sum(len(part.rows.index) for part in self._queue.waiting)
+        join, waiting = self._join, sum(len(batch.rows.index) for batch in self._queue.waiting)
         return Totals(dict(join.counts), waiting, join.losses, join.nbytes, tuple(self.delays.tolist()))

@@ -1,1 +1,1 @@
-"""What windows are compared with: profiles of training data, and how they are built."""
+"""References of windows: profiles of training data, and how they are built."""

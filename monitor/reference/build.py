@@ -35,14 +35,14 @@ MAX_KNOWN_CATEGORIES = 5_000
 MAX_SEGMENTS_PER_COLUMN = 50
 MAX_BLOCKS = 2_000
 MIN_OCCURRENCES = 2
-"""How often a reference must have seen each hour of a season."""
+"""How often a reference must contain each hour of a season."""
 
 
 def load_references(model: ModelSection) -> ReferencesByVersion:
     """All references of a model that does not learn its own.
 
     Raises:
-        ReferenceDataError: with the faults of all of them.
+        ReferenceDataError: with the faults of all references.
     """
     paths = dict(model.references)
     profiles: dict[str, Profile] = {}
@@ -60,7 +60,7 @@ def load_references(model: ModelSection) -> ReferencesByVersion:
                 (place or "reference: ") + line if line.startswith(str(path)) else place + line
                 for line in str(error).splitlines()
             ]
-    # What is only kept out of the features may be in the reference of one version alone.
+    # A column that is only excluded from the features may be in one version's reference and not in the others.
     everywhere = set.intersection(*(set(lacking) for lacking in absent)) if absent else set()
     refuse(problems + [f"{place}: {absent[0][place]}" for place in sorted(everywhere)])
     # The newest named version stands in for unknown ones, unless there is a general reference.
@@ -74,7 +74,7 @@ def load_references(model: ModelSection) -> ReferencesByVersion:
 
 
 def load_reference(model: ModelSection, path: Path | None = None) -> Profile:
-    """One profile of the model: read if it was built before, else built now from the table.
+    """One profile of the model: read from a file if it was built before, else built from the table.
 
     Args:
         model: its configuration.
@@ -91,7 +91,7 @@ def load_reference(model: ModelSection, path: Path | None = None) -> Profile:
 
 
 def _load(model: ModelSection, path: Path) -> tuple[Profile, dict[str, str]]:
-    """A profile, and the problems of columns that are only kept out of the features, by their place."""
+    """A profile, and key → problem, for columns that are only excluded from the features."""
     if not path.exists():
         raise ReferenceDataError(f"{path}: no such file")
     if not is_profile(path):
@@ -153,7 +153,7 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
                 location[place] = float(finite.mean())
                 spread = float(finite.std())
                 scale[place] = spread if np.isfinite(spread) and spread > 0 else 1.0
-            # An empty column still has a place: any value that comes later is out of its range.
+            # An empty column still has bins: any later value is out of its range.
             own = quantile_edges(finite) if finite.size else np.zeros(2)
             edges[subject] = tuple(own.tolist())
             coder = NumericSubject(own, location[place], scale[place])
@@ -193,7 +193,7 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
 
 
 def _outputs_used(model: ModelSection, table: DataTable) -> dict[str, str]:
-    """Path in a record → the reference's column of outputs and label, as far as it has them."""
+    """Path in a record → column of the reference, for outputs and label, if the reference has it."""
     columns = model.columns
     paths = (columns.prediction, *columns.scores().values(), columns.lower, columns.upper, columns.label)
     found = {path: in_reference(path, table.names) for path in paths if path is not None}
@@ -209,7 +209,7 @@ def _block_numbers(times: NDArray[np.int64] | None, model: ModelSection) -> dict
 def _categories(table: DataTable, column: str) -> tuple[NDArray[np.int64], tuple[str, ...], tuple[str, ...], bool]:
     factor = table.factor(column)
     counts = np.bincount(factor.codes[factor.codes >= 0], minlength=len(factor.labels))
-    # By frequency, then by name: the same reference always gives the same bins.
+    # By frequency, then by name, so that the bins depend on the reference only.
     order = sorted(range(len(factor.labels)), key=lambda place: (-counts[place], factor.labels[place]))
     names = [factor.labels[place] for place in order]
     top, others = tuple(names[:BINS]), tuple(names[BINS : BINS + MAX_KNOWN_CATEGORIES])
@@ -265,7 +265,7 @@ def _dispersions(
     model: ModelSection,
     slots: Counts | None,
 ) -> dict[int, Dispersion]:
-    """Window length → how much windows of that length differ within the reference, by more than the season."""
+    """Window length → how much windows of that length differ within the reference beyond the season."""
     effects = {}
     season = model.drift.season
     place_of = None if season is None else slots_of(times, season)
@@ -278,7 +278,7 @@ def _dispersions(
                 [
                     (
                         f"drift.season: the reference covers each hour {occurrences:.1f} times on average; "
-                        f"at least {MIN_OCCURRENCES} are needed to tell the season from chance"
+                        f"at least {MIN_OCCURRENCES} are needed to separate the season from chance"
                     )
                 ]
             )
@@ -286,7 +286,7 @@ def _dispersions(
         length = parse_duration(name)
         blocks, place = np.unique(times // length, return_inverse=True)
         if blocks.size > MAX_BLOCKS:
-            # An even choice of blocks is as good as all of them, and bounds the memory.
+            # Evenly chosen blocks are as good as all blocks, and bound the memory.
             kept = np.linspace(0, blocks.size - 1, MAX_BLOCKS).astype(np.int64)
             renumber = np.full(blocks.size, -1, dtype=np.int64)
             renumber[kept] = np.arange(MAX_BLOCKS)
@@ -304,7 +304,7 @@ def _dispersions(
 
 
 def _expected(slots: Counts, mix: NDArray[np.int64], occurrences: float) -> Expected:
-    """What blocks with so many rows of each slot (int64[P, H]) would hold."""
+    """Expected counts of blocks that have ``mix`` rows of each slot, int64[P, H]."""
     weights = mix / np.maximum(mix.sum(axis=1, keepdims=True), 1)
     rows = np.maximum(np.asarray(slots.rows), 1)[:, None]
     values = by_value(slots.bins)

@@ -1,4 +1,4 @@
-"""What a reference table says of features together, and of what is followed pane by pane."""
+"""Builds the joint models and the streams of a reference table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def joints_of(
     top: dict[str, tuple[str, ...]],
     times: NDArray[np.int64] | None,
 ) -> tuple[JointModel, ...]:
-    """The features watched together, and each embedding."""
+    """The joint model of the features, and one of each embedding."""
     if not model.drift.multivariate:
         return ()
     blocks = {} if times is None else {length: times // length for length in map(parse_duration, model.windows)}
@@ -46,7 +46,7 @@ def joints_of(
         column = in_reference(name, table.names)
         values = table.values(str(column))
         if model.learn_rows is not None and not any(isinstance(value, list) and len(value) > 1 for value in values):
-            continue  # traffic cannot be refused: the embedding is not watched
+            continue  # a learned reference cannot be refused: the embedding is not monitored
         width = max((len(value) for value in values if isinstance(value, list)), default=0)
         if width < 2:
             raise ReferenceDataError(f"{place}: column {quoted(name)} holds no lists of two numbers or more")
@@ -60,7 +60,7 @@ def joints_of(
 
 
 def sequential_pane(model: ModelSection) -> int:
-    """The piece of event time that scores and predictions are followed by, ms: a day, or the longest window."""
+    """The pane of the sequential tests of scores and predictions, ms: a day, or the longest window."""
     if model.drift.sequential_pane is not None:
         return model.drift.sequential_pane
     lengths = sorted(map(parse_duration, model.windows))
@@ -78,7 +78,7 @@ def streams_in(
     top: dict[str, tuple[str, ...]],
     dispersions: dict[int, Dispersion],
 ) -> Streams | None:
-    """Scores and the prediction, to be followed pane by pane; None where there are none, or it is switched off."""
+    """The streams of scores and the prediction; None if there are none, or if streams are switched off."""
     if not model.drift.sequential or model.task == "ranking":
         return None
     pane = sequential_pane(model)

@@ -1,4 +1,4 @@
-"""Which reference the rows of a model version are compared with."""
+"""Maps model versions to references."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class ReferencesByVersion:
     """The references of one model.
 
     Attributes:
-        profiles: the first one is that of versions that have none of their own.
-        versions: version → place of its own profile.
-        fallback: version that the first profile belongs to; empty when it belongs to none.
+        profiles: the first one serves versions without their own profile.
+        versions: version → index of its own profile.
+        fallback: version of the first profile; empty if it belongs to no version.
     """
 
     profiles: tuple[Profile, ...]
@@ -24,7 +24,7 @@ class ReferencesByVersion:
     fallback: str = ""
 
     def place(self, version: str) -> int:
-        """The place of the profile that a version is compared with."""
+        """The index of the profile that a version is compared with."""
         return self.versions.get(version, 0)
 
     def of(self, version: str) -> Profile:
@@ -32,7 +32,7 @@ class ReferencesByVersion:
         return self.profiles[self.place(version)]
 
     def stands_in(self, version: str) -> str:
-        """Says that a version is compared with a reference that is not its own; empty when it has its own."""
+        """A sentence if a version is compared with a reference that is not its own; empty if it has its own."""
         if not self.versions or version in self.versions:
             return ""
         whose = f"that of version {self.fallback}" if self.fallback else "the model's general one"
@@ -40,7 +40,7 @@ class ReferencesByVersion:
 
     @cached_property
     def fingerprints(self) -> tuple[str, ...]:
-        """Of each profile."""
+        """The fingerprint of each profile."""
         return tuple(profile.fingerprint() for profile in self.profiles)
 
 

@@ -1,4 +1,4 @@
-"""Which columns of a reference are features, outputs and segments, and which of them it lacks."""
+"""Assigns the columns of a reference to features, outputs and segments, and finds missing columns."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from monitor.config.model import ModelSection
 
 _MISSPELT = 0.85
-"""Names as similar as this are taken for one name and a slip of it."""
+"""Names at least this similar are taken for one name and a misspelling of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which columns of a reference become which subjects."""
+    """The subjects of a reference, and their columns."""
 
     subjects: tuple[str, ...]
     columns: tuple[str, ...]
@@ -26,7 +26,7 @@ class Plan:
 
 
 def columns_used(model: ModelSection) -> dict[str, str]:
-    """What the configuration names in the reference: ``columns.score`` → ``predicted_probability``."""
+    """Key → column of the reference that the configuration names: ``columns.score`` → ``predicted_probability``."""
     columns = model.columns
     named = {"columns.prediction": columns.prediction}
     if isinstance(columns.score, dict):
@@ -42,10 +42,10 @@ def columns_used(model: ModelSection) -> dict[str, str]:
 
 
 def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
-    """Which columns are compared, and as what.
+    """Plans the columns to compare, and their subjects.
 
     Raises:
-        ReferenceDataError: naming every column that the reference lacks, with the nearest one that it has.
+        ReferenceDataError: with every column that the reference lacks, and the nearest existing one.
     """
     columns = model.columns
     refuse(
@@ -74,12 +74,12 @@ def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
 
 
 def no_column(name: str, table: DataTable) -> str:
-    """The sentence for a column that a reference lacks, with the nearest one that it has."""
+    """The sentence for a column that a reference lacks, with the nearest existing one."""
     return f"the reference has no column {quoted(name)}; {hint(name, table.names, 'it has')}"
 
 
 def _named(table: DataTable, model: ModelSection) -> set[str]:
-    """Columns of a reference that are no features, because the configuration names them as something else."""
+    """Columns of a reference that are not features, because the configuration gives them another role."""
     columns = model.columns
     names = (
         columns.timestamp, columns.prediction, columns.id, columns.version, columns.model, columns.label,
@@ -89,12 +89,12 @@ def _named(table: DataTable, model: ModelSection) -> set[str]:
 
 
 def absent_columns(table: DataTable, model: ModelSection) -> dict[str, str]:
-    """Columns that the configuration keeps out of the features, and that the reference has by another name, if at all.
+    """Columns that the configuration excludes from the features, and that the reference lacks under this name.
 
-    A reference need not hold times, ids and versions. But one that is misspelt would be watched as a feature.
+    A reference need not contain times, ids and versions. But a misspelt column would be monitored as a feature.
 
     Returns:
-        Place in the model's section → what is wrong.
+        Key in the model's section → problem.
     """
     columns = model.columns
     excluded = {f"columns.exclude[{number}]": name for number, name in enumerate(columns.exclude)}

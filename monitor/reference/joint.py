@@ -1,4 +1,4 @@
-"""Several features watched together, and embeddings: what the reference says of their joint distribution."""
+"""Joint distributions of several features, and of embeddings, in the reference."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _STATUS: dict[int, Status] = {DRIFTED: "drifted", INSUFFICIENT: "insufficient"}
 
 @dataclass(frozen=True, slots=True)
 class JointModel:
-    """What is watched together.
+    """The joint model of several features, or of an embedding.
 
     Attributes:
         subject: ``multivariate``, or ``embedding:NAME``.
-        vectoriser: how codes become coordinates; None for an embedding.
-        embedder: how an embedding is standardised; None for features.
+        vectoriser: converts codes to coordinates; None for an embedding.
+        embedder: standardises an embedding; None for features.
         model: as fitted on the reference.
-        spreads: window length in ms → how much such windows vary by chance, and on how many blocks that rests.
+        spreads: window length in ms → variation by chance of such windows, and the number of blocks it is based on.
         names: of the coordinates, for sentences.
-        sticks: window length in ms and α → what is computed once for such windows.
+        sticks: window length in ms and α → cached limits of such windows.
     """
 
     subject: str
@@ -58,7 +58,7 @@ class JointModel:
 
     @property
     def width(self) -> int:
-        """Numbers that a pane takes."""
+        """Number of counts of a pane."""
         return self.model.width
 
     def count(self, rows: ModelRows, groups: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -72,20 +72,20 @@ class JointModel:
         return count_multivariate(self.model, points, groups, size)
 
     def fingerprint(self) -> str:
-        """Changes whenever the meaning of the counts does."""
+        """A hash that changes whenever the meaning of the counts changes."""
         model = self.model
         parts = (model.projection, model.frequencies, model.paired, model.masks)
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
 
     def for_window(self, length: int) -> Multivariate:
-        """The model for windows of a length, or of the nearest length known."""
+        """The model for windows of a length, or of the nearest known length."""
         if not self.spreads:
             return self.model
         spread, blocks = self.spreads[min(self.spreads, key=lambda known: abs(np.log(known / length)))]
         return replace(self.model, spread=spread, blocks=blocks)
 
     def stick(self, length: int, alpha: float) -> JointLimits:
-        """What windows of a length are compared with at an error probability."""
+        """The limits that windows of a length are compared with at an error probability."""
         if (length, alpha) not in self.sticks:
             self.sticks[length, alpha] = joint_limits(self.for_window(length), alpha)
         return self.sticks[length, alpha]
@@ -99,13 +99,13 @@ class JointModel:
         min_rows: int,
         held_back: Sequence[str],
     ) -> list[tuple[Finding, ...]]:
-        """Windows of one length as findings, one a statistic.
+        """The findings of windows of one length, one for each statistic.
 
         Args:
             counts: int64[W, P].
             length: of the windows, ms.
             alpha, min_effect, min_rows: as for `judge_multivariate`.
-            held_back: for each window, why nothing may be concluded; empty when it may.
+            held_back: for each window, why it must not be judged; empty if it may be judged.
         """
         stick = self.stick(length, alpha)
         judged = judge_multivariate(stick, counts, alpha, min_effect, min_rows)
@@ -146,13 +146,13 @@ def joint_of_features(
     layout: Layout, bins: NDArray[np.int64], codes: NDArray[np.int64], category: Mapping[int, Sequence[str]],
     blocks: Mapping[int, NDArray[np.int64]],
 ) -> JointModel | None:  # fmt: skip
-    """The features of a reference watched together; None where there are fewer than two coordinates or rows.
+    """The joint model of a reference's features; None with fewer than two coordinates or rows.
 
     Args:
         layout, bins: of the reference.
         codes: int64[m, S].
-        category: place of a categorical subject → names of its regular columns.
-        blocks: window length → int64[m], which block of that length each row lies in.
+        category: index of a categorical subject → names of its regular columns.
+        blocks: window length → int64[m], number of the block of that length that each row lies in.
     """
     places = [place for place, subject in enumerate(layout.subjects) if subject.startswith("feature:")]
     if len(places) < 2:
@@ -173,12 +173,12 @@ def joint_of_features(
 
 
 def usable_rows(points: NDArray[np.float64]) -> int:
-    """How many rows of float64[m, F] have any coordinate."""
+    """Number of rows of float64[m, F] with at least one coordinate."""
     return int((~np.isnan(points).all(axis=1)).sum())
 
 
 def joint_of_embedding(name: str, raw: NDArray[np.float64], blocks: Mapping[int, NDArray[np.int64]]) -> JointModel:
-    """An embedding of the reference, float64[m, D]; rows of NaN take no part."""
+    """The joint model of an embedding in the reference, float64[m, D]; rows of NaN are ignored."""
     embedder = fit_embedder(raw)
     return _fitted(f"embedding:{name}", None, embedder, embedded(embedder, raw), blocks, None, ())
 
@@ -193,7 +193,7 @@ def _fitted(
     told: tuple[str, ...],
 ) -> JointModel:
     numbered = {length: np.unique(place, return_inverse=True)[1].astype(np.int64) for length, place in blocks.items()}
-    # The part set apart for measuring consists of blocks of one length: the longest that there are enough of.
+    # The rows set apart for measuring are blocks of one length: the longest length with enough blocks.
     many = [length for length, place in numbered.items() if place.max(initial=0) + 1 >= _LEAST_BLOCKS]
     base = numbered[max(many)] if many else None
     model = fit(points, base, sources=sources, correlations=vectoriser is not None)
@@ -211,7 +211,7 @@ def _fitted(
 
 
 def read_embedding(values: Sequence[object], width: int) -> NDArray[np.float64]:
-    """float64[n, width]; a row that is no list of so many numbers is NaN throughout."""
+    """float64[n, width]; a row that is not a list of ``width`` numbers becomes NaN."""
     out = np.full((len(values), width), np.nan)
     for row, value in enumerate(values):
         if isinstance(value, list | tuple) and len(value) == width:

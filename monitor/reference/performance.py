@@ -1,4 +1,4 @@
-"""What a reference says of performance: classes, bins of the scores, calibration, and how good the model was."""
+"""Performance on the reference: classes, bins of the scores, calibration, and the metrics of the model."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class PerformanceProfile:
     Attributes:
         classes: canonical names; for a binary model the negative ones together (``other``) and the positive one.
             None for regression and ranking.
-        scorer: how performance is counted.
-        counts: int64[width] of the reference's rows; None where it has no labels.
-        dispersions: window length in ms → design effect of what is right and wrong.
-        errors: the error, to be followed pane by pane; None where the reference has no labels.
-        negatives: canonical names of a binary model's negative classes; None if they are not known.
+        scorer: counts performance.
+        counts: int64[width] of the reference's rows; None if it has no labels.
+        dispersions: window length in ms → design effect of the errors.
+        errors: the stream of errors; None if the reference has no labels.
+        negatives: canonical names of a binary model's negative classes; None if unknown.
     """
 
     classes: tuple[str, ...] | None
@@ -63,19 +63,19 @@ class PerformanceProfile:
 
     @cached_property
     def names(self) -> ClassNames | None:
-        """Which value is which class; None for regression and ranking."""
+        """The classes by name; None for regression and ranking."""
         if self.classes is None:
             return None
         return ClassNames(self.classes, self.negatives, binary=isinstance(self.scorer.task, Binary))
 
     def fingerprint(self) -> str:
-        """Changes whenever the meaning of the counts does."""
+        """A hash that changes whenever the meaning of the counts changes."""
         scorer = self.scorer
         parts = [self.classes, type(scorer.task).__name__, scorer.task, scorer.calibrations, scorer.estimated_width]
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
     def phi(self, window_ms: int) -> float:
-        """Design effect of windows of a length, or of the nearest length known; 1 where none is."""
+        """Design effect of windows of a length, or of the nearest known length; 1 if no length is known."""
         if not self.dispersions:
             return 1.0
         return self.dispersions[min(self.dispersions, key=lambda known: abs(np.log(known / window_ms)))]
@@ -89,18 +89,18 @@ def build_performance(
     blocks: Mapping[int, NDArray[np.int64]],
     times: NDArray[np.int64] | None,
 ) -> PerformanceProfile:
-    """Everything about performance that a reference table tells.
+    """Builds the performance profile of a reference table.
 
     Args:
         table: the reference.
         model: its configuration.
         codes: int64[m, S], its encoded subjects.
-        names: path in a record → the reference's column of outputs and label.
-        blocks: window length in ms → int64[m], which block of that length each row lies in; empty without event times.
+        names: path in a record → column of the reference, for outputs and label.
+        blocks: window length in ms → int64[m], number of the block that each row lies in; empty without event times.
         times: int64[m], event times, epoch ms; None without.
 
     Raises:
-        ReferenceDataError: if the classes cannot be told.
+        ReferenceDataError: if the classes cannot be inferred.
     """
     label = None if model.columns.label is None else names.get(model.columns.label)
     classes, negatives = _classes(table, model, names[model.columns.prediction], label)
@@ -129,7 +129,7 @@ def build_performance(
         with np.errstate(over="ignore", invalid="ignore"):
             scale, centre = (float(finite.std()), float(finite.mean())) if finite.size else (1.0, 0.0)
         scale = 1.0 if scale == 0 else scale
-        if model.learn_rows is not None:  # traffic cannot be refused
+        if model.learn_rows is not None:  # a learned reference cannot be refused
             scale, centre = (
                 float(np.nan_to_num(np.clip(scale, SMALLEST_SCALE, GREATEST_SCALE), nan=1.0)),
                 float(np.nan_to_num(centre)),
@@ -146,7 +146,7 @@ def build_performance(
             tuple(settings.quantiles),
             model.columns.lower is not None and model.columns.upper is not None,
         )
-        # Only what is a number has an error.
+        # Only numbers have an error.
         wrong = np.full(0, np.nan) if values is None else outputs.predicted - values
         model_of_errors = fit_error_model(codes, wrong) if np.isfinite(wrong).any() else None
         scorer = Scorer(task, error_model=model_of_errors)
@@ -186,7 +186,7 @@ def build_performance(
 
 
 def error_pane(model: ModelSection) -> int:
-    """The piece of event time that errors are followed by, ms: a day, or what performance windows slide by."""
+    """The pane of the sequential test of errors, ms: a day, or the step of the performance windows."""
     lengths = sorted(map(parse_duration, model.performance_windows))
     return max(DAY, window_step(lengths[0], model.pane))
 
@@ -203,7 +203,7 @@ def _calibrations(
 
 
 def design_effect(values: NDArray[np.float64], block: NDArray[np.int64]) -> float | None:
-    """How much more the means of blocks vary than those of so many independent rows; None with too few blocks.
+    """How much more the means of blocks vary than means of independent rows would; None with too few blocks.
 
     The ratio of the mean square between blocks to the variance of rows (Kish 1965), raised to the upper end of its 95 %
     interval, as few blocks allow only a rough estimate.
@@ -224,7 +224,7 @@ def design_effect(values: NDArray[np.float64], block: NDArray[np.int64]) -> floa
 def _classes(
     table: DataTable, model: ModelSection, prediction: str, label: str | None
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
-    """The classes, and the negative ones of a binary model; None for tasks without any."""
+    """The classes, and the negative ones of a binary model; None for tasks without classes."""
     if model.task in ("regression", "ranking"):
         return None, None
     columns = [set(table.factor(name).labels) for name in (prediction, label) if name is not None]
@@ -233,7 +233,7 @@ def _classes(
     found = one_spelling(columns)
     learned = model.learn_rows is not None
     if model.task == "multiclass":
-        if learned:  # traffic cannot be refused
+        if learned:  # a learned reference cannot be refused
             found = set(sorted(found | ({"0", "1"} if len(found) < 2 else set()))[:MAX_CLASSES])
         if not 2 <= len(found) <= MAX_CLASSES:
             raise ReferenceDataError(
@@ -244,10 +244,10 @@ def _classes(
     if wanted is not None:
         positive = str(canonical(wanted))
         if positive not in found and not learned:
-            told = hint(positive, sorted(found), "it has")
-            raise ReferenceDataError(f"performance.positive: the reference has no class {quoted(positive)}; {told}")
+            advice = hint(positive, sorted(found), "it has")
+            raise ReferenceDataError(f"performance.positive: the reference has no class {quoted(positive)}; {advice}")
     else:
         positive = next((name for name in _POSITIVE if name in found), max(found, default="1"))
-    # So many values are numbers, not names: then whatever is not the positive class is the negative one.
+    # More than MAX_CLASSES values are numbers, not names: every value but the positive class is then negative.
     negatives = tuple(sorted(found - same_truth(positive, found))) if len(found) <= MAX_CLASSES else None
     return (REST, positive), negatives

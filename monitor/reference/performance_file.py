@@ -1,4 +1,4 @@
-"""The performance part of a profile to and from JSON."""
+"""Reads and writes the performance section of a profile as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Integers = NDArray[np.int64]
 
 
 class ErrorModelFile(msgspec.Struct):
-    """`ErrorModel`; effects as (subject, column, absolute, square) where either is not 0: most are."""
+    """`ErrorModel`; effects as (subject, column, absolute, square), left out if both are 0, as most are."""
 
     base_absolute: float
     base_square: float
@@ -34,11 +34,11 @@ class ErrorModelFile(msgspec.Struct):
 
 
 _AS_THEY_ARE = ("base_absolute", "base_square", "spread_absolute", "spread_square", "rows")
-"""Fields of an error model that its file holds unchanged."""
+"""Fields of an error model that are stored unchanged."""
 
 
 class PerformanceFile(msgspec.Struct):
-    """`PerformanceProfile` in a profile; ``task`` is the parameters of the task that ``kind`` names."""
+    """`PerformanceProfile` in a profile; ``task`` holds the parameters of the task named by ``kind``."""
 
     kind: str
     task: msgspec.Raw
@@ -57,13 +57,13 @@ _TASKS: dict[str, type[Task]] = {
 
 
 def performance_out(profile: PerformanceProfile) -> PerformanceFile:
-    """A performance profile as it is written."""
+    """Converts a performance profile to its form on disk."""
     scorer = profile.scorer
     return PerformanceFile(
         next(name for name, kind in _TASKS.items() if isinstance(scorer.task, kind)),
         msgspec.Raw(to_plain_json(scorer.task)),
         profile.classes,
-        None if scorer.calibrations is None else [(part.points, part.values) for part in scorer.calibrations],
+        None if scorer.calibrations is None else [(curve.points, curve.values) for curve in scorer.calibrations],
         None if scorer.error_model is None else _errors_out(scorer.error_model),
         profile.counts,
         dict(profile.dispersions),
@@ -73,7 +73,7 @@ def performance_out(profile: PerformanceProfile) -> PerformanceFile:
 
 
 def performance_in(stored: PerformanceFile) -> PerformanceProfile:
-    """A performance profile as it was written."""
+    """The inverse of `performance_out`."""
     calibrations = stored.calibrations
     return PerformanceProfile(
         stored.classes,
@@ -89,11 +89,11 @@ def performance_in(stored: PerformanceFile) -> PerformanceProfile:
     )
 
 
-def _errors_out(found: ErrorModel) -> ErrorModelFile:
-    places = np.argwhere((found.absolute != 0) | (found.square != 0)).tolist()
-    effects = [(s, c, float(found.absolute[s, c]), float(found.square[s, c])) for s, c in places]
-    same = {name: getattr(found, name) for name in _AS_THEY_ARE}
-    return ErrorModelFile(effects=effects, subjects=len(found.absolute), **same)
+def _errors_out(model: ErrorModel) -> ErrorModelFile:
+    cells = np.argwhere((model.absolute != 0) | (model.square != 0)).tolist()
+    effects = [(s, c, float(model.absolute[s, c]), float(model.square[s, c])) for s, c in cells]
+    unchanged = {name: getattr(model, name) for name in _AS_THEY_ARE}
+    return ErrorModelFile(effects=effects, subjects=len(model.absolute), **unchanged)
 
 
 def _errors_in(stored: ErrorModelFile) -> ErrorModel:

@@ -1,4 +1,4 @@
-"""A profile: what a model's reference looks like, as counts. No row of the reference is kept in it."""
+"""A profile: a model's reference as counts. It contains no row of the reference."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class Profile:
         layout: subjects and the meaning of their columns.
         columns: for each subject the name of its column in the reference.
         edges: numeric subject → bin edges in the feature's own unit.
-        top, others: categorical subject → categories with a bin of their own, and the other known ones.
-        open_vocabulary: categorical subject → it held more categories than are listed.
+        top, others: categorical subject → categories with their own bin, and the other known ones.
+        open_vocabulary: categorical subject → whether the reference has more categories than are listed.
         counts: of all rows.
         segments: segment label → counts of its rows.
-        dispersions: window length in ms → how windows of that length differ within the reference.
-        first, last: event times of the first and last row, epoch ms; None when the reference carries no times.
-        performance: what the reference says of performance.
-        season: what windows are compared by (`detectors.drift.seasons.SLOTS`); None for the whole reference at once.
+        dispersions: window length in ms → how much windows of that length differ within the reference.
+        first, last: event times of the first and last row, epoch ms; None if the reference has no times.
+        performance: performance on the reference.
+        season: name of the season (`detectors.drift.seasons.SLOTS`); None to compare windows with all rows.
         slots: with a season, counts of the rows of each slot, leading dimension H.
-        joints: what is watched together: features, embeddings.
-        streams: what is followed pane by pane: scores, the prediction.
+        joints: joint models of features and of embeddings.
+        streams: series of pane means for sequential tests: scores, the prediction.
     """
 
     layout: Layout
@@ -77,7 +77,10 @@ class Profile:
         return int(self.counts.rows)
 
     def fingerprint(self) -> str:
-        """Changes whenever the meaning of a column of counts does: kept panes of another one cannot be used."""
+        """A hash that changes whenever the meaning of a column of counts changes.
+
+        Saved panes with another fingerprint cannot be used.
+        """
         parts = [
             self.layout.subjects,
             sorted(self.edges.items()),
@@ -88,20 +91,20 @@ class Profile:
         return hashlib.sha256(msgspec.json.encode([parts, moments])).hexdigest()[:16]
 
     def seasonal(self, rows: NDArray[np.float64], window_ms: int) -> Reference | None:
-        """What a window with so many rows in each slot is compared with; None if the reference lacks its hours."""
+        """The reference for a window with ``rows`` in each slot; None if the reference lacks these hours."""
         assert self.slots is not None
         counts = mixed(self.slots, rows)
         return None if counts is None else prepare(self.layout, counts, self.dispersion(window_ms))
 
     def dispersion(self, window_ms: int) -> Dispersion:
-        """That of windows of a length, or of the nearest length known; that of independent rows when none is."""
+        """The dispersion of windows of a length, or of the nearest known length; without any, of independent rows."""
         if not self.dispersions:
             return independent_rows(len(self.layout.subjects))
         nearest = min(self.dispersions, key=lambda known: abs(np.log(known / window_ms)))
         return self.dispersions[nearest]
 
     def windows_taken_as_independent(self, windows: Sequence[str]) -> list[str]:
-        """Window lengths whose rows have to be taken for independent: too few such windows lie in the reference."""
+        """Window lengths for which rows are assumed independent: the reference contains too few such windows."""
         known = {length: found.blocks for length, found in self.dispersions.items()}
         return [name for name in windows if known.get(parse_duration(name), 0) < MIN_BLOCKS]
 
@@ -126,7 +129,7 @@ class _Header(msgspec.Struct):
 
 
 class _ProfileFile(msgspec.Struct):
-    """`Profile` for people: the layout as what it is made from, unused bins left out, a list for each season's slot."""
+    """`Profile` as readable JSON: the layout as its inputs, unused bins left out, one list for each slot."""
 
     format: str
     version: int
@@ -153,7 +156,7 @@ class _ProfileFile(msgspec.Struct):
 
 
 _AS_THEY_ARE = ("columns", "edges", "top", "others", "open_vocabulary", "dispersions", "first", "last", "season")
-"""Fields of a profile that its file holds unchanged."""
+"""Fields of a profile that are stored unchanged."""
 
 
 def make_layout(
@@ -227,13 +230,13 @@ def _counts_in(stored: _CountsFile, subjects: int) -> Counts:
         np.array(stored.rows, dtype=np.int64),
         stored.bins.reshape(subjects, COLUMNS),
         moments_as_float(stored.moments.reshape(subjects, 2)),
-        # Null where there is none.
+        # Null where no extreme exists.
         np.where(np.isnan(stored.extremes), [np.inf, -np.inf], stored.extremes).reshape(subjects, 2),
     )
 
 
 def is_profile(path: Path) -> bool:
-    """Whether a file is a built profile, and not a table."""
+    """Whether a file is a profile and not a table."""
     if path.suffix.lower() != ".json":
         return False
     with path.open("rb") as file:
@@ -244,7 +247,7 @@ def load_profile(path: Path) -> Profile:
     """A profile written by `save_profile`.
 
     Raises:
-        ReferenceDataError: if it is damaged or of another version.
+        ReferenceDataError: if it is corrupt or of another version.
     """
     try:
         raw = path.read_bytes()
@@ -258,10 +261,10 @@ def decode_profile(raw: bytes, source: str) -> Profile:
 
     Args:
         raw: JSON.
-        source: where it comes from, for errors.
+        source: its origin, for errors.
 
     Raises:
-        ReferenceDataError: if it is damaged or of another version.
+        ReferenceDataError: if it is corrupt or of another version.
     """
     try:
         found = from_json(raw, _Header, strict=True)
@@ -285,4 +288,4 @@ def decode_profile(raw: bytes, source: str) -> Profile:
             **{name: getattr(file, name) for name in _AS_THEY_ARE},
         )
     except (ValueError, KeyError, IndexError) as error:
-        raise ReferenceDataError(f"{source}: not a profile, or a damaged one: {error}") from error
+        raise ReferenceDataError(f"{source}: not a profile, or a corrupt one: {error}") from error

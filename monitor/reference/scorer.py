@@ -1,4 +1,4 @@
-"""One task's way from outputs and labels to counts and metrics; the same for every task from the outside."""
+"""Converts outputs and labels to counts, and counts to metrics, behind one interface for all tasks."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ MAX_RELEVANT = 20
 """Relevant items kept of a ranking's label."""
 DEFAULT_METRICS = {"binary": ("roc_auc", "accuracy"), "multiclass": ("accuracy",), "regression": ("mae",),
                    "ranking": ("ndcg",)}  # fmt: skip
-"""What is judged unless the configuration names metrics; those that need scores only where there are any."""
+"""Metrics that are judged unless the configuration names others; metrics that need scores are left out without them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """How one model's performance is counted.
+    """Counts the performance of one model.
 
     Attributes:
-        task: what is counted.
-        calibrations: scores to probabilities, one for each class with a score; None where the reference has no labels.
-        error_model: expected errors of a regression; None where the reference has no labels.
+        task: the counts, and their parameters.
+        calibrations: map scores to probabilities, one for each class with a score; None if the reference has no labels.
+        error_model: expected errors of a regression; None if the reference has no labels.
     """
 
     task: Task
@@ -46,12 +46,12 @@ class Scorer:
 
     @property
     def width(self) -> int:
-        """Numbers that a pane's realised performance takes."""
+        """Number of counts of a pane's realised performance."""
         return self.task.width
 
     @property
     def prediction_type(self) -> list[tuple[str, str]]:
-        """Fields kept of a prediction until its label comes."""
+        """Fields of a prediction that are kept until its label arrives."""
         if isinstance(self.task, Binary):
             return [("predicted", "<f8"), ("score0", "<f8")]
         if isinstance(self.task, Multiclass):
@@ -69,7 +69,7 @@ class Scorer:
         return [("value", "<f8")]
 
     def keep(self, outputs: PredictionOutputs, into: Records) -> None:
-        """Writes what is kept of predictions into rows of `prediction_type` (and more)."""
+        """Writes outputs into rows whose dtype contains `prediction_type`."""
         if isinstance(self.task, Ranking):
             for place in range(self.task.k):
                 into[f"item{place}"] = outputs.items[:, place]
@@ -92,7 +92,7 @@ class Scorer:
         predicted, value = predictions["predicted"], labels["value"]
         if isinstance(task, Regression):
             return count_regression(task, predicted, value, predictions["low"], predictions["high"], groups, size)
-        # Without a prediction, or a class of this reference, there is nothing to be right or wrong.
+        # Pairs without a prediction, or with a class that this reference lacks, are not counted.
         held = np.isfinite(predicted) & np.isfinite(value)
         predicted, value, groups = predicted[held], value[held], groups[held]
         if isinstance(task, Binary):
@@ -120,7 +120,7 @@ class Scorer:
 
     @property
     def estimated_width(self) -> int:
-        """Numbers that a pane's estimated performance takes."""
+        """Number of counts of a pane's estimated performance."""
         if not self.estimates:
             return 0
         return 5 if isinstance(self.task, Regression) else self.task.width

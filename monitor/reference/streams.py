@@ -1,4 +1,4 @@
-"""What is followed pane by pane: scores, predictions and errors, as the reference fixes it."""
+"""Streams: pane means of scores, predictions and errors, for sequential tests against the reference."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 
 MOST_CLASSES = 5
-"""Classes of a prediction whose shares are followed."""
+"""Most classes of a prediction whose shares become streams."""
 _NAN = float("nan")
 _LEAST_PANES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """What is followed, as the reference fixes it.
+    """The streams of a model, as fixed by its reference.
 
     Attributes:
         pane: ms.
         subjects: subject of each stream, such as ``score`` or ``prediction``.
-        places: int64[S], place in the layout.
-        columns: int64[S], the column whose share is followed; −1 for the mean of a numeric subject.
+        places: int64[S], index in the layout.
+        columns: int64[S], the column whose share is the stream; −1 for the mean of a numeric subject.
         location, scale: float64[S], mean and standard deviation of x in the reference; 0 and 1 for numeric subjects,
             which are counted in reference standard deviations already.
         names: of the classes; empty for numeric subjects.
-        spread: how much panes of the reference vary.
+        spread: variation of the panes of the reference.
     """
 
     pane: int
@@ -63,7 +63,7 @@ class Streams:
         )
 
     def standardised(self, n: Array, total: Array, squares: Array) -> tuple[Array, Array, Array]:
-        """The same of z: x less its reference mean, in reference standard deviations."""
+        """As `sums`, of z: x less its reference mean, in reference standard deviations."""
         mean, scale = self.location, self.scale
         return n, (total - n * mean) / scale, (squares - 2 * mean * total + n * mean**2) / scale**2
 
@@ -76,7 +76,7 @@ def streams_of(
     effects: Array,
     category: Mapping[str, tuple[str, ...]],
 ) -> Streams:
-    """Which streams a reference has: its scores, and its prediction.
+    """The streams of a reference: its scores, and its prediction.
 
     Args:
         layout, counts: of the reference.
@@ -97,7 +97,7 @@ def streams_of(
         else:
             order = np.argsort(-counts.bins[place, :BINS], kind="stable")
             known = category[subject]
-            # One share of two says all.
+            # With two classes, one share determines the other.
             most = 1 if len(known) == 2 else MOST_CLASSES
             chosen = [int(column) for column in order[:most] if 0 < counts.bins[place, column] < int(counts.rows)]
             told = [known[column] for column in chosen]
@@ -125,7 +125,7 @@ def streams_of(
 
 
 def stream_of_errors(errors: Array, pane: int, blocks: Integers | None) -> Streams | None:
-    """The stream of a model's errors on its reference; None where they do not vary.
+    """The stream of a model's errors on its reference; None if they do not vary.
 
     Args:
         errors: float64[m], 0 or 1 of a classifier, or the absolute error.
@@ -149,12 +149,12 @@ def stream_of_errors(errors: Array, pane: int, blocks: Integers | None) -> Strea
 
 
 def _measured(rows: Integers, n: Array, total: Array, plain: Spread) -> Spread:
-    """How much the panes of the reference vary, and how alike neighbours are.
+    """The variation of the reference's panes, and the correlation of neighbouring panes.
 
     Args:
         rows: int64[P] of each pane.
         n, total: float64[P, S], values and Σz.
-        plain: what holds where too few panes are known.
+        plain: the result with too few panes.
     """
     used = rows >= 0.2 * np.median(rows[rows > 0])
     n, total = n[used], total[used]
@@ -167,7 +167,7 @@ def _measured(rows: Integers, n: Array, total: Array, plain: Spread) -> Spread:
         sd = np.nanstd(means, axis=0, ddof=1)
         rows = size / np.nansum(1 / n, axis=0)
         lag = np.nansum(centred[1:] * centred[:-1], axis=0) / np.nansum(centred**2, axis=0)
-        # Few panes tell little of their persistence: the upper end of its interval (Bartlett 1946).
+        # Few panes give a rough estimate of the persistence: use the upper end of its interval (Bartlett 1946).
         persistence = np.clip(np.nan_to_num(lag) + 1 / np.sqrt(size), 0.0, 0.95)
         inflated = np.sqrt((1 + persistence) / (1 - persistence))
         error = np.where(sd > 0, sd / np.sqrt(size) * inflated, plain.reference_error)

@@ -37,7 +37,7 @@ class DataTable:
 
     @property
     def rows(self) -> int:
-        """How many rows it has."""
+        """Number of rows."""
         return len(self._frame)
 
     @property
@@ -72,7 +72,7 @@ class DataTable:
             raise ReferenceDataError(f"column {quoted(name)} is set to be numeric, but holds other values") from error
 
     def values(self, name: str) -> list[object]:
-        """The column as a record would bring it; None where missing."""
+        """The column's values as in a record; None where missing."""
         column = self._frame[name]
         found = column.astype(object).where(column.notna(), None).tolist()
         return [list(value) if isinstance(value, np.ndarray) else value for value in found]
@@ -111,7 +111,7 @@ class DataTable:
 
 
 def in_reference(name: str, known: tuple[str, ...]) -> str | None:
-    """The reference's name of a record's column: the same, or the last part of a dotted path."""
+    """The reference's name of a record's column: ``name``, or the last part of a dotted path."""
     if name in known:
         return name
     last = name.rsplit(".", 1)[-1]
@@ -119,7 +119,7 @@ def in_reference(name: str, known: tuple[str, ...]) -> str | None:
 
 
 def table_of(columns: Mapping[str, Sequence[object]]) -> DataTable:
-    """A table of raw values as records bring them: columns of numbers become numbers, the rest stays as it is."""
+    """A table of raw values from records: columns of numbers become numeric, other columns stay unchanged."""
 
     def column(values: Sequence[object]) -> pd.Series[Any]:
         present = [value for value in values if value is not None]
@@ -132,7 +132,7 @@ def table_of(columns: Mapping[str, Sequence[object]]) -> DataTable:
 
 
 def read_table(path: Path) -> DataTable:
-    """The whole table; the format is told by the file's name. A folder of Parquet files is one table.
+    """The whole table; the file's suffix decides the format. A folder of Parquet files is one table.
 
     Raises:
         ReferenceDataError: if it cannot be read, or two of its columns have the same name.
@@ -148,7 +148,7 @@ def read_table(path: Path) -> DataTable:
         elif suffix in (".jsonl", ".ndjson", ".json"):
             frame = _flat(pd.read_json(path, lines=True, dtype=False, convert_axes=False, precise_float=True))
         else:
-            raise ReferenceDataError(f"{path}: cannot tell the format; use .parquet, .csv or .jsonl")
+            raise ReferenceDataError(f"{path}: unknown format; use .parquet, .csv or .jsonl")
         table = DataTable(frame)
     except OSError as error:
         raise ReferenceDataError(f"{path}: {_sentence(error.strerror or error)}") from error
@@ -156,7 +156,7 @@ def read_table(path: Path) -> DataTable:
         lines = [line if line.startswith(str(path)) else f"{path}: {line}" for line in str(error).splitlines()]
         raise ReferenceDataError("\n".join(lines)) from error
     except (ValueError, TypeError, ArithmeticError, LookupError, NotImplementedError, RecursionError) as error:
-        # pandas and pyarrow raise any of these for what they cannot read.
+        # pandas and pyarrow raise any of these for unreadable files.
         raise ReferenceDataError(f"{path}: cannot be read: {_sentence(error)}") from error
     if frame.empty:
         raise ReferenceDataError(f"{path}: holds no rows")
@@ -169,14 +169,14 @@ def _sentence(error: object) -> str:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    # pandas renames the second of two equal headers, to a name that no record has; so it reads them as data first.
+    # pandas renames the second of two equal headers, so the headers are read as data first.
     header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
     _refuse_twice([name for name in header.iloc[0].tolist() if name] if len(header) else [])
     return pd.read_csv(path)
 
 
 def _named_by_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same columns with names of text: numbers, dates and the levels of tables with several header rows, too.
+    """The table with text as column names, converted from numbers, dates or several header rows.
 
     Raises:
         ReferenceDataError: if two columns then have the same name.
@@ -187,7 +187,7 @@ def _named_by_text(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _text_of(name: object) -> str:
-    if isinstance(name, tuple):  # as nested objects of a record would be addressed
+    if isinstance(name, tuple):  # as in a dotted path to nested objects
         return ".".join(_text_of(part) for part in name if part not in ("", None))
     return str(name)
 
@@ -201,7 +201,7 @@ def _refuse_twice(names: Sequence[str]) -> None:
 
 
 def _flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """Objects inside records become columns with dotted names, as they are addressed in messages."""
+    """Converts objects inside records to columns with dotted names, as in paths of messages."""
     parts: list[pd.DataFrame] = []
     for name in frame.columns:
         column = frame[name]

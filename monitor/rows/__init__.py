@@ -1,1 +1,1 @@
-"""What passes between the rooms: messages, columns, rows, and the values in them."""
+"""Data passed between rooms: messages, columns, rows, and the values in them."""

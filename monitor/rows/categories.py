@@ -1,4 +1,4 @@
-"""One text for one category, however a training file or a record writes it."""
+"""One text for each category, independent of how a training file or a record spells it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ MAX_LABEL = 120
 def canonical(value: object) -> str | None:
     """The category's text; None for a missing value.
 
-    Training files and records seldom agree on types: 1, 1.0, "1" and true are one category here, as they are for the
-    model server that wrote them.
+    Training files and records seldom agree on types, so 1, 1.0, "1" and true are one category, as in most model
+    servers.
 
     Raises:
         TypeError: if ``value`` is no scalar (a list, an object).
@@ -44,9 +44,9 @@ def label(value: object) -> str | None:
 
 
 def lookup_table(codes: dict[str, int], missing: int) -> dict[object, int]:
-    """Every raw form of each category → its code, so that a live value needs one dictionary look-up.
+    """Every raw form of each category → its code, so that encoding a value is one dictionary look-up.
 
-    Python's 1, 1.0 and True are equal as keys, as they are as categories.
+    1, 1.0 and True are equal as Python keys and as categories.
     """
     table: dict[object, int] = {None: missing}
     for text, code in codes.items():

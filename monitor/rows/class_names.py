@@ -1,7 +1,7 @@
-"""Which class a value means, however its producer spells it.
+"""Classes by name, independent of how a producer spells them.
 
-A training file and a stream of labels seldom come from the same program: 1, "1.0", "true" and "Yes " are one class. A
-value is matched to a class of the reference if only one class fits; any other value is unknown, never the negative
+Different programs write the training file and the labels, so 1, "1.0", "true" and "Yes " are one class. A value is
+matched to a class of the reference only if exactly one class fits; any other value is unknown, never the negative
 class.
 """
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 UNKNOWN = -1.0
 """Number of a value that is no class of the reference."""
 REST = "other"
-"""Name of all negative classes of a binary model together."""
+"""Common name of all negative classes of a binary model."""
 TRUE = frozenset({"1", "true", "t", "yes", "y", "on", "positive"})
 FALSE = frozenset({"0", "false", "f", "no", "n", "off", "negative"})
 
@@ -32,8 +32,8 @@ class ClassNames:
     """The classes of a model.
 
     Args:
-        classes: canonical names; the place of each is its number. For a binary model `REST` comes first.
-        negatives: canonical names behind `REST`; None if they are not known, then every unknown value is one of them.
+        classes: canonical names; the index of each is its number. For a binary model `REST` comes first.
+        negatives: canonical names that `REST` stands for; None if unknown: every unknown value is then negative.
         binary: whether the first name is `REST`.
     """
 
@@ -47,7 +47,7 @@ class ClassNames:
         self._spellings = truths | self._spellings
 
     def number(self, value: object) -> float:
-        """The number of a class; NaN for a missing value, `UNKNOWN` for one that is no class.
+        """The number of a class; NaN for a missing value, `UNKNOWN` for a value that is no class.
 
         Raises:
             TypeError: if ``value`` is no scalar.
@@ -78,20 +78,20 @@ class ClassNames:
 
 
 def spelling(text: str) -> str:
-    """One text for all spellings of a class: trimmed, in lower case, numbers in their shortest form."""
+    """The common form of all spellings of a class: trimmed, in lower case, numbers in their shortest form."""
     plain = " ".join(text.split()).casefold()
     try:
         value = float(plain)
     except ValueError:
         value = math.nan
-    # Python reads 1_000 as a number; no other producer writes one like that.
+    # float() accepts 1_000 as a number; other producers do not write that.
     return str(canonical(value)) if math.isfinite(value) and "_" not in plain else plain
 
 
 def one_spelling(columns: Sequence[set[str]]) -> set[str]:
     """The classes of several columns, each in the spelling of the first column that has it.
 
-    A column that holds two spellings means two classes by them, so these stay apart.
+    If one column contains two spellings, they are two classes and stay apart.
     """
     found: set[str] = set()
     for texts in columns:
@@ -102,7 +102,7 @@ def one_spelling(columns: Sequence[set[str]]) -> set[str]:
 
 
 def same_truth(name: str, names: set[str]) -> set[str]:
-    """Those of some names that say yes or no as one of them does; that one alone if any is neither yes nor no."""
+    """The names that mean what ``name`` means, true or false; only ``name`` if any of ``names`` is neither."""
     for words in (TRUE, FALSE):
         if spelling(name) in words and {spelling(other) for other in names} <= TRUE | FALSE:
             return {other for other in names if spelling(other) in words}
@@ -119,11 +119,11 @@ def _unambiguous(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
 
 
 def _truths(spellings: Mapping[str, float], lacking: float | None) -> dict[str, float]:
-    """Every spelling of true and false, if the classes are nothing but one of each.
+    """Every spelling of true and false, if the classes are exactly one true and one false.
 
     Args:
-        spellings: of the classes, to their numbers.
-        lacking: number of the class that a binary reference may not hold because no row has it.
+        spellings: spelling → number of the class.
+        lacking: number of the class that a binary reference may lack because no row has it.
     """
     if not spellings or not spellings.keys() <= TRUE | FALSE:
         return {}

@@ -1,4 +1,4 @@
-"""Ids as numbers of 64 bits."""
+"""Ids as 64-bit numbers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 
 
 def hash_ids(ids: Sequence[object]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """A 64-bit hash of each id's text, the same in every process and on every machine.
+    """A 64-bit hash of each id's text, independent of process and machine.
 
     Args:
         ids: raw values, length n; 1, 1.0 and "1" are one id.
 
     Returns:
-        uint64[n] and bool[n], whether the id can be used: None, NaN, "" and what is no scalar cannot.
+        uint64[n], and bool[n], whether the id can be used: None, NaN, "" and non-scalar values cannot.
     """
     texts = _texts(ids)
     usable = np.fromiter(map(bool, texts), dtype=np.bool_, count=len(texts))
@@ -38,14 +38,14 @@ def hash_ids(ids: Sequence[object]) -> tuple[NDArray[np.uint64], NDArray[np.bool
 def _texts(ids: Sequence[object]) -> list[str]:
     kinds = set(map(type, ids))
     if kinds <= {str}:
-        return list(ids)  # type: ignore[arg-type]  # all of them are strings
+        return list(ids)  # type: ignore[arg-type]  # all are strings
     return [_text(value) for value in ids]
 
 
 def _text(value: object) -> str:
     try:
         return canonical(value) or ""
-    except (TypeError, ValueError):  # no scalar; an integer of more digits than Python writes
+    except (TypeError, ValueError):  # not a scalar; an integer with more digits than Python converts
         return ""
 
 

@@ -1,4 +1,4 @@
-"""What a model put out for each row, as the numbers that performance is computed from."""
+"""A model's outputs for each row, as numbers from which performance is computed."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class OutputReader:
         model: its configuration.
         classes: canonical names of the classes; for a binary model the negative and the positive one. None for
             regression and ranking.
-        names: which value is which of these classes; None for regression and ranking.
-        with_ids: whether ids are needed, to find labels and repeated rows.
+        names: maps values to classes; None for regression and ranking.
+        with_ids: whether ids are needed, to join labels and find repeated rows.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class OutputReader:
         if classes is not None and isinstance(columns.score, dict):
             wanted = classes[1:] if model.task == "binary" else classes
             self._scores = [scores[f"score:{name}"] for name in wanted if f"score:{name}" in scores]
-            # Probabilities of some of the classes are of no use.
+            # Probabilities of only some classes cannot be used.
             self._scores = self._scores if len(self._scores) == len(wanted) else []
         else:
             self._scores = list(scores.values()) if model.task == "binary" else []
@@ -51,13 +51,13 @@ class OutputReader:
 
     @property
     def paths(self) -> list[str]:
-        """Where the values stand in a record."""
+        """Paths of the values in a record."""
         places = [self._prediction, *self._scores, *self._limits, self._id]
         return [path for path in places if path is not None]
 
     @property
     def width(self) -> int:
-        """K, how many scores a row has."""
+        """K, the number of scores of a row."""
         return len(self._scores)
 
     def read(self, raw: RawColumns, rows: Sequence[int]) -> PredictionOutputs:
@@ -84,7 +84,7 @@ class OutputReader:
         else:
             predicted = self._names.numbers(column(self._prediction))
             if self._task == "binary":
-                # It is neither the positive class nor known to be the negative one.
+                # The value is neither the positive class nor a known negative one.
                 predicted = np.where(predicted < 0, np.nan, predicted)
         return PredictionOutputs(None if self._id is None else column(self._id), scores, predicted, low, high, items)
 
@@ -95,7 +95,7 @@ def _finite(values: Sequence[object]) -> NDArray[np.float64]:
 
 
 def hash_lists(values: Sequence[object], width: int) -> NDArray[np.uint64]:
-    """uint64[n, width]: hashes of the first items of each list; 0 where there is none."""
+    """uint64[n, width]: hashes of the first items of each list; 0 where the list is shorter."""
     out = np.zeros((len(values), width), dtype=np.uint64)
     lists = [list(value)[:width] if isinstance(value, list | tuple) else [] for value in values]
     rows = np.repeat(np.arange(len(lists)), [len(items) for items in lists])

@@ -1,4 +1,4 @@
-"""What passes between source, decoder and windows."""
+"""Data passed between source, decoder and windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REJECT_REASONS = (
     "empty", "malformed", "too_large", "no_model", "no_timestamp", "bad_timestamp", "past", "future", "no_features",
     "no_label", "bad_label", "failed",
 )  # fmt: skip
-"""Why a row can be of no use."""
+"""Reasons why a row cannot be used."""
 
 
 class Partition(NamedTuple):
@@ -25,7 +25,7 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BrokerTime:
-    """When a message was written, epoch ms: by the broker's clock, or else by its producer's."""
+    """When a message was written, epoch ms, by the clock of the broker or else of the producer."""
 
     at: int
     by_broker: bool
@@ -33,7 +33,7 @@ class BrokerTime:
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """Raw messages of one partition, in order; ``written`` is the time of the last one, where that is known."""
+    """Raw messages of one partition, in order; ``written`` is the time of the last one, if known."""
 
     partition: Partition
     offsets: NDArray[np.int64]
@@ -43,7 +43,7 @@ class Messages:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows that come as columns already (Parquet); row i has offset ``first_offset + i``."""
+    """Rows that arrive as columns (Parquet); row i has offset ``first_offset + i``."""
 
     partition: Partition
     first_offset: int
@@ -52,8 +52,8 @@ class Table:
 
 
 LOSS_REASONS = ("retention", "corrupt", "oversized", "recreated", "gone")
-"""Why messages can no longer be read: deleted before they were read; damaged; larger than `ingest.max_batch_bytes`; the
-topic was deleted and made again; the topic came back without the partition."""
+"""Reasons why messages can no longer be read: deleted before they were read; corrupt; larger than
+`ingest.max_batch_bytes`; the topic was deleted and created again; it was created again without the partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class Loss:
 
     Attributes:
         reason: one of `LOSS_REASONS`.
-        messages: how many; 0 where that is unknown (``recreated``, ``gone``).
-        resumes: offset at which reading goes on.
+        messages: number of lost messages; 0 if unknown (``recreated``, ``gone``).
+        resumes: offset at which reading continues.
     """
 
     partition: Partition
@@ -75,12 +75,12 @@ class Loss:
 SOURCE_FAULTS = (
     "unreachable", "authentication", "authorization", "tls", "unknown_topic", "secret", "configuration",
 )  # fmt: skip
-"""Why a source cannot be read."""
+"""Reasons why a source cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFault:
-    """Why a source cannot be read, or not all of it: one of `SOURCE_FAULTS`, and a sentence with the address."""
+    """Why a source cannot be read, in whole or in part: one of `SOURCE_FAULTS`, and a sentence with the address."""
 
     reason: str
     text: str
@@ -88,7 +88,7 @@ class SourceFault:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where reading goes on: ``skip`` records of the message at ``offset`` are counted already."""
+    """Where reading continues: ``skip`` records of the message at ``offset`` have already been counted."""
 
     offset: int
     skip: int = 0
@@ -99,17 +99,17 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What one poll of a source brought.
+    """The result of one poll of a source.
 
     Attributes:
-        idle: partitions that were proven, within the last idle time-out, to hold nothing that has not been read.
+        idle: partitions proven, within the last idle time-out, to contain no unread message.
         lag: messages behind the end, where known.
-        assigned: partitions that are new to the reader, and where reading them begins; one that was read before begins
-            anew because its topic was deleted and made again.
+        assigned: partitions that are new to the reader, and where reading them begins. A partition that was read before
+            is assigned again after its topic was deleted and created again.
         up: the source answers.
-        fault: what is wrong, though it may answer; None for nothing.
-        finished: the source will never bring anything again (the end of a replayed file).
-        done: partitions that will never bring anything again.
+        fault: fault of the source, which may answer nevertheless; None for no fault.
+        finished: the source will bring no more messages (the end of a replayed file).
+        done: partitions that will bring no more messages.
     """
 
     chunks: tuple[Messages | Table, ...] = ()
@@ -129,20 +129,20 @@ class ModelRows:
     """The rows of one model in a chunk.
 
     Attributes:
-        index: int64[n], increasing: which rows of the chunk these are.
+        index: int64[n], increasing: numbers of the rows in the chunk.
         times: int64[n], event time, epoch ms.
         codes: int64[n, S], column of each value (`detectors.layout`).
         z: float64[n, S], values in reference standard deviations; NaN where not finite or not numeric.
         versions: model version of each row.
         segments: for each segment column the label of each row (``SEX=1``), None where the value is missing.
-        profile: which of the model's references the rows were encoded with (`monitor.reference.by_version`).
-        outputs: what the model put out, where performance is computed; None where it is not.
-        embeddings: subject → float64[n, D], NaN where an embedding cannot be used; None without any.
-        raw: the values themselves, column by column, while the model is learning its reference.
+        profile: number of the model's reference that the rows were encoded with (`monitor.reference.by_version`).
+        outputs: the model's outputs; None where no performance is computed.
+        embeddings: subject → float64[n, D], NaN where an embedding cannot be used; None without embeddings.
+        raw: the raw values, column by column, while the model is learning its reference.
         unknown: chunk row → names in the record that the model does not know, for rows of the sample
-            (`monitor.decode.unknown_fields`); others may be there, too.
-        bare: bool[n], whether the record holds not one of the paths of the model's features, not even with a null;
-            None if none is like that.
+            (`monitor.decode.unknown_fields`); rows outside the sample may also appear.
+        bare: bool[n], whether the record contains none of the paths of the model's features, not even with a null;
+            None if no record is bare.
     """
 
     model: str
@@ -167,7 +167,7 @@ class ModelRows:
         return self.take(slice(int(low), int(high)))
 
     def take(self, part: slice | NDArray[np.int64]) -> ModelRows:
-        """Some of the rows, in the order asked for."""
+        """The rows at ``part``, in its order."""
         return ModelRows(
             self.model,
             self.index[part],
@@ -195,14 +195,14 @@ class Decoded:
 
     Attributes:
         offsets: int64[N], offset of the message that each row came in.
-        within: int64[N], its place in that message (a message may hold an array of records).
+        within: int64[N], index of the row in its message (a message may contain an array of records).
         times: int64[N], event time, epoch ms; meaningless for rejects.
         rejects: row → reason.
         values: raw message of each rejected row, kept only when a dead-letter topic wants them.
-        next_offset: where the partition goes on after this chunk.
-        hints: reason → where the first such reject of the chunk went wrong, in words; holds no value.
-        feeds, label_feeds: the models whose predictions, and whose labels, the topic holds.
-        owners: rejected row → the model that the record names; a record that names none concerns every model.
+        next_offset: offset of the partition after this chunk.
+        hints: reason → fault of the first reject with this reason in the chunk, in words; contains no value.
+        feeds, label_feeds: the models whose predictions, and whose labels, the topic contains.
+        owners: rejected row → the model that the record names; a record without a model's name concerns every model.
         foreign: rejected rows that name a model which does not read the topic.
     """
 
@@ -229,11 +229,11 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class RawColumns:
-    """Columns of raw values, a row a record.
+    """Columns of raw values, one row for each record.
 
     Attributes:
-        columns: for each path its values; rejected rows hold None.
-        offsets, within: where each row came from (`monitor.rows.records.Decoded`).
+        columns: path → its values; None for rejected rows.
+        offsets, within: origin of each row (`monitor.rows.records.Decoded`).
         rejects: row → reason.
     """
 
@@ -244,9 +244,9 @@ class RawColumns:
     records: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     """Row → the whole record, for a sample of the messages (`monitor.decode.unknown_fields`)."""
     names: Sequence[str] = ()
-    """All columns that a table has; empty for messages."""
+    """All columns of a table; empty for messages."""
     record: Callable[[int], Mapping[str, Any]] | None = None
-    """Gives the whole record of a row; None for tables."""
+    """Returns the whole record of a row; None for tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,11 +255,12 @@ class PredictionOutputs:
 
     Attributes:
         ids: raw prediction ids; None where they are not needed.
-        scores: float64[n, K], one a class (binary: of the positive class, K = 1); NaN where missing, K = 0 without.
-        predicted: float64[n], the value, or the number of the class (`UNKNOWN` if it is none of
-            the reference's; NaN there for a binary model); NaN where missing.
-        low, high: float64[n], limits of the prediction; NaN where missing.
-        items: uint64[n, k], hashes of the ranked items, 0 where there is none; k = 0 unless the task is ranking.
+        scores: float64[n, K], one for each class (binary: of the positive class, K = 1); NaN if missing; K = 0 without
+            scores.
+        predicted: float64[n], the value, or the number of the class (`UNKNOWN` for a class that the reference lacks,
+            but NaN for a binary model); NaN if missing.
+        low, high: float64[n], limits of the prediction; NaN if missing.
+        items: uint64[n, k], hashes of the ranked items, 0 after the last item; k = 0 unless the task is ranking.
     """
 
     ids: Sequence[object] | None
@@ -270,7 +271,7 @@ class PredictionOutputs:
     items: NDArray[np.uint64]
 
     def take(self, part: slice | NDArray[np.int64]) -> PredictionOutputs:
-        """Some of the rows, in the order asked for."""
+        """The rows at ``part``, in its order."""
         ids = self.ids
         if ids is not None:
             ids = ids[part] if isinstance(part, slice) else [ids[row] for row in part.tolist()]
@@ -284,10 +285,10 @@ class LabelRows:
     """The labels of one model in a chunk.
 
     Attributes:
-        index: int64[n], increasing: which rows of the chunk these are.
-        times: int64[n], when each was known, epoch ms.
+        index: int64[n], increasing: numbers of the rows in the chunk.
+        times: int64[n], when each label became known, epoch ms.
         ids: raw prediction ids.
-        values: [n], structured as `monitor.reference.scorer.Scorer.label_type` says; a class is its number.
+        values: [n], structured as `monitor.reference.scorer.Scorer.label_type`; a class is given by its number.
     """
 
     model: str
@@ -297,7 +298,7 @@ class LabelRows:
     values: NDArray[np.void]
 
     def take(self, part: slice | NDArray[np.int64]) -> LabelRows:
-        """Some of the rows."""
+        """The rows at ``part``, in its order."""
         ids = self.ids[part] if isinstance(part, slice) else [self.ids[row] for row in part.tolist()]
         return LabelRows(self.model, self.index[part], self.times[part], ids, self.values[part])
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NumericSubject:
-    """How one numeric subject is binned."""
+    """The bins of one numeric subject."""
 
     edges: NDArray[np.float64]
     location: float
@@ -33,7 +33,7 @@ class NumericSubject:
     def encode_numbers(
         self, numbers: NDArray[np.float64], invalid: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The same for values that are float64 already."""
+        """As `encode`, for values that are already float64."""
         codes = bin_numbers(numbers, invalid, self.edges)
         z = (numbers - self.location) / self.scale
         return codes, np.where(np.isfinite(z), z, np.nan)
@@ -41,7 +41,7 @@ class NumericSubject:
 
 @dataclass(frozen=True, slots=True)
 class CategoricalSubject:
-    """How one categorical subject is coded: each raw form of a known category → its column."""
+    """The codes of one categorical subject: each raw form of a known category → its column."""
 
     table: dict[object, int]
     unknown: int
@@ -54,7 +54,7 @@ class CategoricalSubject:
         except TypeError:
             codes = [self.encode_one(value) for value in values]
         else:
-            # NaN equals nothing, so the table cannot know it; only tolerant JSON and Parquet can bring one.
+            # NaN equals nothing, so the table cannot contain it; only tolerant JSON and Parquet can bring one.
             if unknown in codes:
                 codes = [
                     MISSING if code == unknown and value != value else code
@@ -72,9 +72,9 @@ class CategoricalSubject:
 
 
 def to_numbers(values: Sequence[object]) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
-    """float64[n] with NaN for null, and bool[n] of the values that are no numbers (None when all are).
+    """float64[n] with NaN for null, and bool[n] of the values that are not numbers (None when all are numbers).
 
-    Text is never taken for a number, even when it looks like one: a producer that turned to text has changed.
+    Text never counts as a number, even "1.5": a producer that begins to write text has changed.
     """
     if not any(isinstance(value, str) for value in values):
         try:
@@ -103,9 +103,9 @@ def category_coder(top: Sequence[str], others: Sequence[str], open_vocabulary: b
     """The coder of a categorical subject.
 
     Args:
-        top: categories that have a bin of their own, in bin order.
-        others: further categories that the reference holds.
-        open_vocabulary: the reference held more categories than are listed, so an unlisted one may not be new.
+        top: categories with their own bin, in bin order.
+        others: further categories in the reference.
+        open_vocabulary: the reference has more categories than are listed, so an unlisted one need not be new.
     """
     if len(top) > BINS:
         raise ValueError(f"at most {BINS} categories can have a bin")

@@ -1,1 +1,1 @@
-"""What the daemon shows of itself: snapshot, metrics page, health, watchdog."""
+"""The daemon's own state for others: snapshot, metrics page, health, watchdog."""

@@ -1,4 +1,4 @@
-"""The metrics of one judged window: names, labels, numbers, and in which order they find room on the page."""
+"""The metrics of one judged window: names, labels, numbers, and their priority on the page."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from monitor.serve.snapshot import EvaluationKey
 
 SERIES = ("model", "version", "segment", "window")
-# Tiers of importance. The status of every window comes first: it is small, and says where to look.
+# Tiers of importance. The status of every window comes first: it is small, and shows where to look.
 _STATUS, _VALUE, _LOWER, _UPPER, _QUALITY, _QUALITY_BOUNDS, _SHOWN = range(7)
-# Statistics that are shown but not judged, the most important first; others come after these.
+# Statistics that are shown but not judged, most important first; unlisted ones come last.
 _IMPORTANCE = ("jensen_shannon", "ks", "wasserstein", "chi2")
 
 
@@ -27,10 +27,10 @@ class Claim(NamedTuple):
     """Series of one metric and one statistic in one window.
 
     Attributes:
-        rank: least first: the whole before its segments, then the tier, then the statistic's importance.
+        rank: lowest first: the whole before its segments, then the tier, then the statistic's importance.
         metric: its name.
-        size: how many series at most; it stays while the same subjects are judged, whatever their numbers are.
-        samples: gives the samples of the first n of these series, without those that have no number now.
+        size: most series; constant while the judged subjects do not change, independent of their numbers.
+        samples: returns the samples of the first n of these series, without series that have no number now.
     """
 
     rank: Rank
@@ -79,27 +79,27 @@ METRICS = {name: (text, labels) for name, text, labels in _metrics()}
 def feature_label(subject: str) -> str:
     """The ``feature`` label of a subject: a feature's own name, ``prediction``, ``score`` or ``score:class``."""
     name = subject.removeprefix("feature:")
-    # A feature may be called like an output; the prefix then tells them apart.
+    # A feature may have the name of an output; the prefix then distinguishes them.
     reserved = name in ("prediction", "score") or name.startswith("score:")
     return subject if reserved and name != subject else name
 
 
 def claims(key: EvaluationKey, evaluation: Evaluation) -> list[Claim]:
-    """Everything that a window has to show."""
-    parts: dict[tuple[Shown, str], list[Finding]] = {}
+    """All claims of a window."""
+    groups: dict[tuple[Shown, str], list[Finding]] = {}
     for finding in evaluation.findings:
-        parts.setdefault((subject_named(finding.subject).shown, finding.statistic), []).append(finding)
-    drift = [finding for (shown, _), found in parts.items() if shown == "drift" for finding in found]
+        groups.setdefault((subject_named(finding.subject).shown, finding.statistic), []).append(finding)
+    drift = [finding for (shown, _), findings in groups.items() if shown == "drift" for finding in findings]
     empty = {finding.subject for finding in drift if _is_judged(finding) and math.isnan(finding.value)}
-    found = list(_of_window(key, evaluation, [finding for finding in drift if _is_judged(finding)]))
-    for (shown, statistic), findings in parts.items():
+    claimed = list(_of_window(key, evaluation, [finding for finding in drift if _is_judged(finding)]))
+    for (shown, statistic), findings in groups.items():
         if isinstance(shown, Metric):
-            found += _beside_drift(key, shown, findings)
+            claimed += _beside_drift(key, shown, findings)
         elif shown == "drift":
-            found += _drift(key, statistic, findings, empty)
+            claimed += _drift(key, statistic, findings, empty)
         elif shown == "segments":
-            found.append(_claim(key, (_VALUE, 0), "leeway_worse_segments", "value", findings))
-    return found
+            claimed.append(_claim(key, (_VALUE, 0), "leeway_worse_segments", "value", findings))
+    return claimed
 
 
 def thresholds(evaluation: Evaluation) -> dict[str, float]:
@@ -116,7 +116,7 @@ def _is_judged(finding: Finding) -> bool:
 
 
 def _of_window(key: EvaluationKey, evaluation: Evaluation, judged: Sequence[Finding]) -> Iterator[Claim]:
-    """The numbers of the window itself, and whether its subjects have drifted."""
+    """Claims of the window itself, and of whether its subjects have drifted."""
     verdicts: dict[str, bool] = {}
     for finding in judged:
         verdicts[finding.subject] = verdicts.get(finding.subject, False) or finding.status == "drifted"
@@ -131,7 +131,7 @@ def _of_window(key: EvaluationKey, evaluation: Evaluation, judged: Sequence[Find
         numbers = {
             "leeway_window_rows": evaluation.rows,
             "leeway_window_end_timestamp_seconds": evaluation.end / 1000,
-            "leeway_insufficient_data": bool(judged) and all(found.status == "insufficient" for found in judged),
+            "leeway_insufficient_data": bool(judged) and all(finding.status == "insufficient" for finding in judged),
             "leeway_drifted_features": sum(verdicts.values()),
         }
         if any(subject_named(finding.subject).shown == "window" for finding in evaluation.findings):
@@ -156,8 +156,8 @@ def _drift(key: EvaluationKey, statistic: str, findings: list[Finding], empty: s
         for tier, metric, attribute in columns:
             yield _claim(key, (tier, 0), metric, attribute, findings)
         return
-    # Not defined for these subjects, such as KS for categories; where a window has no values, room is kept for them.
-    findings = [found for found in findings if not math.isnan(found.value) or found.subject in empty]
+    # NaN: not defined for this subject, such as KS for categories; but subjects without values now keep their room.
+    findings = [finding for finding in findings if not math.isnan(finding.value) or finding.subject in empty]
     importance = _IMPORTANCE.index(statistic) if statistic in _IMPORTANCE else len(_IMPORTANCE)
     for _, metric, attribute in columns:
         yield _claim(key, (_SHOWN, importance), metric, attribute, findings)
@@ -165,7 +165,7 @@ def _drift(key: EvaluationKey, statistic: str, findings: list[Finding], empty: s
 
 def _beside_drift(key: EvaluationKey, kind: Metric, findings: list[Finding]) -> Iterator[Claim]:
     judged = [finding for finding in findings if kind.judged and _is_judged(finding)]
-    # There are several statistics of quality for each feature: they come after the drift of all features.
+    # Each feature has several statistics of quality: they come after the drift of all features.
     status, value, lower, upper = (
         (_QUALITY, _QUALITY, _QUALITY_BOUNDS, _QUALITY_BOUNDS)
         if kind.per_feature
@@ -194,7 +194,7 @@ def _first(samples: list[Sample], count: int) -> list[Sample]:
 
 
 def _of_findings(key: EvaluationKey, attribute: str, findings: list[Finding], count: int) -> list[Sample]:
-    """Samples of an attribute of findings; without one, of whether they are breached."""
+    """Samples of an attribute of findings; without an attribute, of whether they are breached."""
     samples = []
     for finding in findings[:count]:
         number = getattr(finding, attribute) if attribute else float(finding.status == "breached")

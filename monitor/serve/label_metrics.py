@@ -1,4 +1,4 @@
-"""What the metrics page shows of labels: names, labels and numbers."""
+"""Metrics of labels: names, labels and numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Family(NamedTuple):
 
 
 def label_gauges(models: Sequence[ModelStatus]) -> Iterator[Family]:
-    """What waits for labels, and how long labels take."""
+    """Metrics of waiting predictions and labels, and of the delay of labels."""
     kept = [(model.name, model.labels) for model in models if model.labels is not None]
     yield Family(
         "leeway_labels_held", "Labels that wait for event time to reach them.", ("model",),
@@ -49,7 +49,7 @@ def label_gauges(models: Sequence[ModelStatus]) -> Iterator[Family]:
 
 
 def label_counters(models: Sequence[ModelStatus]) -> Iterator[Family]:
-    """What became of labels and of the predictions that wait for them."""
+    """Counters of the outcomes of labels and predictions."""
     kept = [(model.name, model.labels) for model in models if model.labels is not None]
     yield Family(
         "leeway_labels", "What became of labels and of predictions that wait for them.", ("model", "outcome"),
@@ -67,5 +67,5 @@ def _delays(labels: Totals) -> list[float]:
     total = np.cumsum(labels.delays)
     if not len(total) or not total[-1]:
         return [math.nan] * len(_QUANTILES)
-    places = np.searchsorted(total, np.array(_QUANTILES) * total[-1])
-    return [float(2.0 ** ((place + 1) / 2) / 1000) for place in places.tolist()]
+    octaves = np.searchsorted(total, np.array(_QUANTILES) * total[-1])
+    return [float(2.0 ** ((octave + 1) / 2) / 1000) for octave in octaves.tolist()]

@@ -29,9 +29,9 @@ _OPEN_METRICS = "application/openmetrics-text"
 
 
 class OwnProcessCollector(ProcessCollector):
-    """The library's, also where /proc holds processes only (ProcSubset=pid of systemd).
+    """The library's collector, made to work without /proc/stat (ProcSubset=pid of systemd).
 
-    The library reads the boot time from /proc/stat and shows nothing at all of the process without it.
+    The library reads the boot time from /proc/stat, and reports no process metric without it.
     """
 
     def _boot_time(self) -> float:
@@ -39,15 +39,15 @@ class OwnProcessCollector(ProcessCollector):
 
 
 class Telemetry(Collector):
-    """Collects the metrics of whatever snapshot is current.
+    """Collects the metrics of the current snapshot.
 
     Args:
         version: leewayd's own.
-        snapshot: gives the current snapshot.
-        max_series: the most series of model statistics on the page; what is over is counted, not shown.
+        snapshot: returns the current snapshot.
+        max_series: the most series of model statistics on the page; further ones are counted, not shown.
         monotonic: seconds.
         liveness: whether the loop makes progress.
-        log_lines_dropped: gives how many lines of the log could not be written.
+        log_lines_dropped: returns the number of log lines that could not be written.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Telemetry(Collector):
         self.registry.register(self)
         OwnProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        # Two formats, whatever a client asks for: each other one would be another page to render.
+        # Only two formats, because each format is another page to render.
         rendering = threading.Lock()
         self._pages = {
             accept: (PageCache(partial(encode, self.registry), snapshot, monotonic, rendering), content_type)
@@ -75,7 +75,7 @@ class Telemetry(Collector):
         }
 
     def page(self, headers: Mapping[str, str]) -> Response:
-        """The /metrics page in the format that the scraper asked for."""
+        """The /metrics page in the format that the scraper requested."""
         pages, content_type = self._pages[_OPEN_METRICS if _OPEN_METRICS in headers.get("accept", "") else ""]
         page = pages.get()
         if gzip_accepted(headers.get("accept-encoding", "")):
@@ -83,12 +83,12 @@ class Telemetry(Collector):
         return Response(200, page.body, content_type)
 
     def healthy(self, headers: Mapping[str, str]) -> Response:
-        """Whether the loop makes progress; else since when it does not."""
+        """Whether the loop makes progress, and if not, for how long."""
         fault = self._liveness.fault()
         return Response(503, f"{fault}\n".encode()) if fault else Response(200, b"ok\n")
 
     def ready(self, headers: Mapping[str, str]) -> Response:
-        """Whether the daemon does its work; else why not."""
+        """Whether the daemon is ready, and if not, why."""
         reason = self._liveness.fault() or self._snapshot().not_ready
         return Response(503, f"{reason}\n".encode()) if reason else Response(200, b"ready\n")
 
@@ -116,7 +116,7 @@ class Telemetry(Collector):
         )
 
     def describe(self) -> list[Metric]:
-        """Nothing ahead of time: registration must not collect."""
+        """Empty, because registration must not collect."""
         return []
 
     def _process(self, snapshot: Snapshot) -> Iterator[Metric]:
@@ -155,7 +155,7 @@ def _counter(
 
 
 def _progress(snapshot: Snapshot) -> Iterator[Metric]:
-    """How far judging is behind what has been read, and what became of failures and reloads."""
+    """Metrics of the backlog of judging, of failures and of reloads."""
     progress, process = snapshot.progress, snapshot.process
     yield _gauge(
         "leeway_judging_behind_seconds", "Event time that has been read and is not judged yet.", (),
@@ -228,7 +228,7 @@ def _daemon(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _known_repeats(model: ModelStatus) -> int:
-    """Where labels are read, predictions are known one by one."""
+    """Number of repeated predictions; exact where labels are read, because their ids are stored."""
     return 0 if model.labels is None else model.labels.outcomes.get("duplicate_prediction", 0)
 
 

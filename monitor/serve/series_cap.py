@@ -1,4 +1,4 @@
-"""Chooses the series that find room on the metrics page: a fair share for every model, most important first."""
+"""Chooses the series for the metrics page under a cap: a fair share for every model, most important first."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Rank = tuple[int, ...]
 
 
 def shared(wanted: Mapping[str, Sequence[tuple[Rank, int]]], cap: int) -> dict[str, list[int]]:
-    """Shares out room for series among models.
+    """Shares the cap of series among models.
 
-    Every claim of one rank comes before any of the next rank. Within a rank the model with the fewest series so far
-    comes next, so a model with few series keeps them all, whatever the others want. The result depends on ranks and
-    sizes alone: as long as they stay, the same series stay.
+    All claims of one rank come before claims of the next rank. Within a rank the model with the fewest series so far
+    comes next, so a model with few series keeps all of its series. The result depends on ranks and sizes only: while
+    they do not change, the chosen series do not change.
 
     Args:
-        wanted: model → (rank, size) of its claims, least rank first.
-        cap: how many series there is room for.
+        wanted: model → (rank, size) of its claims, lowest rank first.
+        cap: most series in total.
 
     Returns:
-        Model → how much of each claim is granted, in the order of its claims.
+        Model → number of series granted to each claim, in the order of its claims.
     """
     granted: dict[str, list[int]] = {model: [0] * len(claims) for model, claims in wanted.items()}
     taken = dict.fromkeys(wanted, 0)

@@ -1,4 +1,4 @@
-"""What the daemon shows of itself: one immutable value, replaced whole, read by other threads without a lock."""
+"""The snapshot of the daemon: one immutable value, replaced as a whole, read by other threads without a lock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.labels.document import Totals
 
 
 class EvaluationKey(NamedTuple):
-    """Which evaluation: one window of one series."""
+    """Identifies an evaluation: one window of one series."""
 
     model: str
     version: str
@@ -22,14 +22,14 @@ class EvaluationKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """One model's health; times are epoch ms, durations seconds; ``labels`` is None where none are read.
+    """One model's health; times are epoch ms, durations seconds; ``labels`` is None if no labels are read.
 
     Attributes:
-        insufficient: how many of the ``evaluations`` had too little data to judge anything.
-        first, last: event time of the first and the last row; None before any.
-        labels_read: label records that could be used.
-        repeated: rows that came again under the id of another one and were counted again, since no labels are read.
-        unjudged: windows of performance that still wait for labels when a replay has ended.
+        insufficient: number of ``evaluations`` with too little data for every finding.
+        first, last: event time of the first and the last row; None before the first row.
+        labels_read: usable label records.
+        repeated: rows that repeat the id of another row and were counted again, because no labels are read.
+        unjudged: windows of performance that still wait for labels at the end of a replay.
     """
 
     name: str
@@ -70,7 +70,7 @@ class ProcessStatus:
     """The process around the daemon.
 
     Attributes:
-        failures: turns that failed, after each of which the daemon was made again from its last checkpoint.
+        failures: turns that failed, after each of which the daemon restarted from its last checkpoint.
         reload_failed: the last attempt to load the configuration again did not succeed.
         reloaded_at: when the configuration in force was loaded, epoch seconds.
     """
@@ -82,13 +82,13 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where judging stands.
+    """The progress of judging.
 
     Attributes:
-        busy: rows are read whose windows are not judged yet.
+        busy: whether rows have been read whose windows are not judged yet.
         behind_ms: event time that all partitions have reached and that is not judged yet, ms.
         waiting: messages that are not counted yet.
-        seconds: until nothing waits, at the rate of the last minute; None while that is unknown.
+        seconds: estimated time until no message waits, at the rate of the last minute; None if unknown.
     """
 
     busy: bool = False
@@ -99,7 +99,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that /metrics and /readyz tell."""
+    """The content of /metrics and /readyz."""
 
     evaluations: Mapping[EvaluationKey, Evaluation] = field(default_factory=dict)
     realised: Mapping[EvaluationKey, Evaluation] = field(default_factory=dict)
@@ -107,12 +107,12 @@ class Snapshot:
     partitions: tuple[PartitionStatus, ...] = ()
     rejects: Mapping[tuple[str, str], int] = field(default_factory=dict)
     hints: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """Topic and reason of a reject → where the first one went wrong."""
+    """Topic and reason of a reject → hint on the first one."""
     label_topics: frozenset[str] = frozenset()
     learned_rows: int = 0
-    """Rows that models have taken in to learn their reference."""
+    """Rows that models have used to learn their reference."""
     ended: bool = False
-    """A replay has come to the end of its log."""
+    """Whether a replay has reached the end of its log."""
     alerts: Mapping[AlertGroup, int] = field(default_factory=dict)
     outbox: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class Statistics(NamedTuple):
-    """What finds room.
+    """The chosen series.
 
     Attributes:
         families: the metrics of all windows.
         shown: model → series on the page.
-        dropped: model → series that there was no room for.
+        dropped: model → series left out.
     """
 
     families: list[Family]
@@ -33,7 +33,7 @@ class Statistics(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """What a window has to show, kept until it is judged again."""
+    """The claims of a window, cached until it is judged again."""
 
     evaluation: Evaluation
     claims: list[Claim]
@@ -44,7 +44,7 @@ class StatisticsPage:
     """Chooses the series of model statistics.
 
     Args:
-        max_series: the most of them on the page.
+        max_series: most series on the page.
     """
 
     def __init__(self, max_series: int) -> None:
@@ -54,11 +54,11 @@ class StatisticsPage:
     def collect(
         self, evaluations: Mapping[EvaluationKey, Evaluation], realised: Mapping[EvaluationKey, Evaluation]
     ) -> Statistics:
-        """The series that find room.
+        """The chosen series.
 
         Args:
-            evaluations: the newest one of each series and window.
-            realised: the newest ones of realised performance.
+            evaluations: the newest evaluation of each series and window.
+            realised: the newest evaluations of realised performance.
         """
         self._windows = {
             (key, late): self._window(key, late, evaluation)
@@ -68,12 +68,12 @@ class StatisticsPage:
         # Sorting by rank keeps this order within a rank: short windows first, then versions and segments by name.
         wanted: dict[str, list[Claim]] = {}
         limits: dict[tuple[str, ...], float] = {}
-        for key, late in sorted(self._windows, key=_place):
+        for key, late in sorted(self._windows, key=_order):
             window = self._windows[key, late]
             wanted.setdefault(key.model, []).extend(window.claims)
             limits |= {(key.model, statistic): limit for statistic, limit in window.thresholds.items()}
-        for found in wanted.values():
-            found.sort(key=lambda claim: claim.rank)
+        for ranked in wanted.values():
+            ranked.sort(key=lambda claim: claim.rank)
         return self._emitted(wanted, limits)
 
     def _window(self, key: EvaluationKey, late: bool, evaluation: Evaluation) -> _Window:
@@ -84,13 +84,13 @@ class StatisticsPage:
 
     def _emitted(self, wanted: Mapping[str, list[Claim]], limits: Mapping[tuple[str, ...], float]) -> Statistics:
         granted = shared(
-            {model: [(claim.rank, claim.size) for claim in found] for model, found in wanted.items()},
+            {model: [(claim.rank, claim.size) for claim in ranked] for model, ranked in wanted.items()},
             self._max_series,
         )
         samples: dict[str, list[Sample]] = {name: [] for name in METRICS}
         shown, dropped = dict.fromkeys(wanted, 0), dict.fromkeys(wanted, 0)
-        for model, found in wanted.items():
-            for claim, room in zip(found, granted[model], strict=True):
+        for model, ranked in wanted.items():
+            for claim, room in zip(ranked, granted[model], strict=True):
                 dropped[model] += claim.size - room
                 if room:
                     emitted = claim.samples(room)
@@ -102,6 +102,6 @@ class StatisticsPage:
         return Statistics(families, shown, dropped)
 
 
-def _place(which: tuple[EvaluationKey, bool]) -> tuple[int, str, str, bool]:
+def _order(which: tuple[EvaluationKey, bool]) -> tuple[int, str, str, bool]:
     key, late = which
     return parse_duration(key.window), key.version, key.segment, late

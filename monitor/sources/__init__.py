@@ -1,1 +1,1 @@
-"""Where messages come from: Apache Kafka and files."""
+"""Sources of messages: Apache Kafka and files."""

@@ -1,4 +1,7 @@
-"""Batches that cannot be read: where the next one begins. kafka-python would ask for such a batch for ever."""
+"""Finds the next readable batch after one that cannot be read.
+
+kafka-python would request an unreadable batch for ever.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A stretch that cannot be read: why (`monitor.rows.records.LOSS_REASONS`), and the first offset after it."""
+    """A range that cannot be read: the reason (`monitor.rows.records.LOSS_REASONS`), and the first offset after it."""
 
     reason: str
     next_offset: int
 
 
 def broken_at(open_consumer: Callable[[], KafkaConsumer], tp: TopicPartition, offset: int, end: int) -> Broken | None:
-    """What is wrong with the batch at an offset; None if it can be read.
+    """The fault of the batch at an offset; None if it can be read.
 
     Args:
-        open_consumer: each attempt takes a consumer of its own, for a broken batch spoils it.
+        open_consumer: opens a consumer; each attempt needs a new one, because a broken batch makes it unusable.
         tp: the partition.
-        offset: before its end.
+        offset: less than ``end``.
         end: of the partition.
 
     Raises:
-        KafkaError: if no answer came: then nothing is known, and nothing may be passed over.
+        KafkaError: if the broker did not answer; then no message may be skipped.
     """
     error = _error_at(open_consumer, tp, offset)
     if error is None:
@@ -56,10 +59,10 @@ def _error_at(open_consumer: Callable[[], KafkaConsumer], tp: TopicPartition, of
         if probe.poll(timeout_ms=CALL_MS, max_records=1):
             return None
     except Exception as error:
-        # A damaged batch can fail anywhere inside the library.
+        # A corrupt batch can fail anywhere inside the library.
         if isinstance(error, KafkaError) and is_passing(error):
             raise
         return error
     finally:
         probe.close()
-    raise KafkaTimeoutError("no answer while a broken batch was looked at")
+    raise KafkaTimeoutError("no answer while a broken batch was examined")

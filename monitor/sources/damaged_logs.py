@@ -1,4 +1,4 @@
-"""Where a log can be read again after a damaged stretch."""
+"""Finds where a log can be read again after a corrupt batch."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
 
 
 def first_readable(readable: Callable[[int], bool], broken: int, end: int) -> int:
-    """The first offset after a damaged batch that can be read, in a logarithmic number of attempts.
+    """The first readable offset after a corrupt batch, found in a logarithmic number of attempts.
 
-    Offsets inside a damaged batch fail with it, and batches are short, so the search goes up in doubling steps and
-    then halves the last one.
+    All offsets inside a corrupt batch fail, and batches are short, so the search goes up in doubling steps and then
+    bisects the last step.
 
     Args:
-        readable: tells whether reading at an offset works.
-        broken: an offset where it does not.
-        end: the log's end, which is returned if nothing more can be read.
+        readable: returns whether reading at an offset works.
+        broken: an offset that cannot be read.
+        end: the log's end, which is returned if no later offset can be read.
     """
     span = 1
     while broken + span < end and not readable(broken + span):

@@ -1,4 +1,4 @@
-"""Rejected messages on their way to the dead-letter topic."""
+"""Sends rejected messages to the dead-letter topic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DeadLetters:
-    """Sends rejected messages whole to the dead-letter topic; the producer is opened when there is one to send."""
+    """Sends rejected messages whole to the dead-letter topic; the first message opens the producer."""
 
     def __init__(self, access: Access, log: FilteringBoundLogger) -> None:
         self._access, self._log = access, log
@@ -43,7 +43,7 @@ class DeadLetters:
         self._log.warning("dead letter not sent", error=type(error).__name__)
 
     def settle(self) -> None:
-        """Waits until all that was sent has arrived, for a few seconds at the most."""
+        """Waits, for a few seconds at most, until the broker has confirmed all messages."""
         if self._producer is None or not self._unsent:
             return
         try:
@@ -53,6 +53,6 @@ class DeadLetters:
             self._log.warning("dead letters not confirmed", error=type(error).__name__)
 
     def close(self) -> None:
-        """Sends what waits, and closes."""
+        """Sends waiting messages and closes the producer."""
         if self._producer is not None:
             self._producer.close(timeout=2)

@@ -1,6 +1,6 @@
 """Files as a source: JSON lines, replayed or followed as they grow, and Parquet. Each file is one partition.
 
-The offset of a JSON line is its number, of compressed files, too, which are decompressed from the beginning to go on.
+The offset of a JSON line is its line number. Compressed files are decompressed from the beginning after a restart.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 
 class FileSource:
-    """Reads files in their order of rows, all of them side by side.
+    """Reads all files in parallel, each in the order of its rows.
 
     Args:
         paths: JSON lines, plain or compressed with gzip or Zstandard, and ``.parquet`` files.
         follow: keep reading JSON lines as they are appended; Parquet files cannot be followed.
-        batch: the most rows a poll brings from each file.
-        wait: called with seconds when a followed file has nothing new.
+        batch: the most rows that a poll reads from each file.
+        wait: called with seconds when a followed file has no new line.
     """
 
     def __init__(self, paths: list[Path], *, follow: bool, batch: int, wait: Callable[[float], object]) -> None:
         self._paths = {Partition(path.name, 0): path for path in paths}
         if len(self._paths) != len(paths):
-            raise SourceError("two input files have the same name; their positions could not be told apart")
+            raise SourceError("two input files have the same name; their positions could not be distinguished")
         self._follow, self._batch, self._wait = follow, batch, wait
         self._readers: dict[Partition, Iterator[Messages | Table | None]] = {}
         self._done: set[Partition] = set()
@@ -47,7 +47,7 @@ class FileSource:
         self._assigned: dict[Partition, Position] = {}
 
     def start(self, positions: Mapping[Partition, Position], *, everything: bool = False) -> None:
-        """Opens the files and skips the rows that are counted already."""
+        """Opens the files and skips the rows that have already been counted."""
         for partition, path in self._paths.items():
             if (fault := fault_of(path, follow=self._follow)) is not None:
                 raise SourceError(fault)
@@ -100,31 +100,31 @@ class FileSource:
         )
 
     def reject(self, partition: Partition, reason: str, value: bytes) -> None:
-        """Files have no dead-letter topic; the row stays where it is."""
+        """Does nothing: files have no dead-letter topic, and the row stays in the file."""
 
     def settle(self) -> None:
-        """Nothing is handed over."""
+        """Does nothing: no dead letters are sent."""
 
     def commit(self, positions: Mapping[Partition, Position]) -> None:
-        """Nobody else follows the position in a file."""
+        """Does nothing: the position in a file is kept in leewayd's state only."""
 
     def close(self) -> None:
         """Closes the files."""
         self._readers.clear()
 
 
-# In ms, with a day's room for the zones.
+# In ms, with a margin of one day for time zones.
 _FIRST_DATE, _LAST_DATE = -62_135_510_400_000, 253_402_214_400_000
 
 
 def _refuse_other_kinds(path: Path) -> None:
-    """Raises a `SourceError` for a file that surely holds no JSON lines."""
+    """Raises a `SourceError` for a file that certainly does not contain JSON lines."""
     compression = compression_of(path)
     try:
         with opened_for_reading(path) as lines:
             kind = kind_of(lines.text.read(LONGEST))
     except CORRUPT as error:
-        raise SourceError(f"{path}: the {compression} are cut short or corrupt: {error}") from error
+        raise SourceError(f"{path}: the {compression} are truncated or corrupt: {error}") from error
     if kind:
         found = f"{kind} within {compression}" if compression else kind
         raise SourceError(
@@ -139,15 +139,15 @@ def _refuse_other_kinds(path: Path) -> None:
 def _lines(
     partition: Partition, path: Path, first: int, batch: int, follow: bool, read: Callable[[float], object]
 ) -> Iterator[Messages | None]:
-    """Batches of lines; when following, None whenever there is no whole new line yet.
+    """Batches of lines; when following, None while there is no complete new line.
 
     Args:
         partition: of the messages.
         path: plain or compressed.
-        first: number of the first line that is wanted.
+        first: number of the first line to return.
         batch: the most lines of a batch.
-        follow: wait for more at the end.
-        read: called with the share of the file that has been read, before each batch.
+        follow: wait for more lines at the end.
+        read: called before each batch with the share of the file that has been read.
     """
     try:
         with opened_for_reading(path) as file:
@@ -163,17 +163,17 @@ def _lines(
                 elif not lines:
                     yield None
     except CORRUPT as error:
-        raise SourceError(f"{path}: the {compression_of(path)} are cut short or corrupt: {error}") from error
+        raise SourceError(f"{path}: the {compression_of(path)} are truncated or corrupt: {error}") from error
 
 
 def _batches(file: IO[bytes], number: int, batch: int, follow: bool) -> Iterator[tuple[int, list[bytes]]]:
-    """Lines with the number of the first one; when following, none whenever there is no whole new line yet."""
+    """Lines with the number of the first one; when following, an empty list while there is no complete new line."""
     lines: list[bytes] = []
     rest = b""
     while True:
         line = file.readline()
         if line and not line.endswith(b"\n") and follow:
-            # The writer is in the middle of a line.
+            # The line is incomplete: its writer has not finished it.
             rest += line
             line = b""
         elif line:
@@ -216,10 +216,10 @@ def _values(column: pa.Array) -> list[object]:
     if pa.types.is_timestamp(column.type):
         column = pc.cast(column, pa.timestamp("ms", tz=column.type.tz), safe=False)
         counts = pc.cast(column, pa.int64())
-        # Python's dates end before Arrow's: what is beyond them is a reject like any other impossible time.
+        # Arrow allows dates that Python does not: such a row is rejected like any other impossible time.
         counts = pc.max_element_wise(counts, _FIRST_DATE, skip_nulls=False)
         counts = pc.min_element_wise(counts, _LAST_DATE, skip_nulls=False)
-        # Epoch milliseconds are told from seconds by their size, so only dates after March 1973 may go as numbers.
+        # The size of a number decides between s and ms, so only dates after March 1973 may be passed as numbers.
         if column.null_count == 0 and len(column) and pc.min(counts).as_py() >= 10**11:
             column = counts
         else:

@@ -1,4 +1,4 @@
-"""Faults of the files that predictions and labels are read from, before any of them is opened for reading."""
+"""Checks the files of predictions and labels before any of them is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PARQUET = (".parquet", ".pq")
 
 
 def file_problems(section: FileSection | None) -> list[str]:
-    """Faults of the files of ``[file]``, each at its place."""
+    """Faults of the files of ``[file]``, each with its key."""
     if section is None:
         return []
     problems: list[str] = []
@@ -35,7 +35,7 @@ def file_problems(section: FileSection | None) -> list[str]:
 
 
 def faults(paths: Sequence[Path]) -> list[str]:
-    """Faults of files to be replayed, as lines."""
+    """Faults of the files of a replay, as lines."""
     return [fault for path in paths if (fault := fault_of(path, follow=False)) is not None]
 
 
@@ -46,8 +46,8 @@ def fault_of(path: Path, *, follow: bool) -> str | None:
             return f"{path}: this is a folder; name the files in it"
         if not path.exists():
             beside = [other.name for other in path.parent.iterdir() if other.is_file()] if path.parent.is_dir() else []
-            told = hint(path.name, beside, "")
-            return f"{path}: no such file{f'; {told}' if told.startswith('did') else ''}"
+            advice = hint(path.name, beside, "")
+            return f"{path}: no such file{f'; {advice}' if advice.startswith('did') else ''}"
         if not os.access(path, os.R_OK):
             return f"{path}: permission denied; the file must be readable for this user"
         if follow and (compression := compression_of(path)):

@@ -1,11 +1,11 @@
 """Apache Kafka as a source.
 
-The consumer is assigned partitions by hand and sought to stored offsets; nothing is ever reset in silence:
-``auto_offset_reset`` is ``none``, so a position that retention has passed raises; a topic made again has another id.
-No deserializer is handed to kafka-python: after one raises, its next poll never returns until a seek.
+Partitions are assigned manually and read from stored offsets. Offsets are never reset silently: ``auto_offset_reset``
+is ``none``, so a position that retention has deleted raises an error; a topic that was created again has a new id.
+kafka-python gets no deserializer: after a deserializer raises, its next poll blocks until a seek.
 
-Messages are handed on only after the broker has listed the topics' partitions once more. So whoever moves event time on
-knows of every partition that may hold older messages: rows of a new partition are not late.
+Messages are returned only after the broker has listed the partitions again. So the watermark accounts for every
+partition that may contain older messages, and rows of a new partition are not late.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 _CONNECT_AGAIN_SECONDS = 2.0
 _VERIFY_SECONDS = 5.0
 _LIST_SECONDS = 0.2
-"""Partitions are listed no more often than this, however fast messages come."""
+"""Shortest time between two listings of partitions."""
 _LASTING = ("authentication", "authorization", "tls", "secret", "configuration")
-"""Faults that no retry of the same client mends."""
+"""Faults that a new client may fix, but no retry."""
 _APPEND_TIME = 1
 
 
@@ -85,19 +85,19 @@ class KafkaSource:
         self._everything = config.start == "earliest"
         self._quiet_since: dict[Partition, float] = {}
         self._proven_idle: dict[Partition, float] = {}
-        # Fetched, and not handed on before partitions have been listed.
-        self._held: list[Messages] = []
+        # Fetched messages that wait for the next listing of partitions.
+        self._fetched: list[Messages] = []
         self._ready: list[Messages] = []
         self._assigned: dict[Partition, Position] = {}
         self._losses: list[Loss] = []
-        # A topic was made again: first what was read of the old one goes out, then these.
+        # Partitions of topics that were created again; returned after the messages of the old topic.
         self._assigned_next: dict[Partition, Position] = {}
         self._losses_next: list[Loss] = []
         self._next_connect = self._next_refresh = self._next_list = self._next_verify = 0.0
         self._up = False
 
     def start(self, positions: Mapping[Partition, Position], *, everything: bool = False) -> None:
-        """Checks that every codec can be read and remembers where to go on. Connecting is left to `poll`."""
+        """Checks that all codecs are installed, and stores the positions. `poll` connects."""
         check_codecs()
         self._trouble.listen()
         self._positions = dict(positions)
@@ -112,7 +112,7 @@ class KafkaSource:
             if self._consumer is None:
                 self._connect()
             if self._consumer is not None and not self._refresh():
-                self._held += self._fetch(timeout_seconds, paused)
+                self._fetched += self._fetch(timeout_seconds, paused)
                 if not self._refresh():
                     self._verify()
         except KafkaError as error:
@@ -158,7 +158,7 @@ class KafkaSource:
         fault = fault_of(error, self._trouble.last, self._config.bootstrap_servers)
         self._faults.set(fault)
         if fault.reason in _LASTING:
-            # The next clients read secrets and certificates again.
+            # New clients read secrets and certificates again.
             self._close(self._consumer, self._admin)
             self._consumer = self._admin = None
 
@@ -171,9 +171,9 @@ class KafkaSource:
         )  # fmt: skip
 
     def _refresh(self) -> bool:
-        """Lists the partitions when that is due, and hands messages on; whether a topic was found made again."""
+        """Lists the partitions when due, and releases messages; returns whether a topic was created again."""
         now = self._monotonic()
-        due = now >= self._next_refresh or (bool(self._held) and now >= self._next_list)
+        due = now >= self._next_refresh or (bool(self._fetched) and now >= self._next_list)
         if not due or self._admin is None or self._consumer is None:
             return False
         self._next_list = now + _LIST_SECONDS
@@ -181,21 +181,21 @@ class KafkaSource:
         wanted = self._config.predictions + self._config.labels
         listing = self._topics.listing(self._admin.describe_topics(wanted))
         found = listing.found
-        anew = self._forget(self._topics.outdated(self._positions, found))
+        recreated = self._forget(self._topics.outdated(self._positions, found))
         fresh = {partition: identity for partition, identity in found.items() if partition not in self._quiet_since}
-        if fresh or anew:
-            self._assign(fresh, anew)
-        self._ready += self._held
-        self._held = []
+        if fresh or recreated:
+            self._assign(fresh, recreated)
+        self._ready += self._fetched
+        self._fetched = []
         self._up, self._trouble.last = True, None
         fault = topics_fault(listing.codes, self._config.bootstrap_servers)
         if fault is not None:
             self._next_refresh = now + _CONNECT_AGAIN_SECONDS
         self._faults.set(fault)
-        return bool(anew)
+        return bool(recreated)
 
     def _forget(self, outdated: Mapping[Partition, str]) -> frozenset[Partition]:
-        """Drops partitions of topics that were made again."""
+        """Drops partitions of topics that were created again."""
         for partition, reason in outdated.items():
             self._lost(partition, reason, 0)
             del self._positions[partition]
@@ -203,11 +203,11 @@ class KafkaSource:
             self._proven_idle.pop(partition, None)
         return frozenset(outdated)
 
-    def _assign(self, fresh: Mapping[Partition, str], anew: frozenset[Partition]) -> None:
+    def _assign(self, fresh: Mapping[Partition, str], recreated: frozenset[Partition]) -> None:
         assert self._consumer is not None
-        # A partition that appears later, or belongs to a new topic, holds nothing that was meant to be passed over.
-        late = bool(self._quiet_since or anew)
-        read_before = {partition.topic for partition in (*self._positions, *anew)}
+        # A partition that appears later, or belongs to a new topic, is read from its beginning.
+        late = bool(self._quiet_since or recreated)
+        read_before = {partition.topic for partition in (*self._positions, *recreated)}
         unknown = [TopicPartition(*partition) for partition in fresh if partition not in self._positions]
         begin, end = beginning_offsets(self._consumer, unknown), end_offsets(self._consumer, unknown)
         now = self._monotonic()
@@ -221,11 +221,11 @@ class KafkaSource:
                     self._next_refresh = 0.0
                     continue
                 known = Position(first, topic_id=identity)
-                (self._assigned_next if partition in anew else self._assigned)[partition] = known
+                (self._assigned_next if partition in recreated else self._assigned)[partition] = known
             elif not known.topic_id:
                 known = Position(known.offset, known.skip, identity, known.clock)
             self._positions[partition] = known
-            # At the start, an empty partition is not waited for. One that appears later has a writer who begins.
+            # An empty partition at the start counts as idle. A partition that appears later is expected to fill.
             self._quiet_since[partition] = now if late else -np.inf
         self._place()
         self._log.info("kafka partitions assigned", partitions=len(self._quiet_since))
@@ -241,12 +241,12 @@ class KafkaSource:
         if not self._quiet_since:
             self._wait(timeout_seconds)
             return []
-        held = {TopicPartition(*partition) for partition in paused & self._quiet_since.keys()}
+        stopped = {TopicPartition(*partition) for partition in paused & self._quiet_since.keys()}
         current = self._consumer.paused()
-        if current - held:
-            self._consumer.resume(*(current - held))
-        if held - current:
-            self._consumer.pause(*(held - current))
+        if current - stopped:
+            self._consumer.resume(*(current - stopped))
+        if stopped - current:
+            self._consumer.pause(*(stopped - current))
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_seconds * 1000))
         except OffsetOutOfRangeError as error:
@@ -257,7 +257,7 @@ class KafkaSource:
                 raise
             self._pass_broken_batch()
             return []
-        except Exception:  # noqa: BLE001 - a damaged batch can fail anywhere inside the library
+        except Exception:  # noqa: BLE001 - a corrupt batch can fail anywhere inside the library
             self._pass_broken_batch()
             return []
         now = self._monotonic()
@@ -278,7 +278,7 @@ class KafkaSource:
         self._positions[partition] = Position(offset, topic_id=self._positions[partition].topic_id)
 
     def _jump_the_gap(self, partitions: list[TopicPartition]) -> None:
-        """The position is outside of what the broker holds: retention has passed it, or the topic was made again."""
+        """Moves positions that the broker no longer has: retention deleted them, or the topic was created again."""
         assert self._consumer is not None
         self._next_refresh = 0.0
         if self._refresh():
@@ -290,19 +290,19 @@ class KafkaSource:
                 continue
             position = self._positions[partition].offset
             if begin[tp] <= position <= end[tp]:
-                continue  # the refresh above has already dealt with it
+                continue  # the refresh above has already handled it
             lost = begin[tp] - position
-            # Beyond the end without a new topic id: the broker lost its tail, and with it nothing that we lack.
+            # Beyond the end without a new topic id: the broker lost messages that leewayd has already read.
             target = begin[tp] if lost > 0 else end[tp]
             self._lost(partition, "retention", max(lost, 0), target)
             self._consumer.seek(tp, target)
             self._moved(partition, target)
 
     def _pass_broken_batch(self) -> None:
-        """Finds the partition whose next batch cannot be read, and goes on after it."""
+        """Finds the partition whose next batch cannot be read, and continues after that batch."""
         everyone = [TopicPartition(*partition) for partition in self._quiet_since]
         assert self._consumer is not None
-        # A consumer that has met a broken batch keeps what is left of it, and its next poll would never return.
+        # A consumer that met a broken batch keeps the rest of it, and its next poll would block for ever.
         try:
             end = end_offsets(self._consumer, everyone)
         finally:
@@ -321,7 +321,7 @@ class KafkaSource:
         self._connect()
 
     def _verify(self) -> None:
-        """Proves which quiet partitions hold nothing unread, by asking the broker."""
+        """Asks the broker which quiet partitions contain no unread message."""
         now = self._monotonic()
         if now < self._next_verify or self._consumer is None:
             return
@@ -347,7 +347,7 @@ class KafkaSource:
         if self._consumer is None:
             return {}
         waiting: dict[Partition, int] = {}
-        for chunk in self._held:
+        for chunk in self._fetched:
             waiting[chunk.partition] = waiting.get(chunk.partition, 0) + len(chunk.offsets)
         lag = {}
         for partition in self._quiet_since:
@@ -357,12 +357,12 @@ class KafkaSource:
         return lag
 
     def reject(self, partition: Partition, reason: str, value: bytes) -> None:
-        """Sends a rejected message whole to the dead-letter topic, its origin and the reason in headers."""
+        """Sends a rejected message whole to the dead-letter topic, with origin and reason in its headers."""
         if self._dead_letters is not None:
             self._dead_letters.send(partition, reason, value)
 
     def settle(self) -> None:
-        """Waits until the dead-letter topic has what was sent to it, for a few seconds at the most."""
+        """Waits, for a few seconds at most, until the dead-letter topic has all messages sent to it."""
         if self._dead_letters is not None:
             self._dead_letters.settle()
 
@@ -382,7 +382,7 @@ class KafkaSource:
             self._log.warning("kafka offsets not committed", error=type(error).__name__)
 
     def close(self) -> None:
-        """Closes the connections; what waits for the dead-letter topic is sent first."""
+        """Closes the connections after sending waiting dead letters."""
         self._close(self._dead_letters, self._consumer, self._admin)
         self._trouble.close()
 

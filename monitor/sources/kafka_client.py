@@ -1,4 +1,4 @@
-"""kafka-python, opened the way that leewayd needs it. The only module that imports it."""
+"""Opens the clients of kafka-python. The only module that imports it."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ __all__ = [
 ]
 
 CALL_MS = 3_000
-"""How long a question to the broker may take."""
+"""Time-out of a request to the broker."""
 REFUSED = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, IllegalSaslStateError)
-"""The broker does not accept who we say we are. The library then never tries that connection again."""
+"""The broker refused the login. The library never retries such a connection."""
 
 _LARGEST_DEAD_LETTER = 64 * 1_048_576
 _FETCH_BYTES = 4 * 1_048_576
@@ -76,13 +76,13 @@ _ANY_SIZE = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How the broker is reached; secrets are read from ``environment`` and from files whenever a client is opened."""
+    """Access to the broker; secrets are read from ``environment`` and from files whenever a client is opened."""
 
     config: KafkaSection
     environment: Mapping[str, str]
 
     def options(self, client: type, **ours: Any) -> dict[str, Any]:
-        """The options of a client of the library; what is configured goes only to clients that know it.
+        """The options of a client of the library; configured options that the client does not know are left out.
 
         Raises:
             ConfigError: if a secret cannot be read.
@@ -95,18 +95,18 @@ class Access:
         }
         known: dict[str, Any] = client.DEFAULT_CONFIG  # type: ignore[attr-defined]  # the library has no types
         configured = client_options(self.config, self.environment)
-        found: dict[str, Any] = {**base, **ours}
-        found.update((name, value) for name, value in configured.items() if name in known)
-        return found
+        options: dict[str, Any] = {**base, **ours}
+        options.update((name, value) for name, value in configured.items() if name in known)
+        return options
 
 
 def known_options() -> dict[str, Any]:
-    """Option → default, of every client that is opened here."""
+    """Option → default, of all clients that this module opens."""
     return {**KafkaProducer.DEFAULT_CONFIG, **KafkaAdminClient.DEFAULT_CONFIG, **KafkaConsumer.DEFAULT_CONFIG}
 
 
 def check_codecs() -> None:
-    """Sees to it that every compression can be read: without its codec, kafka-python's poll hangs at such a batch.
+    """Checks that all codecs are installed: kafka-python's poll hangs at a batch without its codec.
 
     Raises:
         SourceError: naming those that are missing.
@@ -118,7 +118,7 @@ def check_codecs() -> None:
 
 
 def _opened(kind: type, options: dict[str, Any]) -> Any:
-    """A client of the library, which leaves a thread and sockets behind whenever it cannot connect."""
+    """Opens a client of the library, and closes the sockets that it leaves open if it cannot connect."""
     made: list[KafkaNetClient] = []
 
     def network(**settings: Any) -> KafkaNetClient:
@@ -134,15 +134,15 @@ def _opened(kind: type, options: dict[str, Any]) -> Any:
 
 
 def open_admin(access: Access) -> KafkaAdminClient:
-    """Asks about topics."""
+    """Opens a client that describes topics."""
     return _opened(KafkaAdminClient, access.options(KafkaAdminClient, request_timeout_ms=CALL_MS))
 
 
 class _Consumer(KafkaConsumer):  # type: ignore[misc]  # the library has no types
-    """Goes on with partitions that were paused.
+    """Continues with partitions after a pause.
 
-    kafka-python 3.0 keeps what it had fetched of a partition that is paused, and takes it up again once no other fetch
-    is in hand. One that was read to its end still counts as in hand: without this the partition would stand still.
+    kafka-python 3.0 keeps the data fetched from a paused partition, and continues with it once no other fetch is in
+    progress. A fetch that was read to its end still counts as in progress: without this the partition would stall.
     """
 
     def poll(self, timeout_ms: int = 0, max_records: int | None = None, update_offsets: bool = True) -> Any:
@@ -161,7 +161,7 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]  # the library has no ty
 
     def __init__(self, buffer: memoryview) -> None:
         if len(buffer) > self.limit:
-            # The header tells where the next batch begins; the body is not looked at.
+            # The header contains the offset of the next batch; the body is not read.
             header = self.HEADER_STRUCT.unpack_from(buffer)
             raise OversizedError(header[0] + header[6] + 1)
         super().__init__(buffer)
@@ -179,18 +179,18 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]  # the library has no ty
 
 
 def bound_batches(limit: int) -> None:
-    """From now on the library refuses batches of more than ``limit`` bytes, in the whole process."""
+    """Makes the library refuse batches of more than ``limit`` bytes, in the whole process."""
     _Batch.limit = limit
     memory_records.DefaultRecordBatch = _Batch
-    # Message formats of before 2017.
+    # Message formats from before 2017.
     for name, decompress in (("gzip_decode", gunzip), ("snappy_decode", unsnap), ("lz4_decode", unlz4)):
         setattr(legacy_records, name, lambda data, own=decompress: own(bytes(data), limit))
 
 
 def open_consumer(access: Access, limits: IngestSection) -> KafkaConsumer:
-    """Reads raw bytes at offsets that it is told; resets and commits nothing by itself."""
+    """Opens a consumer of raw bytes at given offsets; it resets and commits no offset by itself."""
     bound_batches(limits.max_batch_bytes)
-    # One message above our own limit must still arrive, to be counted and passed.
+    # A message above ingest.max_message_bytes must still arrive, to be counted and skipped.
     fetch = max(_FETCH_BYTES, limits.max_message_bytes + 1024)
     return _opened(
         _Consumer,
@@ -203,7 +203,7 @@ def open_consumer(access: Access, limits: IngestSection) -> KafkaConsumer:
             max_poll_records=limits.max_poll_messages,
             max_partition_fetch_bytes=fetch,
             fetch_max_bytes=4 * fetch,
-            # A batch arrives whole whatever its size, and a client that refused it would ask for it for ever.
+            # A batch of any size arrives whole; a client that refused it would request it for ever.
             receive_message_max_bytes=_ANY_SIZE,
             metrics_enabled=False,
         ),
@@ -211,41 +211,41 @@ def open_consumer(access: Access, limits: IngestSection) -> KafkaConsumer:
 
 
 def end_offsets(consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-    """The end of each partition; those that are gone are left out."""
+    """The end of each partition; deleted partitions are left out."""
     return _offsets(consumer.end_offsets, list(partitions))
 
 
 def beginning_offsets(consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-    """The oldest offset of each partition; those that are gone are left out."""
+    """The oldest offset of each partition; deleted partitions are left out."""
     return _offsets(consumer.beginning_offsets, list(partitions))
 
 
 def _offsets(ask: Callable[..., dict[TopicPartition, int]], asked: list[TopicPartition]) -> dict[TopicPartition, int]:
     try:
         return ask(asked, timeout_ms=CALL_MS) if asked else {}
-    except KeyError:  # how the library says that a partition is not there
+    except KeyError:  # raised by the library if a partition does not exist
         return {}
 
 
 def open_producer(access: Access) -> KafkaProducer:
-    """Sends dead letters."""
+    """Opens a producer for dead letters."""
     return _opened(
         KafkaProducer,
         access.options(
             KafkaProducer,
             max_block_ms=CALL_MS,
-            # With it one letter that the broker finds too large would be the end of all others.
+            # With idempotence, one message that is too large for the broker would make all later ones fail.
             enable_idempotence=False,
-            # What the topic takes is the broker's to say.
+            # The broker limits the size for each topic.
             max_request_size=_LARGEST_DEAD_LETTER,
         ),
     )
 
 
 def is_passing(error: KafkaError) -> bool:
-    """Whether an error says nothing of the messages: it may go away, by itself or when somebody grants a right."""
+    """Whether an error does not concern the messages and may pass, by itself or when a permission is granted."""
     if isinstance(error, CorruptRecordError):
-        # kafka-python calls a bad checksum retriable; reading the same bytes again would only fail again.
+        # kafka-python calls a bad checksum retriable, but another read of these bytes would fail, too.
         return False
     return bool(error.retriable) or isinstance(error, (*REFUSED, AuthorizationError, KafkaConfigurationError))
 
@@ -254,7 +254,7 @@ def publish(access: Access, topic: str, messages: Iterable[bytes]) -> int:
     """Creates a topic of one partition and sends messages to it; for the demo.
 
     Returns:
-        How many were sent.
+        The number of messages sent.
 
     Raises:
         SourceError: if the broker cannot be reached or refuses.

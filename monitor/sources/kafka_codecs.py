@@ -1,6 +1,6 @@
-"""Decompression with a limit: a batch of a few kilobytes may hold gigabytes, so the output is bounded while it grows.
+"""Decompression with a limit: a batch of a few kilobytes may expand to gigabytes, so the output is bounded as it grows.
 
-Each function takes a compressed batch and the most bytes that may come out of it.
+Each function takes a compressed batch and the most bytes that it may expand to.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PIECE = 1_048_576
-# How the xerial library begins a stream of snappy blocks; versions follow in the next eight bytes.
+# Magic number of a stream of snappy blocks by the xerial library; two version numbers follow in eight bytes.
 _XERIAL = b"\x82SNAPPY\x00"
 _XERIAL_HEADER = 16
 
 
 class OversizedError(Exception):
-    """A batch is larger than may be, as it came or decompressed; ``next_offset`` is the first offset after it."""
+    """A batch is too large, compressed or decompressed; ``next_offset`` is the first offset after it."""
 
     def __init__(self, next_offset: int | None = None) -> None:
         super().__init__("the batch is larger than ingest.max_batch_bytes")
@@ -61,7 +61,7 @@ def unsnap(data: bytes, limit: int) -> bytearray:
 
 
 def _block(data: bytes, limit: int) -> bytearray:
-    """A snappy block says first how long it will be, and cannot get longer."""
+    """One snappy block; its header states its decompressed size, which it cannot exceed."""
     size = shift = 0
     for byte in data[:5]:
         size |= (byte & 0x7F) << shift
@@ -102,4 +102,4 @@ def _check(size: int, limit: int) -> None:
 
 
 DECOMPRESS: dict[int, Callable[[bytes, int], bytearray]] = {1: gunzip, 2: unsnap, 3: unlz4, 4: unzstd}
-"""Kafka's number of a codec → its function."""
+"""Kafka's number of a codec → decompression function."""

@@ -1,4 +1,4 @@
-"""Why Kafka cannot be read, in words. kafka-python retries in silence and keeps its reasons to its own log."""
+"""Describes why Kafka cannot be read. kafka-python retries silently and reports reasons in its own log only."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ class Trouble(logging.Handler):
         self.last: BaseException | str | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Takes in one line of the library's log."""
+        """Stores the error of one line of the library's log."""
         arguments = record.args if isinstance(record.args, tuple) else ()
         errors = [argument for argument in arguments if isinstance(argument, BaseException)]
         if errors and not _says_nothing(errors[-1]):
-            # After a refusal a broker hangs up on the next attempts, so that says less than what came before.
+            # After a refused login the broker closes later connections, so the earlier error says more.
             hung_up = "socket disconnected" in str(errors[-1])
             self.last = self.last if hung_up and self.last is not None else errors[-1]
         elif record.name == "kafka.net.inet":
             self.last = record.getMessage()
 
     def listen(self) -> None:
-        """From now on."""
+        """Starts listening to the library's log."""
         for name in _LISTENED:
             logger = logging.getLogger(name)
             if self not in logger.handlers:
                 logger.addHandler(self)
             if logger.getEffectiveLevel() > logging.WARNING:
-                # Heard here, and still not repeated in our own log.
+                # Handled here, and not repeated in leewayd's own log.
                 logger.setLevel(logging.WARNING)
                 logger.propagate = False
 
     def close(self) -> None:
-        """Listens no more."""
+        """Stops listening."""
         for name in _LISTENED:
             logging.getLogger(name).removeHandler(self)
         super().close()
@@ -63,11 +63,11 @@ def _says_nothing(error: BaseException) -> bool:
 
 
 def fault_of(error: BaseException, trouble: BaseException | str | None, servers: Sequence[str]) -> SourceFault:
-    """What is wrong with the connection.
+    """The fault of the connection.
 
     Args:
-        error: that came up to us, often a mere time-out.
-        trouble: what the library last complained of.
+        error: as raised to leewayd, often only a time-out.
+        trouble: the last error in the library's log.
         servers: addresses, for the text.
     """
     cause = trouble if _says_nothing(error) and trouble is not None else error
@@ -93,7 +93,7 @@ def _said(cause: BaseException | str) -> str:
 
 
 def topics_fault(codes: Mapping[str, int], servers: Sequence[str]) -> SourceFault | None:
-    """What is wrong with the topics: name → the broker's error code; None if all can be read."""
+    """The fault of the topics, from the broker's error code of each; None if all topics can be read."""
     bad = {topic: code for topic, code in sorted(codes.items()) if code}
     if not bad:
         return None
@@ -118,10 +118,10 @@ class FaultLog:
     def __init__(self, log: FilteringBoundLogger, monotonic: Callable[[], float]) -> None:
         self._log, self._monotonic = log, monotonic
         self.fault: SourceFault | None = None
-        self._began = self._told = 0.0
+        self._began = self._logged = 0.0
 
     def set(self, fault: SourceFault | None) -> None:
-        """This is wrong now; None for nothing."""
+        """Sets the current fault; None for no fault."""
         now = self._monotonic()
         before, self.fault = self.fault, fault
         if fault is None:
@@ -132,8 +132,8 @@ class FaultLog:
             self._began = now
         changed = before is None or before.reason != fault.reason
         changed = changed or (fault.reason == "unknown_topic" and before != fault)
-        if changed or now - self._told >= _REPEAT_SECONDS:
-            self._told = now
+        if changed or now - self._logged >= _REPEAT_SECONDS:
+            self._logged = now
             self._log.error(
                 "source failed", reason=fault.reason, error=fault.text, for_seconds=round(now - self._began)
             )

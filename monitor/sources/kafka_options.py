@@ -1,4 +1,7 @@
-"""The options of ``[kafka.client]``: kafka-python's own, less those that leewayd sets and those a file cannot hold."""
+"""The options of ``[kafka.client]``.
+
+kafka-python's options, except the ones that leewayd sets or that a file cannot express.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _OURS = {
     "group_id": "give kafka.group_id",
     "group_instance_id": "partitions are assigned by leewayd",
     "partition_assignment_strategy": "partitions are assigned by leewayd",
-    "auto_offset_reset": "leewayd goes by its own positions, and kafka.start says where to begin without one",
+    "auto_offset_reset": "leewayd uses its own positions, and kafka.start says where to begin without one",
     "enable_auto_commit": "leewayd commits offsets after it has saved its state",
     "auto_commit_interval_ms": "leewayd commits offsets after it has saved its state",
     "allow_auto_create_topics": "leewayd creates no topic",
@@ -64,17 +67,17 @@ _NEVER_ZERO = frozenset({
     "max_poll_interval_ms", "metadata_max_age_ms", "metrics_sample_window_ms", "reconnect_backoff_max_ms",
     "reconnect_backoff_ms", "request_timeout_ms", "retry_backoff_ms", "session_timeout_ms",
 })  # fmt: skip
-"""With 0 these would fail every request, or ask the broker again without a pause."""
+"""Options that must not be 0: every request would fail, or the client would retry without a pause."""
 _HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@,\[\]]+):(\d{1,5})")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 def kafka_problems(config: KafkaSection, known: Mapping[str, Any]) -> list[str]:
-    """Faults in ``[kafka]``, one line each; values of options are not repeated, for they may be secrets.
+    """Faults in ``[kafka]``, one line each; values of options are not repeated, because they may be secrets.
 
     Args:
         config: as configured.
-        known: option → default of every client that leewayd opens.
+        known: option → default, of all clients that leewayd opens.
     """
     problems = []
     for address in config.bootstrap_servers:
@@ -146,11 +149,11 @@ def _together(client: Client) -> list[str]:
     if protocol not in _CHOICES["security_protocol"]:
         return problems
     given = {_secret_of(name) or name for name in client}
-    for prefix, what in (("sasl_", "SASL_PLAINTEXT or SASL_SSL"), ("ssl_", "SSL or SASL_SSL")):
+    for prefix, protocols in (("sasl_", "SASL_PLAINTEXT or SASL_SSL"), ("ssl_", "SSL or SASL_SSL")):
         idle = sorted(name for name in client if name.startswith(prefix))
         if idle and prefix.removesuffix("_").upper() not in protocol.split("_"):
             problems.append(
-                f"kafka.client: {', '.join(idle)} do nothing with security_protocol = {protocol!r}; give {what}"
+                f"kafka.client: {', '.join(idle)} do nothing with security_protocol = {protocol!r}; give {protocols}"
             )
     mechanism = client.get("sasl_mechanism")
     if protocol.startswith("SASL") and mechanism is None:
@@ -176,16 +179,16 @@ def _secret_of(name: str) -> str | None:
 
 
 def anchored_options(client: Client, folder: Path) -> dict[str, str | int | bool]:
-    """The options with relative paths taken from the configuration's own folder."""
+    """The options, with relative paths resolved against the folder of the configuration file."""
     paths = {*_PATHS, *(f"{secret}_file" for secret in SECRETS)}
     return {name: str(folder / str(value)) if name in paths else value for name, value in client.items()}
 
 
 def client_options(config: KafkaSection, environment: Mapping[str, str]) -> dict[str, str | int | bool]:
-    """The options as kafka-python takes them, secrets read now.
+    """The options for kafka-python, with secrets read now.
 
     Raises:
-        ConfigError: naming every secret that cannot be read.
+        ConfigError: with all secrets that cannot be read.
     """
     options: dict[str, str | int | bool] = {}
     problems: list[str] = []

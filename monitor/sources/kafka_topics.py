@@ -1,4 +1,4 @@
-"""Which partitions the topics have now, and what that says of those that were read before."""
+"""Compares the partitions that topics have now with the partitions that were read before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An answer of the broker.
+    """The broker's list of partitions.
 
     Attributes:
         found: partition → id of its topic.
@@ -32,13 +32,13 @@ class Topics:
     """Compares listings with what was read before.
 
     Attributes:
-        retired: ids of topics that were deleted. A broker that has not heard of it yet may still list them.
+        retired: ids of deleted topics. A broker that does not know of the deletion yet may still list them.
     """
 
     retired: set[str] = field(default_factory=set)
 
     def listing(self, topics: Iterable[Mapping[str, Any]]) -> Listing:
-        """The answer of kafka-python's ``describe_topics``."""
+        """Converts the answer of kafka-python's ``describe_topics``."""
         topics = list(topics)
         found = {
             Partition(topic["name"], entry["partition_index"]): str(topic["topic_id"])
@@ -49,13 +49,13 @@ class Topics:
         return Listing(found, {topic["name"]: topic["error_code"] for topic in topics})
 
     def outdated(self, positions: Mapping[Partition, Position], found: Mapping[Partition, str]) -> dict[Partition, str]:
-        """Partition → why its position is worth nothing: the topic was made again, ``recreated`` with this partition,
-        or ``gone`` without it."""
+        """Partition → why its position is invalid: its topic was created again, with this partition (``recreated``) or
+        without it (``gone``)."""
         identities = {partition.topic: identity for partition, identity in found.items()}
         old: dict[Partition, str] = {}
         for partition, position in positions.items():
             identity = identities.get(partition.topic)
-            # A topic never loses partitions while it keeps its id: a listing without one of them is a late one.
+            # A topic never loses partitions while it keeps its id: a listing that lacks one is outdated.
             if identity is None or not position.topic_id or position.topic_id == identity:
                 continue
             old[partition] = "recreated" if partition in found else "gone"

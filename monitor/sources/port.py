@@ -1,4 +1,4 @@
-"""Where messages come from: the port that the Kafka and file adapters fill."""
+"""The port for sources of messages; the Kafka and file adapters implement it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """Reads partitions from stored positions on. Used from one thread."""
+    """Reads partitions, beginning at stored positions. Used from one thread."""
 
     def start(self, positions: Mapping[Partition, Position], *, everything: bool = False) -> None:
-        """Says where reading goes on; partitions not named begin where the configuration says.
+        """Sets where reading continues; other partitions begin where the configuration says.
 
         Args:
             positions: as saved.
-            everything: they were lost: partitions not named begin with the oldest message that is still there.
+            everything: positions were lost: partitions without one begin with their oldest message.
 
         Raises:
             SourceError: if the source can never work as configured.
@@ -28,13 +28,13 @@ class Source(Protocol):
         """The next messages of partitions that are not paused; empty when there are none in time. Never raises."""
 
     def reject(self, partition: Partition, reason: str, value: bytes) -> None:
-        """Hands over a rejected message for the dead-letter topic."""
+        """Sends a rejected message to the dead-letter topic."""
 
     def settle(self) -> None:
-        """Waits, for a bounded time, until rejected messages that were handed over are safe. Never raises."""
+        """Waits, for a bounded time, until rejected messages have been stored. Never raises."""
 
     def commit(self, positions: Mapping[Partition, Position]) -> None:
-        """Tells the outside world what is safely counted. Advisory: never blocks, never raises."""
+        """Publishes the positions that the state contains. Advisory: never blocks, never raises."""
 
     def close(self) -> None:
-        """Lets go of connections and files."""
+        """Closes connections and files."""

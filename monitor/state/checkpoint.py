@@ -1,4 +1,4 @@
-"""What is saved and loaded: the durable part of the daemon's state as plain values."""
+"""Checkpoints: the durable part of the daemon's state as plain values."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class LoadedSeries:
 
     Attributes:
         panes: by pane length in ms.
-        fingerprint: of the reference that its counts were made by.
-        flagged: starts of days in which a window was found drifted.
+        fingerprint: of the reference that its counts belong to.
+        flagged: starts of days with a window judged drifted.
     """
 
     version: str
@@ -35,10 +35,10 @@ class LoadedModel:
     """One model.
 
     Attributes:
-        shape: windows, pane and lateness; kept panes of another shape cannot be used.
-        evaluated: window → end of the last one judged.
+        shape: windows, pane and lateness; saved panes of another shape cannot be used.
+        evaluated: window → end of the last judged one.
         rows, late, overflow: totals since the state began.
-        later: (version, segment, first, last) of lives that series have begun after their present one
+        later: (version, segment, first, last) of lives of series that begin after their present life
             (`monitor.windows.lives`).
         offsets: pane length → pane start → partition → first and last offset.
     """
@@ -56,12 +56,12 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class LoadedState:
-    """Everything, as loaded at start.
+    """The whole state, as loaded at start.
 
     Attributes:
-        names: of the models that anything is kept of, those that the configuration no longer names among them.
-        damage: what was wrong with the state, in a sentence; empty if nothing was.
-        lost: it was damaged and no backup could be used: everything that the source still holds is to be read again.
+        names: of all models in the state, including models that the configuration no longer names.
+        damage: why the state is corrupt, in a sentence; empty if it is intact.
+        lost: the state is corrupt and no backup could be used: all messages of the source must be read again.
     """
 
     positions: Mapping[Partition, Position] = field(default_factory=dict)
@@ -75,12 +75,12 @@ class LoadedState:
 
 @dataclass(frozen=True, slots=True)
 class ModelDelta:
-    """What changed in one model: ``model`` holds only dirty panes and ledgers.
+    """The changes of one model: ``model`` contains only dirty panes and ledgers.
 
     Attributes:
-        oldest: pane length → panes that end before this event time are dropped; None for none.
-        ended: (version, segment) of series that are gone.
-        fresh: drop everything kept of the model first.
+        oldest: pane length → panes that end before this event time are dropped; None to drop none.
+        ended: (version, segment) of series that have ended.
+        fresh: delete everything saved of the model first.
     """
 
     model: LoadedModel

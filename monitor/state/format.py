@@ -1,4 +1,4 @@
-"""What a database file says of itself, read without opening it: opening would already write beside it."""
+"""Reads the format of a database file without opening it, because opening would already write files beside it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SHARES = b"\x00\x40\x20\x20"
 
 
 def header_fault(path: Path) -> str:
-    """Why the first 100 bytes cannot be those of a state database; empty if they can, or there are none.
+    """Why the first 100 bytes are not a valid header of a state database; empty if they are, or the file is empty.
 
-    SQLite reports some of these faults as a file that is read-only or busy, which would look as if they could pass.
+    SQLite reports some of these faults as a file that is read-only or busy, which would look temporary.
     The fields are those of https://www.sqlite.org/fileformat2.html#the_database_header.
 
     Raises:
@@ -35,47 +35,47 @@ def header_fault(path: Path) -> str:
     schema, encoding = struct.unpack_from(">I", raw, 44)[0], struct.unpack_from(">I", raw, 56)[0]
     modes, shares = raw[18:20], raw[20:24]
     if modes not in _MODES or shares != _SHARES or any(raw[72:92]) or (schema, encoding) not in ((4, 1), (0, 0)):
-        return "the header is damaged"
+        return "the header is corrupt"
     return ""
 
 
 def written_formats(path: Path) -> set[int]:
-    """Format numbers that a database file and its write-ahead log hold, the latest ones among them.
+    """Format numbers in a database file and its write-ahead log, including the latest.
 
     Raises:
         OSError: if the files cannot be read.
     """
-    found = set()
+    formats = set()
     if path.exists():
         with path.open("rb") as file:
             raw = file.read(_HEADER)
         if raw.startswith(_MAGIC) and len(raw) == _HEADER:
-            found.add(_version(raw))
+            formats.add(_version(raw))
     log = path.with_name(path.name + "-wal")
     if log.exists():
         with log.open("rb") as file:
-            found |= _logged(file)
-    return found
+            formats |= _logged(file)
+    return formats
 
 
 def _logged(file: BinaryIO) -> set[int]:
-    """Format numbers in the first pages that a write-ahead log holds, whether or not they were committed."""
+    """Format numbers in the first pages of a write-ahead log, committed or not."""
     header = file.read(_WAL)
     if len(header) < _WAL:
         return set()
     (size,) = struct.unpack_from(">I", header, 8)
-    found: set[int] = set()
+    formats: set[int] = set()
     if not 512 <= size <= 65_536:
-        return found
-    place = _WAL
+        return formats
+    offset = _WAL
     while len(frame := file.read(_FRAME)) == _FRAME and frame[8:16] == header[16:24]:
         if struct.unpack_from(">I", frame)[0] == 1:
             page = file.read(_HEADER)
             if page.startswith(_MAGIC) and len(page) == _HEADER:
-                found.add(_version(page))
-        place += _FRAME + size
-        file.seek(place)
-    return found
+                formats.add(_version(page))
+        offset += _FRAME + size
+        file.seek(offset)
+    return formats
 
 
 def _version(header: bytes) -> int:

@@ -1,4 +1,4 @@
-"""The files of the state: the database, the generation to fall back on, and what is set aside."""
+"""The files of the state: the database, its backup, and corrupt files that were set aside."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 Formats = tuple[int, int | None]
-"""The format by a database's header, and by its table ``about``."""
+"""The format in a database's header, and in its table ``about``."""
 
 
 class Generations:
@@ -36,13 +36,13 @@ class Generations:
         self.previous = folder / "leewayd.previous.db"
 
     def refuse_newer(self, look: Callable[[Path], Formats]) -> None:
-        """Makes sure that no newer leewayd wrote the state; reads the files, and touches nothing.
+        """Checks that no newer leewayd wrote the state; only reads the files.
 
         Args:
             look: opens a database and reads its formats.
 
         Raises:
-            StateError: if one did.
+            StateError: if a newer leewayd did.
         """
         for path in (self.current, self.previous):
             try:
@@ -56,7 +56,7 @@ class Generations:
             )
 
     def _newer(self, path: Path, look: Callable[[Path], Formats]) -> bool:
-        """Whether it is a format to come, and not a flipped bit: looks at a copy, since opening would write."""
+        """Whether the format is newer, and not a flipped bit; examines a copy, since opening would write."""
         with tempfile.TemporaryDirectory(prefix="leewayd-") as name:
             copy = Path(name) / "copy.db"
             for suffix in ("", "-wal"):
@@ -66,31 +66,31 @@ class Generations:
                 version, said = look(copy)
             except StoreDamagedError:
                 return False
-        # The table says what the header said before one of its bits flipped.
+        # The table has the number that the header had before one of its bits flipped.
         flipped = said is not None and said <= FORMAT and (said ^ version).bit_count() == 1
         return version > FORMAT and not flipped
 
     def prepare(self) -> bool:
-        """Gets the files ready to be opened: private to their owner, nothing half written beside them.
+        """Prepares the files for opening: private to their owner, without partly written files.
 
         Returns:
-            Whether the state is a new one: only then may the database be empty.
+            Whether the state is new: only then may the database be empty.
 
         Raises:
-            StoreDamagedError: if the database cannot be one, or is gone though there is a backup.
+            StoreDamagedError: if the file is not a database, or is missing although a backup exists.
             RetryableError: if the files cannot be read or written.
         """
         try:
             tighten(self._folder)
             for path in self._folder.glob("leewayd*.new*"):
                 path.unlink()
-            # Earlier versions left these beside the backup when they read it; nothing was ever written to them.
+            # Earlier versions left these files, which are empty, beside the backup when they read it.
             for suffix in ("-wal", "-shm"):
                 self.previous.with_name(self.previous.name + suffix).unlink(missing_ok=True)
             size = self.current.stat().st_size if self.current.exists() else None
             if not size and self.previous.exists():
-                what = "missing" if size is None else "empty"
-                raise StoreDamagedError(f"the database is {what}, though there is a backup")
+                fault = "missing" if size is None else "empty"
+                raise StoreDamagedError(f"the database is {fault}, although a backup exists")
             if size is None:
                 os.close(os.open(self.current, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE))
             elif fault := header_fault(self.current):
@@ -100,7 +100,7 @@ class Generations:
             raise fault_of(self.current, error) from error
 
     def fall_back(self, stamp: str, error: StoreDamagedError) -> bool:
-        """Sets the damaged database aside and puts the backup in its place; False if there is none.
+        """Sets the corrupt database aside and replaces it by the backup; False if there is no backup.
 
         Raises:
             RetryableError: if the files cannot be renamed.
@@ -112,7 +112,7 @@ class Generations:
                 self.previous.rename(self.current)
                 self._log.warning("state backup loaded", file=self.previous.name)
                 return True
-            # Their lists were in the database. A daemon without a list would delete them.
+            # The lists of label files were in the database. A daemon without a list would delete the files.
             set_aside([self._folder / "labels"], stamp)
             self._log.error("state lost", why="there is no usable backup")
             return False

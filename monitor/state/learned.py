@@ -1,8 +1,8 @@
-"""References that were learned: in the database, under a checksum, and as files for people and for other commands.
+"""Learned references: in the database, under a checksum, and as files for people and for other commands.
 
 The database comes first: the reference is saved in the transaction that deletes the raw rows it was learned from, and
-written to its file afterwards. A file that differs from what was saved is damaged, and is written again; one that was
-deleted means that the reference is to be learned again.
+written to its file afterwards. A file that differs from the saved reference is corrupt, and is written again; deleting
+the file makes the daemon learn the reference again.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ KIND = "reference"
 
 
 class LearnedReference(msgspec.Struct):
-    """A profile as in its file, and whether the file is written."""
+    """A profile as in its file, and whether the file has been written."""
 
     written: bool
     profile: bytes
 
 
 class LearnedReferences:
-    """All that were learned in one state directory.
+    """All learned references of one state directory.
 
     Args:
         folder: the state directory.
-        damaged: counts damage by its kind.
+        damaged: counts corrupt files by kind.
         log: past-tense events.
     """
 
@@ -54,17 +54,17 @@ class LearnedReferences:
 
     @property
     def urgent(self) -> bool:
-        """Whether a reference was learned that is not saved yet."""
+        """Whether a learned reference is not saved yet."""
         return any(not self._kept[name].written for name in self._changed)
 
     def learn(self, name: str, profile: bytes) -> None:
-        """A model has learned its reference, encoded as in a file."""
+        """Stores the reference that a model has learned; ``profile`` is encoded as in a file."""
         self._kept[name] = LearnedReference(False, profile)
         self._changed.add(name)
         self._gone.add(f"learned/{name}")
 
     def documents(self) -> dict[str, bytes]:
-        """What the next checkpoint must save."""
+        """The documents that the next checkpoint must save."""
         return {f"{KIND}/{name}": encode(self._kept[name]) for name in self._changed}
 
     def gone(self) -> set[str]:
@@ -72,7 +72,7 @@ class LearnedReferences:
         return set(self._gone)
 
     def mark_saved(self) -> None:
-        """Marks the last documents as saved, and writes the files that are due."""
+        """Marks the last documents as saved, and writes their files."""
         self._changed.clear()
         self._gone.clear()
         for name, kept in self._kept.items():
@@ -92,22 +92,22 @@ class LearnedReferences:
     def settle(
         self, sections: Mapping[str, ModelSection], loaded: Collection[str], documents: Mapping[str, bytes], stamp: str
     ) -> dict[str, Profile]:
-        """Compares the files with what was saved.
+        """Compares the files with the saved references.
 
         Args:
             sections: of the models that learn their references.
             loaded: models whose file has been read.
             documents: as loaded.
-            stamp: goes into the name of a damaged file that is set aside.
+            stamp: goes into the name of a corrupt file that is set aside.
 
         Returns:
-            Model → the reference to be used instead of what was loaded, or that could not be.
+            Model → the reference to be used instead of the loaded one, or of the one that could not be loaded.
 
         Raises:
-            ReferenceDataError: if a reference is whole, but does not suit the configuration.
+            ReferenceDataError: if a reference is intact, but does not fit the configuration.
             RetryableError: if a file cannot be read or written now.
         """
-        found: dict[str, Profile] = {}
+        replaced: dict[str, Profile] = {}
         for name, section in sections.items():
             path, document = learned_path(self._folder, name), documents.get(f"{KIND}/{name}")
             try:
@@ -118,12 +118,12 @@ class LearnedReferences:
                         self._replace(path, raw, kept.profile, stamp)
                     self._keep(name, kept, f"learned/{name}" in documents)
                     if raw != kept.profile or name not in loaded:
-                        found[name] = load_reference(section, path)
+                        replaced[name] = load_reference(section, path)
                 elif raw is not None and name in loaded:
                     self._keep(name, LearnedReference(True, raw), f"learned/{name}" in documents)
                     self._changed.add(name)
                 elif raw is not None and _is_json(raw):
-                    found[name] = load_reference(section, path)  # and says what is wrong with it
+                    replaced[name] = load_reference(section, path)  # raises with its faults
                 elif raw is not None:
                     self._damage(name, path, stamp)
                 elif kept is not None:
@@ -131,14 +131,13 @@ class LearnedReferences:
                     self._log.warning("reference to be learned again", model=name, why="its file was deleted")
             except OSError as error:
                 raise fault_of(path, error) from error
-        return found
-
+        return replaced
     def _keep(self, name: str, kept: LearnedReference, raw_rows: bool) -> None:
         self._kept[name] = LearnedReference(True, kept.profile)
         if not kept.written:
             self._changed.add(name)
         if raw_rows:
-            # Earlier versions kept the rows that a reference was learned from.
+            # Earlier versions saved the rows that a reference was learned from.
             self._gone.add(f"learned/{name}")
 
     def _replace(self, path: Path, raw: bytes | None, profile: bytes, stamp: str) -> None:

@@ -1,4 +1,4 @@
-"""Files of the state directory that belong to one model: label files, and the reference that it learned."""
+"""Files of the state directory that belong to one model: label files, and its learned reference."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ _SUFFIX = ".profile.json"
 
 
 def labels_folder(folder: Path, model: str) -> Path:
-    """Where the predictions of a model wait for their labels."""
+    """The folder of a model's waiting predictions and labels."""
     return folder / "labels" / quote(model, safe="")
 
 
 def learned_path(folder: Path, model: str) -> Path:
-    """Where the learned reference of a model is kept."""
+    """The file of a model's learned reference."""
     return folder / "learned" / f"{quote(model, safe='')}{_SUFFIX}"
 
 
 def models_with_files(folder: Path) -> set[str]:
-    """Models that have any such files."""
+    """Models with files."""
     labels, learned = folder / "labels", folder / "learned"
-    found = {unquote(path.name) for path in labels.iterdir() if path.is_dir()} if labels.is_dir() else set()
-    return found | {unquote(path.name.removesuffix(_SUFFIX)) for path in learned.glob(f"*{_SUFFIX}")}
+    models = {unquote(path.name) for path in labels.iterdir() if path.is_dir()} if labels.is_dir() else set()
+    return models | {unquote(path.name.removesuffix(_SUFFIX)) for path in learned.glob(f"*{_SUFFIX}")}
 
 
 def remove_files(folder: Path, model: str) -> list[str]:
-    """Deletes the files of a model, those of it that were found damaged and set aside among them.
+    """Deletes the files of a model, including corrupt files that were set aside.
 
     Returns:
-        Names of what was there, relative to the state directory.
+        Names of the deleted files, relative to the state directory.
 
     Raises:
-        OSError: if something could not be deleted.
+        OSError: if a file could not be deleted.
     """
     labels, learned = labels_folder(folder, model), learned_path(folder, model)
     removed = []

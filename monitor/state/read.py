@@ -1,4 +1,4 @@
-"""Rows of the state's database to what they mean: everything is decoded at once, while there still is a backup."""
+"""Decodes the rows of the state's database. All rows are decoded at the start, while the backup is still usable."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ModelRow(msgspec.Struct):
 
 
 def read_state(database: sqlite3.Connection, written: int) -> LoadedState:
-    """Everything that is saved, decoded.
+    """Decodes the whole state.
 
     Args:
         written: the format of the database.
@@ -73,8 +73,8 @@ def _models(database: sqlite3.Connection, written: int) -> dict[str, LoadedModel
         pane = _unpack(start, subjects, extra, counts)
         panes.setdefault((key[0], key[1], key[2]), {}).setdefault(step, []).append(pane)
     for steps in panes.values():
-        for held in steps.values():
-            held.sort(key=lambda pane: pane.start)
+        for ordered in steps.values():
+            ordered.sort(key=lambda pane: pane.start)
     series: dict[str, list[LoadedSeries]] = {}
     for model, version, segment, started, latest, fingerprint, flagged in every_row(database, "series", written):
         kept = panes.get((model, version, segment), {})
@@ -102,7 +102,7 @@ def read_labelled(
     """(start, vector) of the labelled panes of a series that begin in [start, end).
 
     Raises:
-        StoreDamagedError: if one fails its checksum.
+        StoreDamagedError: if a pane fails its checksum.
     """
     rows = database.execute(
         "SELECT * FROM labelled WHERE model = ? AND version = ? AND segment = ? AND start >= ? AND start < ?",
@@ -112,7 +112,7 @@ def read_labelled(
 
 
 def unpack_labelled(packed: bytes) -> NDArray[np.int64]:
-    """int64[V], what a labelled pane holds."""
+    """int64[V], the counts of a labelled pane."""
     return np.frombuffer(zlib.decompress(packed), dtype=np.int64)
 
 
@@ -140,11 +140,11 @@ def check_documents(
 
     Args:
         saved: as read.
-        readable: decodes one.
-        sealed: their checksums are right, so what cannot be decoded is whole and is no damage.
+        readable: decodes a document, and raises if it cannot.
+        sealed: the checksums are correct, so a document that cannot be decoded is intact.
 
     Raises:
-        StoreDamagedError: at one that cannot be decoded, unless it is sealed.
+        StoreDamagedError: at a document that cannot be decoded, unless ``sealed``.
     """
     for name, document in saved.documents.items():
         try:

@@ -1,4 +1,4 @@
-"""Models that the configuration no longer names: what is kept of them stays for a while, in case it was a mistake."""
+"""Models that the configuration no longer names. Their state is kept for a while, in case of a mistake."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Since = dict[str, int]
 
 
 class Removed:
-    """Since when each of them has been missing, by the wall clock, in epoch ms: restarts do not begin it again.
+    """When each removed model was first missing, by the wall clock, in epoch ms; survives restarts.
 
     Attributes:
-        since: model → when it was first found missing.
-        changed: since it was last saved.
+        since: model → when it was first missing.
+        changed: whether ``since`` has changed since it was last saved.
     """
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class Removed:
         self.changed = False
 
     def look(self, kept: Iterable[str], configured: Iterable[str], now: int) -> set[str]:
-        """Compares what is kept with the configuration; gives the models that are missing for the first time.
+        """Compares the state with the configuration; returns the models that are missing for the first time.
 
         Args:
-            kept: models that anything is kept of.
+            kept: models in the state.
             configured: models that the configuration names.
-            now: epoch ms. A clock that went back begins the time again, so nothing goes too early.
+            now: epoch ms. If the clock goes back, the waiting time restarts, so no state is dropped too early.
         """
         missing = set(kept) - set(configured)
         since = {name: min(self.since.get(name, now), now) for name in missing}
@@ -41,18 +41,18 @@ class Removed:
         return fresh
 
     def due(self, now: int, keep_ms: int) -> set[str]:
-        """Models that have been missing for so long that they go."""
+        """Models that have been missing for at least ``keep_ms``."""
         return {name for name, since in self.since.items() if now - since >= keep_ms}
 
     def gone(self, names: Iterable[str]) -> None:
-        """Nothing is kept of some models any more."""
+        """Forgets models whose state has been deleted."""
         for name in names:
             self.changed = self.since.pop(name, None) is not None or self.changed
 
     def document(self) -> bytes:
-        """What a checkpoint saves."""
+        """The document that a checkpoint saves."""
         return encode(self.since)
 
     def restore(self, document: bytes) -> None:
-        """Goes on from a checkpoint."""
+        """Restores the times from a checkpoint."""
         self.since = decode(document, Since)

@@ -1,8 +1,8 @@
-"""The durable state: one SQLite database, one transaction a checkpoint. The only module that knows sqlite3.
+"""The durable state: one SQLite database, one transaction for each checkpoint. The only module that imports sqlite3.
 
-What goes wrong is one of three things. *Damage* (SQLITE_CORRUPT, SQLITE_NOTADB, a checksum) sets the file aside and
-loads the backup. A *newer format* is refused, and nothing is touched. Everything else, such as a full disk, may pass:
-`RetryableError`, and nothing is touched either.
+There are three kinds of failure. *Corruption* (SQLITE_CORRUPT, SQLITE_NOTADB, a checksum): the file is set aside and
+the backup is loaded. A *newer format*: the state is refused and not changed. Any other failure, such as a full disk,
+may be temporary: `RetryableError`, and the state is not changed either.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ if TYPE_CHECKING:
 _LITTLE = 2**20
 _DAMAGE = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 DAMAGE = ("database", "backup", "label_file", "label_block", "learned_reference")
-"""Kinds of damage that are counted."""
+"""Kinds of corruption that are counted."""
 
 
 class Store:
-    """The state directory, held by one process.
+    """The state directory, locked by one process.
 
     Args:
-        folder: made if it does not exist.
+        folder: created if it does not exist.
         log: past-tense events.
 
     Attributes:
         folder: the state directory.
-        damaged: how often each kind of damage was found since the process began.
+        damaged: kind → number of corruptions since the process started.
 
     Raises:
-        StateError: if another process holds it, or its state was written by a newer leewayd.
+        StateError: if another process has locked it, or its state was written by a newer leewayd.
         RetryableError: if it cannot be written now.
     """
 
@@ -71,20 +71,20 @@ class Store:
         self._places = 0
         self.damaged = Counter(dict.fromkeys(DAMAGE, 0))
         self._database: sqlite3.Connection | None = None
-        # Before the lock is taken, which makes a file.
+        # Before locking, which creates a file.
         self._files.refuse_newer(self._formats)
         self._lock = claim(folder)
 
     def load(self, stamp: str, readable: Callable[[str, bytes], object] = lambda name, document: None) -> LoadedState:
-        """The state of the last checkpoint; that of the latest backup if the database is damaged; else an empty one.
+        """The state of the last checkpoint; of the latest backup if the database is corrupt; else an empty state.
 
         Args:
-            stamp: goes into the name of a damaged file that is set aside.
+            stamp: goes into the name of a corrupt file that is set aside.
             readable: decodes a document of a name, and raises if it cannot.
 
         Raises:
-            StateError: if the state was written by a newer leewayd, or holds a document that is whole but that this
-                one cannot read. Nothing has been changed.
+            StateError: if the state was written by a newer leewayd, or contains an intact document that this leewayd
+                cannot read. Nothing has been changed.
             RetryableError: if it cannot be read or written now. Nothing has been changed.
         """
         self._files.refuse_newer(self._formats)
@@ -99,7 +99,7 @@ class Store:
                 lost = not self._files.fall_back(stamp, error)
             else:
                 return replace(saved, damage=damage, lost=lost)
-        raise RetryableError(f"{self.folder}: an empty state, just made, could not be read: {damage}")
+        raise RetryableError(f"{self.folder}: a new, empty state could not be read: {damage}")
 
     def _read(self, readable: Callable[[str, bytes], object]) -> LoadedState:
         fresh = self._files.prepare()
@@ -117,14 +117,14 @@ class Store:
             if fault is not None:
                 self._close()
                 raise StateError(
-                    f"{self._path}: document {fault[0]!r} is whole, but this leewayd cannot read it ({fault[1]}). "
+                    f"{self._path}: document {fault[0]!r} is intact, but this leewayd cannot read it ({fault[1]}). "
                     "Nothing was changed: start the leewayd that wrote it, or move the state directory away"
                 )
             if written < FORMAT:
                 self._keep_copy(written)
                 self._transaction(upgrade)
                 self._log.info("state format upgraded", before=written, now=FORMAT)
-            # After a crash it holds pages of rows that have been deleted since.
+            # After a crash it contains pages of deleted rows.
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._places = database.execute("SELECT COALESCE(MAX(place), 0) FROM outbox").fetchone()[0]
             return saved
@@ -136,7 +136,7 @@ class Store:
 
     @contextmanager
     def _faults(self, path: Path) -> Iterator[None]:
-        """Errors of SQLite and of the system as ours: damage, or what may pass."""
+        """Converts errors of SQLite and of the system to corruption or retryable errors."""
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -161,11 +161,11 @@ class Store:
             raise
 
     def commit(self, checkpoint: Checkpoint) -> None:
-        """Saves a checkpoint, whole or not at all.
+        """Saves a checkpoint atomically.
 
         Raises:
-            StateError: if it could not be saved (a full disk); the previous checkpoint is then still in force.
-            RetryableError: if the database turned out to be damaged; the next start loads the backup.
+            StateError: if it could not be saved (a full disk); the previous checkpoint then remains valid.
+            RetryableError: if the database is corrupt; the next start loads the backup.
         """
         places = self._places
 
@@ -196,7 +196,7 @@ class Store:
         """(start, vector) of the saved panes of a series that begin in [start, end), as of the last checkpoint.
 
         Raises:
-            RetryableError: if they cannot be read; if they are damaged, the next start loads the backup.
+            RetryableError: if they cannot be read; if they are corrupt, the next start loads the backup.
         """
         assert self._database is not None
         try:
@@ -205,7 +205,7 @@ class Store:
             raise RetryableError(f"{self._path}: {error}") from error
 
     def backed_up(self) -> dict[str, bytes]:
-        """The documents of the generation to fall back on; none where there is no such, or it is damaged.
+        """The documents of the backup; empty if there is no backup or it is corrupt.
 
         Raises:
             RetryableError: if it cannot be read now.
@@ -221,11 +221,11 @@ class Store:
             return {}
 
     def back_up(self) -> None:
-        """Keeps the present state as the generation to fall back on should the database be damaged.
+        """Copies the present state to the backup, which is loaded if the database becomes corrupt.
 
         Raises:
-            StateError: if it could not be written; the backup is then the one before.
-            RetryableError: if the database turned out to be damaged; the next start loads the backup before.
+            StateError: if it could not be written; the previous backup then remains.
+            RetryableError: if the database is corrupt; the next start loads the previous backup.
         """
         fresh = self._previous.with_suffix(".new")
         try:
@@ -248,7 +248,7 @@ class Store:
             self._database.backup(database)
 
     def _keep_copy(self, written: int) -> None:
-        """A copy of the database in its older format, for the way back; one that is there already stays."""
+        """Copies the database in its older format, for a downgrade; an existing copy is not overwritten."""
         name = f"{self._path.name}.format-{written}"
         number = len(list(self.folder.glob(f"{name}*")))
         target = self.folder / (f"{name}-{number + 1}" if number else name)
@@ -261,10 +261,10 @@ class Store:
             raise fault_of(fresh, error) from error
 
     def drop(self, names: set[str]) -> dict[str, int]:
-        """Deletes everything that the database and its copies hold of some models; table → rows that were there.
+        """Deletes models from the database and its copies; returns table → deleted rows.
 
         Raises:
-            StateError: if it could not be done.
+            StateError: if deletion failed.
         """
         erased: dict[str, int] = {}
         self._change(lambda database: erased.update(erase_models(database, names)))
@@ -272,13 +272,13 @@ class Store:
         return erased
 
     def scrub(self, erase: Callable[[sqlite3.Connection], object]) -> None:
-        """Takes what the last checkpoint deleted from all other files, too: the log, the backup, older formats.
+        """Erases data that the last checkpoint deleted from all other files: the log, the backup, older formats.
 
         Args:
-            erase: deletes it from a copy of an older format.
+            erase: deletes the data from a copy of an older format.
 
         Raises:
-            StateError: if it could not be done.
+            StateError: if erasure failed.
         """
         assert self._database is not None
         try:
@@ -291,16 +291,16 @@ class Store:
             raise StateError(f"{self.folder}: {error}") from error
 
     def forget(self, documents: set[str]) -> None:
-        """Takes documents that the last checkpoint deleted from all other files, too.
+        """Erases documents that the last checkpoint deleted from all other files.
 
         Raises:
-            StateError: if it could not be done.
+            StateError: if erasure failed.
         """
         self.scrub(lambda database: erase_documents(database, documents))
 
     @property
     def set_aside(self) -> list[str]:
-        """Names of the files that were found damaged at some time and kept; they may hold anything."""
+        """Names of corrupt files that were set aside; their content is unknown."""
         return sorted(path.name for path in self.folder.glob("*.damaged-*"))
 
     @property
@@ -309,7 +309,7 @@ class Store:
         return sum(file.stat().st_size for file in self.folder.glob("leewayd*") if file.is_file())
 
     def close(self) -> None:
-        """Closes the database and lets go of the directory."""
+        """Closes the database and unlocks the directory."""
         self._close()
         os.close(self._lock)
 
@@ -322,27 +322,27 @@ class Store:
 
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None)
-    # A byte that is no UTF-8 is damage, which the row's checksum finds.
+    # A byte that is not UTF-8 is corruption, which the row's checksum detects.
     database.text_factory = _text
     if not path.stat().st_size:
-        # Of a database that is there already it would change the header, even to what it is.
+        # On an existing database it would write the header, even without a change.
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
-    # What is deleted is overwritten with zeros: raw values must not stay behind in free pages.
+    # Deleted data is overwritten with zeros: raw values must not remain in free pages.
     database.execute("PRAGMA secure_delete = ON")
     return database
 
 
 def _look(path: Path) -> sqlite3.Connection:
-    """Opens a database that nobody writes to, without making files beside it."""
+    """Opens a database that no process writes to, without creating files beside it."""
     database = sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)
     database.text_factory = _text
     return database
 
 
 def _room(path: Path) -> str:
-    """Says that a disk is full: what SQLite reports of it may be any error."""
+    """A note if the disk is full, because SQLite may report a full disk as any error."""
     with suppress(OSError):
         if (free := shutil.disk_usage(path.parent).free) < _LITTLE:
             return f" (the disk is full: {free:,} bytes are free)"

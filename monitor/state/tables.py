@@ -1,7 +1,7 @@
-"""The tables of the state's database, the checksum that every row carries, and the way from an older format.
+"""The tables of the state's database, the checksum of every row, and the upgrade from an older format.
 
-A checksum covers a row's table, key and content, so a bit that flips on disk is found when the row is read, wherever it
-is. CRC-32 finds every single flip and every burst of up to 32 bits (Koopman 2002); it is no signature.
+A checksum covers a row's table, key and content, so any bit flipped on disk is detected when the row is read. CRC-32
+detects every single flip and every burst of up to 32 bits (Koopman 2002); it is not a signature.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 FORMAT = 3
-"""Of the tables below; `upgrade` knows the way from those before."""
+"""Format number of the tables below; `upgrade` converts older formats."""
 
 BY_MODEL = ("series", "panes", "ledger", "labelled")
 """Tables whose rows belong to the model in their column ``model``."""
@@ -38,25 +38,25 @@ _COLUMNS = {
     "documents": "(name TEXT PRIMARY KEY, document BLOB, crc INTEGER) WITHOUT ROWID",
     "outbox": "(id TEXT PRIMARY KEY, place INTEGER, document BLOB, crc INTEGER) WITHOUT ROWID",
 }
-# Every format from 3 on has this table: it says the number once more, under a checksum.
+# Every format from 3 on has this table, which repeats the format number under a checksum.
 _ABOUT = "(name TEXT PRIMARY KEY, value INTEGER, crc INTEGER) WITHOUT ROWID"
 _CHECKED = ", crc INTEGER"
 
 
 class StoreDamagedError(Exception):
-    """The database cannot be trusted; another generation is to be loaded."""
+    """The database is corrupt; the backup must be loaded."""
 
 
 def sealed(table: str, rows: Iterable[Row]) -> list[Row]:
-    """Rows of a table with their checksums, as they are written."""
+    """Adds checksums to rows of a table before writing."""
     return [(*row, _checksum(table, row)) for row in rows]
 
 
 def unsealed(table: str, rows: Iterable[Row]) -> Iterator[Row]:
-    """Rows as they were before `sealed`.
+    """The inverse of `sealed`.
 
     Raises:
-        StoreDamagedError: at one that fails its checksum.
+        StoreDamagedError: at a row that fails its checksum.
     """
     for *values, crc in rows:
         row = tuple(values)
@@ -70,7 +70,7 @@ def _checksum(table: str, row: Row) -> int:
 
 
 def put(database: sqlite3.Connection, table: str, rows: Iterable[Row]) -> None:
-    """Inserts rows, or replaces those of the same key."""
+    """Inserts rows; replaces rows with equal keys."""
     kept = sealed(table, rows)
     if kept:
         marks = ", ".join("?" * len(kept[0]))
@@ -81,10 +81,10 @@ def every_row(database: sqlite3.Connection, table: str, written: int) -> Iterato
     """All rows of a table by their primary order, without checksums.
 
     Args:
-        written: the format of the database; rows of format 2 carry no checksum.
+        written: the format of the database; rows of format 2 have no checksum.
 
     Raises:
-        StoreDamagedError: at one that fails its checksum.
+        StoreDamagedError: at a row that fails its checksum.
     """
     # NOT INDEXED: an index that lost an entry must not hide a row.
     rows = database.execute(f"SELECT * FROM {table} NOT INDEXED")  # noqa: S608 - our own names
@@ -92,7 +92,7 @@ def every_row(database: sqlite3.Connection, table: str, written: int) -> Iterato
 
 
 def create(database: sqlite3.Connection) -> None:
-    """Makes the tables of an empty database, within the caller's transaction."""
+    """Creates the tables of an empty database, within the caller's transaction."""
     for table, columns in {**_COLUMNS, "about": _ABOUT}.items():
         database.execute(f"CREATE TABLE {table} {columns}")
     put(database, "about", [("format", FORMAT)])
@@ -100,7 +100,7 @@ def create(database: sqlite3.Connection) -> None:
 
 
 def upgrade(database: sqlite3.Connection) -> None:
-    """Makes format 3 of format 2, within the caller's transaction: every row gets its checksum."""
+    """Converts format 2 to format 3, within the caller's transaction: every row gets its checksum."""
     for table in _COLUMNS:
         database.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
         database.execute(f"CREATE TABLE {table} {_COLUMNS[table]}")
@@ -114,10 +114,10 @@ def upgrade(database: sqlite3.Connection) -> None:
 
 
 def format_of(database: sqlite3.Connection) -> int:
-    """The format of a database, 0 of an empty one.
+    """The format of a database; 0 if it is empty.
 
     Raises:
-        StoreDamagedError: if its tables are not those of the format that it says it has.
+        StoreDamagedError: if its tables do not match the format in its header.
     """
     (version,) = database.execute("PRAGMA user_version").fetchone()
     rows = database.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
@@ -125,9 +125,9 @@ def format_of(database: sqlite3.Connection) -> int:
     if version == 0 and not tables:
         return 0
     if tables != _tables_of(version):
-        raise StoreDamagedError(f"the tables are not those of format {version}")
+        raise StoreDamagedError(f"the tables do not match format {version}")
     if version >= 3 and said_format(database) != version:
-        raise StoreDamagedError(f"the header says format {version}, the table says another")
+        raise StoreDamagedError(f"the header has format {version}, the table another")
     return int(version)
 
 
@@ -147,7 +147,7 @@ def check_pages(database: sqlite3.Connection) -> None:
 
 
 def check(database: sqlite3.Connection) -> None:
-    """Raises `StoreDamagedError` unless a database of the present format is whole, row by row."""
+    """Raises `StoreDamagedError` unless a database of the present format is intact, row by row."""
     check_pages(database)
     if format_of(database) != FORMAT:
         raise StoreDamagedError("the format is not the present one")
@@ -157,12 +157,12 @@ def check(database: sqlite3.Connection) -> None:
 
 
 def _words(sql: str) -> str:
-    """Format 2 broke its lines elsewhere."""
+    """SQL with normalised white space, because format 2 has other line breaks."""
     return " ".join(sql.split())
 
 
 def said_format(database: sqlite3.Connection) -> int | None:
-    """The format number that the table ``about`` holds; None without such a table."""
+    """The format number in the table ``about``; None without this table."""
     if database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'about'").fetchone() is None:
         return None
     for name, value in every_row(database, "about", 3):

@@ -1,4 +1,4 @@
-"""A model's windows to and from what is saved."""
+"""Saves and restores a model's windows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def shape_of(windows: ModelWindows) -> str:
-    """Changes whenever kept panes could not be used as they are."""
+    """A text that changes whenever saved panes can no longer be used."""
     lengths = [(window.length, window.step) for window in windows.windows]
     return f"pane={windows.pane} lateness={windows.lateness} windows={lengths} rolling={windows.rolling}"
 
@@ -26,10 +26,10 @@ def _fingerprint(windows: ModelWindows, references: ReferencesByVersion, place: 
 
 
 def restore(windows: ModelWindows, saved: LoadedModel, references: ReferencesByVersion) -> bool:
-    """Puts saved counts into empty windows; False if they were made with other windows.
+    """Restores saved counts into empty windows; False if they belong to other windows.
 
-    The totals go on in either case; counts of another shape would be wrong, so the windows then fill anew. So does a
-    series whose version has got another reference.
+    The totals continue in both cases. Counts of another shape would be wrong, so the windows then start empty. A series
+    whose version has another reference now starts empty, too.
     """
     windows.tally.rows = dict(saved.rows)
     windows.tally.late, windows.tally.overflow = saved.late, saved.overflow
@@ -58,12 +58,12 @@ def restore(windows: ModelWindows, saved: LoadedModel, references: ReferencesByV
 
 
 def changes(windows: ModelWindows, references: ReferencesByVersion, *, fresh: bool) -> ModelDelta:
-    """What the next checkpoint must save of a model; `mark_saved` afterwards, once it is saved.
+    """The changes of a model for the next checkpoint; call `mark_saved` once they are saved.
 
     Args:
         windows: the model's windows.
-        references: what its series are compared with.
-        fresh: what was saved before cannot be used and is to be dropped.
+        references: of its series.
+        fresh: the earlier saved state cannot be used and must be deleted.
     """
     series = tuple(
         LoadedSeries(
@@ -99,7 +99,7 @@ def changes(windows: ModelWindows, references: ReferencesByVersion, *, fresh: bo
 
 
 def mark_saved(windows: ModelWindows) -> None:
-    """What `changes` told has been saved."""
+    """Marks the last change set as saved."""
     for series in windows.series.values():
         series.touched = False
         for ring in series.rings.values():

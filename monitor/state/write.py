@@ -1,4 +1,4 @@
-"""A checkpoint as rows of the state's database, within the caller's transaction."""
+"""Writes a checkpoint as rows of the state's database, within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def write_checkpoint(database: sqlite3.Connection, checkpoint: Checkpoint, places: int) -> int:
-    """Writes everything that a checkpoint holds.
+    """Writes a checkpoint.
 
     Args:
-        places: the last place in the outbox that was given.
+        places: the last assigned place in the outbox.
 
     Returns:
-        The last place that is given now.
+        The new last assigned place.
     """
     database.execute("DELETE FROM positions")
     put(
@@ -113,12 +113,12 @@ def _write_labelled(database: sqlite3.Connection, name: str, change: LabelledCha
 def _pack(pane: Pane) -> bytes:
     arrays = (pane.bins, pane.moments, pane.extremes, pane.extra)
     parts = (np.int64(pane.rows).tobytes(), *(array.tobytes() for array in arrays))
-    # Counts are mostly zeros; level 1 shrinks them about fifteenfold and costs little.
+    # Counts are mostly zeros; level 1 compresses them about fifteenfold at little cost.
     return zlib.compress(b"".join(parts), 1)
 
 
 def erase_models(database: sqlite3.Connection, names: set[str]) -> dict[str, int]:
-    """Deletes everything that belongs to some models; table → rows that were there. Works in every format."""
+    """Deletes all rows of models; returns table → deleted rows. Works in every format."""
     erased: dict[str, int] = {}
     for table in BY_MODEL:
         marks = [(name,) for name in sorted(names)]
