@@ -1,4 +1,4 @@
-"""A page that is expensive to render, kept as bytes: rendered once for each state of what it shows, by one thread."""
+"""A page that is expensive to render, cached as bytes: one thread renders it once for each state of its content."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-# A page is not rendered again before this many times its own rendering time has passed, however often it is asked for:
-# at most a fifth of a core is spent on it.
+# Pause after rendering, in multiples of the rendering time: rendering takes at most a fifth of a core, however often
+# clients request the page.
 _REST = 4.0
-# Whoever asks while the page is being rendered gets the last one, if it is at most this old; seconds.
+# Requests during rendering get the previous page if it is at most this old; seconds.
 _STALE = 10.0
 
 
@@ -22,10 +22,10 @@ class Page:
     """A rendered page.
 
     Attributes:
-        shows: what it was rendered from.
-        body, packed: the bytes, and the same compressed by gzip.
+        shows: the object that it was rendered from.
+        body, packed: the bytes, plain and compressed by gzip.
         at: when it was ready, in monotonic seconds.
-        seconds: how long that took.
+        seconds: duration of rendering.
     """
 
     shows: object
@@ -36,11 +36,11 @@ class Page:
 
 
 class PageCache:
-    """The newest page; safe to be asked by many threads.
+    """The newest page; many threads may request it.
 
     Args:
         render: makes the page.
-        current: gives what the page shows now; another object means that the page is out of date.
+        current: returns the object that the page shows now; a different object means that the page is out of date.
         monotonic: seconds.
         lock: held while rendering; several caches may share one.
     """
@@ -53,7 +53,7 @@ class PageCache:
         self._page: Page | None = None
 
     def get(self) -> Page:
-        """The page; rendered now if it is out of date and nobody else renders it."""
+        """The page; renders it first if it is out of date and no other thread renders it."""
         page = self._page
         if page is not None and self._is_fresh(page):
             return page

@@ -1,4 +1,4 @@
-"""What the daemon shows of itself: one immutable value, replaced whole, read by other threads without a lock."""
+"""The daemon's published status: one immutable value, replaced as a whole, so other threads read it without a lock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.labels.document import Totals
 
 
 class EvaluationKey(NamedTuple):
-    """Which evaluation: one window of one series."""
+    """Key of an evaluation: one window of one series."""
 
     model: str
     version: str
@@ -25,11 +25,11 @@ class ModelStatus:
     """One model's health; times are epoch ms, durations seconds; ``labels`` is None where none are read.
 
     Attributes:
-        insufficient: how many of the ``evaluations`` had too little data to judge anything.
+        insufficient: number of ``evaluations`` with too little data to judge anything.
         first, last: event time of the first and the last row; None before any.
-        labels_read: label records that could be used.
-        repeated: rows that came again under the id of another one and were counted again, since no labels are read.
-        unjudged: windows of performance that still wait for labels when a replay has ended.
+        labels_read: usable label records.
+        repeated: rows that repeat an earlier id; counted again, because no labels are read.
+        unjudged: performance windows that still wait for labels after a replay.
     """
 
     name: str
@@ -55,7 +55,7 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """One partition's progress; ``lag`` is None while unknown, ``position`` once the partition is gone."""
+    """One partition's progress; ``lag`` is None while unknown, ``position`` after the partition was removed."""
 
     topic: str
     partition: int
@@ -70,8 +70,8 @@ class ProcessStatus:
     """The process around the daemon.
 
     Attributes:
-        failures: turns that failed, after each of which the daemon was made again from its last checkpoint.
-        reload_failed: the last attempt to load the configuration again did not succeed.
+        failures: failed turns; after each, the daemon restarts from its last checkpoint.
+        reload_failed: the last attempt to reload the configuration failed.
         reloaded_at: when the configuration in force was loaded, epoch seconds.
     """
 
@@ -82,13 +82,13 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where judging stands.
+    """How far judging is behind reading.
 
     Attributes:
-        busy: rows are read whose windows are not judged yet.
-        behind_ms: event time that all partitions have reached and that is not judged yet, ms.
+        busy: some rows have been read, but their windows are not judged yet.
+        behind_ms: event time between the last judgement and the watermark, ms.
         waiting: messages that are not counted yet.
-        seconds: until nothing waits, at the rate of the last minute; None while that is unknown.
+        seconds: until no message waits, at the rate of the last minute; None while unknown.
     """
 
     busy: bool = False
@@ -99,7 +99,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that /metrics and /readyz tell."""
+    """The content of /metrics and /readyz."""
 
     evaluations: Mapping[EvaluationKey, Evaluation] = field(default_factory=dict)
     realised: Mapping[EvaluationKey, Evaluation] = field(default_factory=dict)
@@ -107,12 +107,12 @@ class Snapshot:
     partitions: tuple[PartitionStatus, ...] = ()
     rejects: Mapping[tuple[str, str], int] = field(default_factory=dict)
     hints: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """Topic and reason of a reject → where the first one went wrong."""
+    """Topic and reason of a reject → the fault in the first rejected record."""
     label_topics: frozenset[str] = frozenset()
     learned_rows: int = 0
-    """Rows that models have taken in to learn their reference."""
+    """Rows that models have used to learn their references."""
     ended: bool = False
-    """A replay has come to the end of its log."""
+    """A replay has reached the end of its log."""
     alerts: Mapping[AlertGroup, int] = field(default_factory=dict)
     outbox: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)

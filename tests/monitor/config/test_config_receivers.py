@@ -46,9 +46,9 @@ def webhook(**options: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("not a url", "a URL holds no spaces"),
-        ("", "a URL begins with https:// or http://"),
-        ("ftp://h/", "a URL begins with https:// or http://"),
+        ("not a url", "a URL must not hold spaces"),
+        ("", "a URL must begin with https:// or http://"),
+        ("ftp://h/", "a URL must begin with https:// or http://"),
         ("https://h:port/", "this is not a URL"),
         ("http://169.254.169.254/latest", "clouds hand out credentials at this address"),
     ],
@@ -77,7 +77,7 @@ def test_links_of_messages_must_be_urls() -> None:
     assert problems(webhook(), rules=[{**rule, "runbook": "see the wiki"}])[0].startswith(
         'rule "drift": runbook: a URL'
     )
-    assert problems(webhook(), alerts={"dashboard_url": "grafana"})[0].startswith("alerts.dashboard_url: a URL begins")
+    assert problems(webhook(), alerts={"dashboard_url": "grafana"})[0].startswith("alerts.dashboard_url: a URL must begin")
     fine = {"dashboard_url": "https://{model}.example.org/d?v={version}&s={segment}&w={window}"}
     assert problems(webhook(), alerts=fine, rules=[{**rule, "runbook": "https://wiki/x"}]) == []
 
