@@ -162,7 +162,7 @@ def test_a_link_cannot_end_early() -> None:
 def test_a_routing_key_that_pagerduty_does_not_know_is_a_fault_of_the_receiver() -> None:
     sink = PagerDuty("r", ROUTING_KEY)
     body = b'{"status":"invalid event","errors":["Invalid routing key"]}'
-    assert sink.read(HttpResponse(400, {}, body), 0.0) == Refused("HTTP 400, the routing key is not known")
+    assert sink.read(HttpResponse(400, {}, body), 0.0) == Refused("HTTP 400, unknown routing key")
     assert sink.read(HttpResponse(400, {}, b'{"errors":["summary is too long"]}'), 0.0) == Dead("HTTP 400")
 
 
