@@ -1,1 +1,1 @@
-"""Who is told?  Pure decisions (rules, policy) and, apart from them, delivery and sinks."""
+"""From findings to notifications: pure decisions (rules, policy), and delivery to sinks."""

@@ -1,7 +1,7 @@
-"""Addresses that no alert may be sent to, however they are written. Pure.
+"""Forbidden addresses of receivers, in every notation. Pure.
 
-A receiver's name is resolved by a DNS server that may be hostile, and IPv6 has half a dozen ways to carry an IPv4
-address; so it is the address of the connected socket that is judged, and the IPv4 address within it.
+A hostile DNS server may resolve a receiver's name, and IPv6 has half a dozen ways to embed an IPv4 address. So the
+check uses the address of the connected socket, and the IPv4 address embedded in it.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ _SITE_LOCAL = ipaddress.ip_network("fec0::/10")
 _COMPATIBLE = ipaddress.ip_network("::/96")
 # The last 32 bits are an IPv4 address: mapped, translated (RFC 2765), NAT64 (RFC 6052).
 _LAST_32 = tuple(ipaddress.ip_network(text) for text in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96"))
-# NAT64 in local use (RFC 8215): the operator chooses the length of the prefix, which moves the address (RFC 6052, 2.2).
+# Local NAT64 (RFC 8215): the operator chooses the length of the prefix, which moves the address (RFC 6052, 2.2).
 _LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
 
 
 def is_metadata(address: str) -> bool:
-    """Whether an IP address is one that clouds hand out credentials at, or the unspecified one.
+    """Whether clouds hand out credentials at an IP address, or the address is unspecified.
 
     Args:
         address: as text, with a zone or without.
 
     Raises:
-        ValueError: if it is no IP address.
+        ValueError: if the text is not an IP address.
     """
-    found = _parse(address)
-    return any(inner in network for inner in (found, *_embedded(found)) for network in _METADATA)
+    parsed = _parse(address)
+    return any(inner in network for inner in (parsed, *_embedded(parsed)) for network in _METADATA)
 
 
 def is_private(address: str) -> bool:
-    """Whether an IP address is not of the public internet: private, loopback, shared (CGNAT), unique local, multicast.
+    """Whether an IP address is outside the public internet: private, loopback, shared (CGNAT), unique local, multicast.
 
     Args:
         address: as text, with a zone or without.
 
     Raises:
-        ValueError: if it is no IP address.
+        ValueError: if the text is not an IP address.
     """
-    found = _parse(address)
+    parsed = _parse(address)
     return any(
-        not inner.is_global or inner.is_multicast or inner in _SITE_LOCAL for inner in _embedded(found) or (found,)
+        not inner.is_global or inner.is_multicast or inner in _SITE_LOCAL for inner in _embedded(parsed) or (parsed,)
     )
 
 
 def literal_address(host: str) -> str | None:
-    """The IP address that a URL's host is, also in the old ways of writing one (``2130706433``, ``0x7f.1``).
+    """The IP address in a URL's host, including old notations such as ``2130706433`` and ``0x7f.1``.
 
     None for a name.
     """
@@ -76,7 +76,7 @@ def _parse(address: str) -> _Address:
 
 
 def _embedded(address: _Address) -> tuple[ipaddress.IPv4Address, ...]:
-    """The IPv4 addresses that an IPv6 address carries; several where the way of writing is not known."""
+    """The IPv4 addresses embedded in an IPv6 address; several where the layout is unknown."""
     if isinstance(address, ipaddress.IPv4Address):
         return ()
     bits = int(address)
@@ -87,12 +87,12 @@ def _embedded(address: _Address) -> tuple[ipaddress.IPv4Address, ...]:
     if address.teredo is not None:
         return address.teredo
     if address in _LOCAL_NAT64:
-        # Bits 64 to 71 are left out of the address.
+        # Bits 64 to 71 are not part of the IPv4 address.
         low = bits & (1 << 56) - 1
         folded = (bits >> 64 << 56) | low
-        found = [_ipv4(bits), *(_ipv4(folded >> shift) for shift in (40, 32, 24))]
-        # Of the lengths that are not meant, most read as 0.0.0.0, which says nothing.
-        return tuple(inner for inner in found if inner not in _THIS_NETWORK) or (_ipv4(bits),)
+        candidates = [_ipv4(bits), *(_ipv4(folded >> shift) for shift in (40, 32, 24))]
+        # A wrong prefix length usually yields 0.0.0.0, which carries no information.
+        return tuple(inner for inner in candidates if inner not in _THIS_NETWORK) or (_ipv4(bits),)
     return ()
 
 

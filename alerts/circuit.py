@@ -1,8 +1,8 @@
-"""Per receiver: does it work at all? While it does not, it gets single probes instead of everything that waits. Pure.
+"""A circuit breaker per receiver: while a receiver fails, it gets single probes instead of all waiting alerts. Pure.
 
-One alert that a receiver refuses says nothing about the receiver, so a circuit opens only when two different alerts
-fail one after the other, or when no answer comes at all. Probes go round the waiting alerts, so that one that works is
-found whatever the others do.
+A single refused alert may be the alert's fault, so a circuit opens only when two different alerts fail one after the
+other, or when no answer comes. Probes go through all waiting alerts in turn, so the circuit closes as soon as any alert
+can be delivered.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class Circuit:
 
     Attributes:
         failed: dedup keys that failed since the latest delivery, at most two.
-        opened: whether only probes are sent.
+        opened: True while only probes are sent.
         refused: whether the latest failure was the receiver's fault (a wrong token), so that its notifications are
             parked.
-        probes: failures since it opened.
-        probe_at: when the next probe may go out.
-        probed: dedup key of the latest probe; the next one goes on after it.
-        failed_at, delivered_at: of the latest failure and delivery; 0 before the first.
-        reason: of the latest failure.
+        probes: failures since the circuit opened.
+        probe_at: earliest time of the next probe.
+        probed: dedup key of the latest probe; the next probe takes the alert after it.
+        failed_at, delivered_at: times of the latest failure and delivery; 0 before the first.
+        reason: reason of the latest failure.
     """
 
     failed: tuple[str, ...] = ()
@@ -53,17 +53,17 @@ def after_attempt(
     """The circuit after an attempt.
 
     Args:
-        circuit: before it.
-        dedup_key: of what was sent.
-        outcome: of the attempt.
+        circuit: the circuit before the attempt.
+        dedup_key: key of the alert that was sent.
+        outcome: result of the attempt.
         now: epoch ms.
         fraction: random, from 0 to 1, for the jitter of probes.
-        suspect: this key has failed before while others were delivered: its failures say nothing of the receiver.
+        suspect: this alert failed earlier while others were delivered, so its failures say nothing about the receiver.
     """
     if isinstance(outcome, Delivered):
         return Circuit(failed_at=circuit.failed_at, delivered_at=now)
     if isinstance(outcome, Dead):
-        # The receiver has read the message, so it works.
+        # The receiver rejected the message, so the receiver itself works.
         return Circuit(failed_at=circuit.failed_at, delivered_at=circuit.delivered_at)
     if suspect and not circuit.opened:
         return replace(circuit, failed_at=now)
@@ -88,5 +88,5 @@ def after_attempt(
 
 
 def after_start(circuit: Circuit) -> Circuit:
-    """The circuit as a new process goes on with it: what a person may have mended is tried at once, with one probe."""
+    """The circuit after a restart, which probes a refusing receiver at once: it may have been repaired."""
     return replace(circuit, probes=0, probe_at=0, probed="") if circuit.refused else circuit

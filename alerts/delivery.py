@@ -1,8 +1,8 @@
-"""Brings saved notifications to their receivers: at least once, in order for each alert, however long it takes.
+"""Delivers saved notifications to their receivers: at least once, and in order for each alert.
 
-The outbox is durable and belongs to the daemon. A `Courier` makes one attempt with what it is handed and
-reports what came of it; when the next one is due is decided, and saved, by the daemon with the pure functions
-of `alerts.outbox` and `alerts.circuit`.
+The daemon owns the durable outbox. A `Courier` makes one attempt for each submitted entry and reports the outcome. The
+daemon then decides and saves when the next attempt is due, with the pure functions of `alerts.outbox` and
+`alerts.circuit`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 
 class Delivery(Protocol):
-    """Takes saved entries for one attempt each, and reports later how it ended."""
+    """Makes one attempt for each submitted entry, and reports the outcome later."""
 
     def submit(self, entry: OutboxEntry) -> None:
-        """Hands over an entry for one attempt."""
+        """Submits an entry for one attempt."""
 
     def reports(self) -> list[Report]:
-        """What has come of attempts since the last call."""
+        """Outcomes of the attempts that ended since the last call."""
 
 
 class Courier:
-    """One thread a receiver, so that a slow one holds up nobody else.
+    """One thread per receiver, so that a slow receiver does not delay other receivers.
 
     Args:
         sinks: receiver name → sink.
@@ -45,25 +45,25 @@ class Courier:
     def __init__(self, sinks: Mapping[str, Sink], transport: Transport, wall: Callable[[], float]) -> None:
         self._sinks, self._transport, self._wall = sinks, transport, wall
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        self._desks: dict[str, queue.SimpleQueue[OutboxEntry | None]] = {}
+        self._queues: dict[str, queue.SimpleQueue[OutboxEntry | None]] = {}
         self._threads: list[threading.Thread] = []
         self._closed = False
 
     def submit(self, entry: OutboxEntry) -> None:
-        """Hands over an entry for one attempt; after `close` nothing is attempted any more."""
+        """Submits an entry for one attempt; does nothing after `close`."""
         if self._closed:
             return
-        desk = self._desks.get(entry.receiver)
-        if desk is None:
-            desk = self._desks[entry.receiver] = queue.SimpleQueue()
+        waiting = self._queues.get(entry.receiver)
+        if waiting is None:
+            waiting = self._queues[entry.receiver] = queue.SimpleQueue()
             name = f"deliver-{entry.receiver}"
-            thread = threading.Thread(target=self._work, args=(desk,), name=name, daemon=True)
+            thread = threading.Thread(target=self._work, args=(waiting,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
-        desk.put(entry)
+        waiting.put(entry)
 
     def reports(self) -> list[Report]:
-        """What has come of attempts since the last call."""
+        """Outcomes of the attempts that ended since the last call."""
         reports = []
         while True:
             try:
@@ -72,20 +72,20 @@ class Courier:
                 return reports
 
     def close(self, timeout_seconds: float) -> None:
-        """Lets attempts under way finish for a while; what does not is sent again after the next start.
+        """Waits for running attempts to finish; unfinished notifications are sent again after the next start.
 
         Args:
-            timeout_seconds: for all receivers together, however many hang.
+            timeout_seconds: greatest total wait for all receivers.
         """
         self._closed = True
         deadline = time.monotonic() + timeout_seconds
-        for desk in self._desks.values():
-            desk.put(None)
+        for waiting in self._queues.values():
+            waiting.put(None)
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0.0))
 
-    def _work(self, desk: queue.SimpleQueue[OutboxEntry | None]) -> None:
-        while (entry := desk.get()) is not None:
+    def _work(self, waiting: queue.SimpleQueue[OutboxEntry | None]) -> None:
+        while (entry := waiting.get()) is not None:
             self._reports.put(Report(entry, self._attempt(entry)))
 
     def _attempt(self, entry: OutboxEntry) -> Outcome:

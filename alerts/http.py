@@ -29,11 +29,11 @@ _FAULTS = (HTTPError, HTTPException, OSError)
 
 
 class TransportError(Exception):
-    """No answer came. The message names the kind of failure only: URLs may be secrets."""
+    """No answer came. The message names only the kind of failure, because URLs may be secrets."""
 
 
 class AddressRefusedError(TransportError):
-    """Nothing was sent, because of the address that the connection reached."""
+    """The transport sent nothing, because the connection reached a forbidden address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class HttpRequest:
 
     Attributes:
         url: http or https; may be a secret.
-        headers: on top of the usual ones, of which they may replace any.
-        timeout_seconds: for connecting, and again for everything after that.
+        headers: added to the default headers, or replacing them.
+        timeout_seconds: for connecting, and again for the rest of the exchange.
     """
 
     url: str = field(repr=False)
@@ -62,13 +62,13 @@ class HttpResponse:
 
 
 class Transport(Protocol):
-    """Sends a request and gives the answer."""
+    """Sends a request and returns the answer."""
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """The answer, whatever its status.
+        """Returns the answer, with any status.
 
         Raises:
-            TransportError: if none came.
+            TransportError: if no answer came.
         """
 
 
@@ -77,16 +77,16 @@ def url_fault(text: str, *, allow_private: bool = True) -> str:
 
     Args:
         text: as configured.
-        allow_private: whether an address that is not of the public internet will do.
+        allow_private: whether addresses outside the public internet are allowed.
     """
     if re.search(r"[\x00-\x20\x7f]", text):
-        return "a URL holds no spaces, line breaks or control characters"
+        return "a URL must not hold spaces, line breaks or control characters"
     try:
         url = parse_url(text)
     except HTTPError:
         return "this is not a URL (https://host/path)"
     if url.scheme not in ("http", "https"):
-        return "a URL begins with https:// or http://"
+        return "a URL must begin with https:// or http://"
     host = (url.host or "").strip("[]")
     if not host or any(not 0 < len(label) < 64 for label in host.removesuffix(".").split(".")):
         return "the URL has no valid host name"
@@ -124,16 +124,16 @@ def header_fault(name: str, value: str) -> str:
 
 
 class Urllib3Transport:
-    """The real network: TLS verified, nothing retried (the outbox does that, durably), no redirect followed.
+    """The real network: TLS is verified, redirects are not followed, and the outbox, not the transport, retries.
 
-    A connection a request: notifications are rare, and a kept connection is one more thing that can be stale.
+    Each request opens a connection: notifications are rare, and a kept connection could become stale.
 
     Args:
-        refuses: decides on the IP address that a connection has reached, before anything is sent: no DNS server can
-            turn an alert into a request for credentials.
-        allow_private: whether addresses that are not of the public internet will do as well.
-        proxies: what requests go through. The proxy's address is judged in place of the receiver's, and so is an
-            address that stands in the receiver's URL; what a name leads to is up to the proxy.
+        refuses: whether the IP address of a connection is forbidden. It is called before anything is sent, so that no
+            DNS server can turn an alert into a request for credentials.
+        allow_private: whether addresses outside the public internet are allowed.
+        proxies: for requests. Behind a proxy, the transport checks the proxy's address and an IP address in the
+            receiver's URL; the proxy resolves names, so the transport cannot check them.
     """
 
     def __init__(
@@ -147,12 +147,12 @@ class Urllib3Transport:
         self._tls = ssl.create_default_context()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """The answer, whatever its status."""
+        """Returns the answer, with any status."""
         try:
             connection, target, extra = self._open(request)
         except _FAULTS as error:
             raise TransportError(type(error).__name__) from None
-        # A time-out for each read would never end with a receiver that sends a byte at a time.
+        # A time-out per read would never expire with a receiver that sends one byte at a time.
         late = threading.Event()
         opening = threading.Timer(2 * request.timeout_seconds, _hang_up, (connection, late))
         deadline = threading.Timer(request.timeout_seconds, _hang_up, (connection, late))
@@ -168,8 +168,8 @@ class Urllib3Transport:
             answer = connection.getresponse()
             if late.is_set():
                 raise TransportError("the answer's head did not come in time")
-            found = {name.lower(): value for name, value in answer.headers.items()}
-            return HttpResponse(answer.status, found, _body(answer))
+            answer_headers = {name.lower(): value for name, value in answer.headers.items()}
+            return HttpResponse(answer.status, answer_headers, _body(answer))
         except _FAULTS as error:
             raise TransportError(_kind(error)) from None
         finally:
@@ -178,10 +178,10 @@ class Urllib3Transport:
             connection.close()
 
     def _open(self, request: HttpRequest) -> tuple[HTTPConnection, str, dict[str, str]]:
-        """The connection, not yet made; what to ask it for; and headers for a proxy that forwards."""
+        """The unopened connection; the request target; and headers for a forwarding proxy."""
         url = parse_url(request.url)
         if url.scheme not in ("http", "https") or not url.host:
-            raise TransportError("the URL is none of http or https")
+            raise TransportError("the URL is not an http or https URL")
         host = url.host.strip("[]")  # the client puts brackets around an IPv6 address itself
         port = url.port or (443 if url.scheme == "https" else 80)
         if (through := self._proxies.of(url.scheme, host)) is not None:
@@ -209,24 +209,24 @@ class Urllib3Transport:
 
     def _inspect(self, address: str) -> None:
         if self._refuses(address):
-            raise AddressRefusedError("the host name leads to a metadata address")
+            raise AddressRefusedError("the host name resolves to a metadata address")
         if not self._allow_private and is_private(address):
-            raise AddressRefusedError("the host name leads to a private address")
+            raise AddressRefusedError("the host name resolves to a private address")
 
 
 class _Inspected(HTTPConnection):
-    """A connection whose peer is judged before a byte is sent, be it to a proxy or of a TLS handshake."""
+    """A connection whose peer address is checked before the first byte, including bytes to a proxy."""
 
     def __init__(self, inspect: Callable[[str], None], host: str, port: int, timeout: float) -> None:
         super().__init__(host, port, timeout=timeout)
         self._inspect = inspect
 
     def _new_conn(self) -> socket.socket:
-        return _judged(super()._new_conn(), self._inspect)
+        return _inspected(super()._new_conn(), self._inspect)
 
 
 class _InspectedTls(HTTPSConnection):
-    """The same with TLS."""
+    """A TLS connection whose peer address is checked before the handshake."""
 
     def __init__(
         self, inspect: Callable[[str], None], host: str, port: int, timeout: float, tls: ssl.SSLContext
@@ -235,10 +235,10 @@ class _InspectedTls(HTTPSConnection):
         self._inspect = inspect
 
     def _new_conn(self) -> socket.socket:
-        return _judged(super()._new_conn(), self._inspect)
+        return _inspected(super()._new_conn(), self._inspect)
 
 
-def _judged(sock: socket.socket, inspect: Callable[[str], None]) -> socket.socket:
+def _inspected(sock: socket.socket, inspect: Callable[[str], None]) -> socket.socket:
     try:
         inspect(sock.getpeername()[0])
     except BaseException:
@@ -254,7 +254,7 @@ def _kind(error: Exception) -> str:
 
 
 def _body(answer: urllib3.BaseHTTPResponse) -> bytes:
-    """What can be had of it: the status is what counts, and it is known by now."""
+    """The body, or nothing if it cannot be read: only the status matters, and it is already known."""
     try:
         return answer.read(_MAX_ANSWER)
     except _FAULTS:
@@ -266,7 +266,7 @@ def _hang_up(connection: HTTPConnection, late: threading.Event) -> None:
     sock = connection.sock
     if sock is not None:
         try:
-            # Not the TLS socket's own method, which is not made to be called while another thread reads.
+            # Bypass the TLS socket's shutdown, which must not be called while another thread reads.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
         except OSError:
             return  # closed in the meantime

@@ -1,15 +1,15 @@
-"""When what rules find becomes an alert, and when that ends: pure decisions, time as an argument.
+"""The life of an alert: pending, firing, resolved. Pure decisions, with time as an argument.
 
 An alert belongs to a rule and one window of one series. It is pending while its condition holds but not yet
 long enough, firing after that, and resolved once the condition has been clear for long enough.
 
-Too little data is neither good nor bad news. A finding that says nothing leaves its alert where it stands: it
-never fires one, and never resolves one that rests on it, however well the other findings look.
+Too little data neither fires nor resolves an alert. An alert keeps its state while a finding that it rests on has
+too little data, even if all other findings are good.
 
-Evaluations are of two kinds that share the names of their windows: those of drift windows, judged at once, and those of
-realised performance, judged when labels have come, perhaps weeks later. A finding belongs to one kind by its subject,
-and alerts of the two have keys of their own. So an evaluation never touches an alert of the other kind, not even of a
-rule that looks at both, such as ``when = "breached"`` for every subject.
+Evaluations are of two kinds that share the names of their windows: drift evaluations, judged at once, and evaluations
+of realised performance, judged when labels have arrived, perhaps weeks later. A finding's subject decides its kind, and
+the key of an alert contains the kind. So an evaluation never changes an alert of the other kind, even for a rule
+that covers both kinds, such as ``when = "breached"`` for every subject.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from alerts.rules import Rule
 
 KEPT_FINDINGS = 50
-"""Evidence is saved and sent; a model with hundreds of drifted features is told by its worst."""
+"""Cap on saved and sent evidence: of hundreds of drifted features, an alert keeps the worst."""
 
 
 class AlertKey(NamedTuple):
-    """Which alert; ``realised`` tells on which kind of evaluation it rests."""
+    """Key of an alert; ``realised`` is the kind of its evaluations."""
 
     rule: str
     model: str
@@ -47,14 +47,14 @@ class Evidence:
 
     Attributes:
         start, end: its window, epoch ms of event time, half-open.
-        rows: in that window.
-        findings: those that matched, worst first, at most `KEPT_FINDINGS`.
+        rows: rows in the window.
+        findings: matching findings, worst first, at most `KEPT_FINDINGS`.
         offsets: the messages that fed the window.
-        matched: how many findings matched, those not kept too.
-        labelled_rows: how many of the rows have a label, where performance is realised.
-        subjects: how many subjects matched, those not kept too; 0 where an older version saved it.
+        matched: number of matching findings, including findings not kept.
+        labelled_rows: rows with a label, for realised performance.
+        subjects: number of matching subjects, including subjects not kept; 0 in state saved by an older version.
         fault: as in `alerts.evaluation.Evaluation`.
-        lost: what the window lacks because messages were lost, in words; empty when it is whole.
+        lost: the messages missing from the window, in words; empty when none were lost.
     """
 
     start: int
@@ -71,13 +71,13 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class AlertState:
-    """Where an alert stands; times are epoch ms of event time.
+    """State of an alert; times are epoch ms of event time.
 
     Attributes:
-        since: when the condition began to hold.
-        fired: when it began to fire; None while pending.
+        since: start of the condition.
+        fired: when the alert began to fire; None while pending.
         clear_since: since when a firing alert's condition is clear; None while it holds.
-        crossed: subject and statistic of every finding that has matched and not been seen to come back.
+        crossed: subject and statistic of every finding that has matched and has not recovered since.
     """
 
     state: Literal["pending", "firing"]
@@ -90,13 +90,13 @@ class AlertState:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """An alert that changed.
+    """A change of an alert's state.
 
     Attributes:
-        at: when, epoch ms of event time.
-        since: when its condition began to hold.
-        evidence: of the last evaluation in which the condition held.
-        reason: why it was resolved; empty otherwise.
+        at: time of the change, epoch ms of event time.
+        since: start of the alert's condition.
+        evidence: from the last evaluation in which the condition held.
+        reason: why the alert was resolved; empty otherwise.
     """
 
     key: AlertKey
@@ -110,7 +110,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The alerts after an evaluation, and what changed."""
+    """All alerts after an evaluation, and the changes."""
 
     states: Mapping[AlertKey, AlertState]
     transitions: tuple[Transition, ...]
@@ -120,11 +120,11 @@ def step(rules: Sequence[Rule], states: Mapping[AlertKey, AlertState], evaluatio
     """Applies every rule to one evaluation.
 
     Returns:
-        All alerts after it, and those that changed, in the order of the rules.
+        All alerts after the evaluation, and the changes in the order of the rules.
     """
     after: dict[AlertKey, AlertState] | None = None
     transitions: list[Transition] = []
-    # There may be a thousand findings, nearly all of drift and nearly none of them news.
+    # Of perhaps a thousand findings nearly all are drift, and few are bad: this skips most rules early.
     statuses = {finding.status for finding in evaluation.findings}
     for rule in rules:
         if not concerns(rule, evaluation.model, evaluation.segment, evaluation.window):
@@ -160,31 +160,35 @@ def end_series(
     *,
     realised: bool | None = None,
 ) -> Step:
-    """Resolves the alerts of a series that has had no rows for its longest window, of one kind or (None) of both."""
-    gone = [
+    """Resolves the alerts of a series that has had no rows for its longest window.
+
+    Args:
+        realised: the kind of alerts; None for both kinds.
+    """
+    removed = [
         key
         for key in states
         if (key.model, key.version, key.segment) == (model, version, segment) and realised in (None, key.realised)
     ]
-    return _drop(states, gone, at, rules, "the series ended: no rows within its longest window")
+    return _drop(states, removed, at, rules, "the series ended: no rows within its longest window")
 
 
 def drop_unknown(
     states: Mapping[AlertKey, AlertState], rules: Sequence[Rule], models: Mapping[str, Sequence[str]], at: int
 ) -> Step:
-    """Resolves alerts that no evaluation will ever touch again, because the configuration has changed.
+    """Resolves alerts that no evaluation can change any more, because the configuration has changed.
 
-    That is: the rule, the model or the window is gone, or the rule no longer covers the alert's series or any of the
-    findings that it rests on.
+    That is: the rule, the model or the window was removed, or the rule no longer covers the alert's series or any
+    finding that the alert rests on.
 
     Args:
         states: the alerts.
-        rules: those configured now.
-        models: model name → names of its windows, those of performance too.
+        rules: the rules configured now.
+        models: model name → names of its windows, including performance windows.
         at: event time.
     """
     known = {rule.name: rule for rule in rules}
-    gone = [
+    removed = [
         key
         for key, state in states.items()
         if key.rule not in known
@@ -192,21 +196,21 @@ def drop_unknown(
         or not concerns(known[key.rule], key.model, key.segment, key.window)
         or (state.crossed and not any(covers(known[key.rule], *name, realised=key.realised) for name in state.crossed))
     ]
-    return _drop(states, gone, at, rules, "no longer configured")
+    return _drop(states, removed, at, rules, "no longer configured")
 
 
 def _drop(
-    states: Mapping[AlertKey, AlertState], gone: list[AlertKey], at: int, rules: Sequence[Rule], reason: str
+    states: Mapping[AlertKey, AlertState], removed: list[AlertKey], at: int, rules: Sequence[Rule], reason: str
 ) -> Step:
     severities = {rule.name: rule.severity for rule in rules}
     transitions = tuple(
         Transition(
             key, "resolved", at, severities.get(key.rule, "warning"), states[key].since, states[key].evidence, reason
         )
-        for key in gone
+        for key in removed
         if states[key].state == "firing"
     )
-    dropped = frozenset(gone)
+    dropped = frozenset(removed)
     return Step({key: state for key, state in states.items() if key not in dropped}, transitions)
 
 

@@ -1,4 +1,4 @@
-"""Which findings a rule looks at, and which of them match: pure decisions on names and numbers."""
+"""Which findings a rule covers, and which findings match it: pure decisions on names and numbers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from alerts.rules import Rule
 
 _matches = lru_cache(maxsize=2**16)(fnmatchcase)
-"""Names and patterns are few and come again with every window."""
+"""Cached, because few names and patterns repeat with every window."""
 
 
 def concerns(rule: Rule, model: str, segment: str, window: str) -> bool:
-    """Whether a rule is for a model, a segment and a window of these names."""
+    """Whether a rule covers a model, segment and window with these names."""
     return (
         (not rule.models or model in rule.models)
         and (not rule.windows or window in rule.windows)
@@ -30,7 +30,7 @@ def concerns(rule: Rule, model: str, segment: str, window: str) -> bool:
 
 
 def covers(rule: Rule, subject: str, statistic: str, *, realised: bool) -> bool:
-    """Whether a rule looks at what has these names, in evaluations of that kind."""
+    """Whether a rule covers findings with these names, in evaluations of the given kind."""
     family = subject.partition(":")[0]
     if (family in REALISED) != realised:
         return False
@@ -48,12 +48,12 @@ def covers(rule: Rule, subject: str, statistic: str, *, realised: bool) -> bool:
 
 
 def number_of(rule: Rule, finding: Finding, value: float) -> float:
-    """A value, or bound, as the rule counts it; NaN if it is unknown."""
+    """A value or bound, minus the reference if the rule is on a change; NaN if unknown."""
     return value if rule.change_from_reference is None else value - finding.reference
 
 
 def says_something(rule: Rule, finding: Finding) -> bool:
-    """Whether a finding decides anything for a rule, either way."""
+    """Whether a finding can decide a rule's condition, as true or as false."""
     if rule.when == "insufficient":
         return True
     unknown = rule.metric is not None and math.isnan(number_of(rule, finding, finding.value))
@@ -61,17 +61,21 @@ def says_something(rule: Rule, finding: Finding) -> bool:
 
 
 def holds(rule: Rule, finding: Finding, *, crossed: bool) -> bool:
-    """Whether the condition of a rule holds for a finding; ``crossed``: it did before."""
+    """Whether the condition of a rule holds for a finding.
+
+    Args:
+        crossed: whether it held before and the value has not recovered since.
+    """
     if rule.metric is None:
         return finding.status == rule.when
     value, limit = finding.value, rule.limit
     if crossed:
-        # What has crossed must come back past `recover`, not just past the threshold: no flapping in between. And it
-        # must come back itself: that one is no longer sure of it is no recovery.
+        # The value must come back past `recover`, not just past the threshold, so that alerts do not flap. The value
+        # itself must come back: a wider confidence interval alone is no recovery.
         limit = limit if rule.recover is None else rule.recover
     elif rule.sure:
         value = finding.upper if rule.low_is_bad else finding.lower
-    # No comparison with NaN is true: without a bound nothing is sure.
+    # Comparisons with NaN are false: without a bound the condition never holds.
     number = number_of(rule, finding, value)
     if rule.change_from_reference is not None:
         return number <= limit if rule.low_is_bad else number >= limit
@@ -80,11 +84,11 @@ def holds(rule: Rule, finding: Finding, *, crossed: bool) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What an evaluation says to one rule.
+    """An evaluation as seen by one rule.
 
     Attributes:
         matched: findings that match, worst first.
-        unseen: what had matched before, and about which this evaluation says nothing.
+        unseen: subject and statistic that matched before and on which this evaluation has too little data.
     """
 
     matched: tuple[Finding, ...]
@@ -94,24 +98,24 @@ class View:
 def look(
     rule: Rule, findings: Sequence[Finding], crossed: frozenset[tuple[str, str]], *, firing: bool, realised: bool
 ) -> View | None:
-    """Looks at the findings of an evaluation.
+    """Applies a rule to the findings of an evaluation.
 
     Args:
-        rule: that concerns the evaluation.
+        rule: covers the evaluation's series and window.
         findings: of the evaluation.
-        crossed: subject and statistic of what has matched before and not been seen to come back.
+        crossed: subject and statistic of findings that have matched before and have not recovered since.
         firing: whether the rule's alert fires.
         realised: the kind of the evaluation.
 
     Returns:
-        None when there is nothing to learn, so that the alert stays where it stands.
+        None when the findings decide nothing, so that the alert keeps its state.
     """
     matched: list[Finding] = []
     silent: set[tuple[str, str]] = set()
     learned = False
     for finding in findings:
         if rule.metric is None:
-            # Cheap questions first. That one other finding is known is enough; which ones it is does not matter.
+            # Cheap checks first: one decisive finding is enough, so further findings without a match are skipped.
             if learned and finding.status != rule.when and finding.status != "insufficient":
                 continue
         elif finding.statistic != rule.metric:
@@ -134,15 +138,15 @@ def look(
 
 
 def _badness(rule: Rule, finding: Finding) -> float:
-    """How far a finding is over its threshold, or under one that must not be undercut; sorts the worst first."""
+    """How far a finding is beyond its threshold, upwards or downwards; sorts the worst first."""
     if rule.metric is not None:
         number = number_of(rule, finding, finding.value)
         return -number if rule.low_is_bad else number
     threshold = finding.threshold
-    most = finding.value if math.isnan(finding.upper) else finding.upper
-    if finding.status == "breached" and most < threshold:
-        return 1 + (threshold - most) / threshold if threshold > 0 else threshold - most
-    strength = finding.value if math.isnan(finding.lower) else finding.lower
-    if math.isnan(strength):
+    upper = finding.value if math.isnan(finding.upper) else finding.upper
+    if finding.status == "breached" and upper < threshold:
+        return 1 + (threshold - upper) / threshold if threshold > 0 else threshold - upper
+    lower = finding.value if math.isnan(finding.lower) else finding.lower
+    if math.isnan(lower):
         return -math.inf
-    return strength / threshold if threshold > 0 else strength
+    return lower / threshold if threshold > 0 else lower

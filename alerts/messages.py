@@ -1,6 +1,7 @@
-"""The words of an alert, for somebody who was asleep a minute ago.
+"""The words of an alert, for an engineer who was asleep a minute ago.
 
-What, how much, how sure, since when, on how many rows, which features moved in what direction, where to look.
+They state what changed and by how much, with confidence bounds; since when, on how many rows and in which direction;
+and where to look.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class AlertText:
     """An alert as text; plain, printable, without any receiver's markup.
 
     Attributes:
-        title: one line: what, how bad, which model.
+        title: one line: the change, its size, the model.
         facts: label and text of each fact, in reading order.
         findings: one line for each of the most responsible subjects.
         links: label and URL.
@@ -48,7 +49,7 @@ class AlertText:
     links: tuple[tuple[str, str], ...]
 
     def text(self) -> str:
-        """Everything on lines of its own."""
+        """The whole alert, one item a line."""
         lines = [self.title]
         lines += [f"{label}: {fact}" for label, fact in self.facts]
         lines += [f"- {finding}" for finding in self.findings]
@@ -60,7 +61,7 @@ def words(notice: Notice, dashboard_url: str | None) -> AlertText:
     """The words of a notice.
 
     Args:
-        notice: what happened.
+        notice: the change of an incident.
         dashboard_url: may hold ``{model}``, ``{version}``, ``{segment}`` and ``{window}``.
     """
     key, evidence, rule = notice.transition.key, notice.transition.evidence, notice.rule
@@ -90,7 +91,7 @@ def words(notice: Notice, dashboard_url: str | None) -> AlertText:
 
 
 def summary(change: Transition, rule: Rule) -> str:
-    """One line: which rule, which model, what about it."""
+    """One line: the rule, the model, the change."""
     name = change.key.model if change.key.version == "-" else f"{change.key.model} (version {change.key.version})"
     where = f"{tidy(rule.name)} on {tidy(name)}"
     if change.state == "resolved":
@@ -100,22 +101,22 @@ def summary(change: Transition, rule: Rule) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """A text of at most ``limit`` characters; what is missing shows."""
+    """A text of at most ``limit`` characters; a longer one ends in ``…``."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def tidy(text: str) -> str:
     """One printable line of bounded length: names and categories come from data.
 
-    Line breaks, control characters, characters that turn the direction of writing, and halves of surrogate
-    pairs become spaces, so that no value can forge a line of its own.
+    Line breaks, control characters, characters that change the direction of writing, and halves of surrogate
+    pairs become spaces, so that no value can forge a line.
     """
     shown = "".join(char if char.isprintable() else " " for char in text[: 2 * _LONGEST])
     return cut(" ".join(shown.split()), _LONGEST)
 
 
 def _subjects(evidence: Evidence) -> list[Finding]:
-    """The worst finding of each subject, worst first; every metric of performance is a subject of its own."""
+    """The worst finding of each subject, worst first; every metric of performance counts as a subject."""
     seen: dict[tuple[str, str], Finding] = {}
     for finding in evidence.findings:
         seen.setdefault(subject_of(finding), finding)
@@ -123,7 +124,7 @@ def _subjects(evidence: Evidence) -> list[Finding]:
 
 
 def _more(evidence: Evidence, named: int) -> int:
-    """How many subjects there are beside those named, kept as evidence or not."""
+    """The number of subjects beyond the first ``named``, kept as evidence or not."""
     return max(evidence.subjects, len(_subjects(evidence))) - named
 
 
@@ -132,12 +133,12 @@ def _is_metric(finding: Finding) -> bool:
 
 
 def _name(finding: Finding) -> str:
-    """What a finding is about: ``age``, ``estimated ROC AUC``, ``equal opportunity difference by SEX``."""
+    """The subject of a finding: ``age``, ``estimated ROC AUC``, ``equal opportunity difference by SEX``."""
     return tidy(words_of_subject(finding.subject, finding.statistic))
 
 
 def _names(subjects: list[Finding], count: int) -> str:
-    """``age``, ``age and wage``, ``age and 3 more`` of so many subjects, of which the worst are given."""
+    """``age``, ``age and wage``, ``age and 3 more``: the worst of ``count`` subjects by name, the others by number."""
     if not subjects:
         return "nothing in particular"
     if count > 2:
@@ -146,14 +147,14 @@ def _names(subjects: list[Finding], count: int) -> str:
 
 
 def _shares_of_drift(subjects: list[Finding], rule: Rule) -> tuple[tuple[str, str], ...]:
-    """How the proven part of the drift (the lower bounds) is shared out among the features; nothing for one alone."""
+    """Each feature's share of the proven drift, which is the sum of the lower bounds; empty for a single feature."""
     proven = [finding for finding in subjects if finding.statistic == "psi" and finding.lower > 0]
     if rule.metric is not None or len(proven) < 2:
         return ()
     proven.sort(key=lambda finding: -finding.lower)
     total = sum(finding.lower for finding in proven)
-    told = ", ".join(f"{_name(finding)} {finding.lower / total:.0%}" for finding in proven[:_TOP])
-    return (("Share of the proven drift", told),)
+    shares = ", ".join(f"{_name(finding)} {finding.lower / total:.0%}" for finding in proven[:_TOP])
+    return (("Share of the proven drift", shares),)
 
 
 def _headline(subjects: list[Finding], count: int, rule: Rule, key: AlertKey) -> str:
@@ -164,29 +165,29 @@ def _headline(subjects: list[Finding], count: int, rule: Rule, key: AlertKey) ->
     metric, verb = _is_metric(first), "is" if one else "are"
     if rule.metric is not None:
         names = _names(subjects, count)
-        what = names if metric else f"{_statistic(first)} of {names}"
-        limit = f"{'surely ' if rule.sure else ''}{limit_of(rule)}"
+        subject = names if metric else f"{_statistic(first)} of {names}"
+        limit = f"{'significantly ' if rule.sure else ''}{limit_of(rule)}"
         if one:
-            return f"{what} is {_beside(first.value, rule.limit)}{_reference(first)}, {limit}"
-        return f"{what} {verb if metric else 'is'} {limit}"
+            return f"{subject} is {_beside(first.value, rule.limit)}{_reference(first)}, {limit}"
+        return f"{subject} {verb if metric else 'is'} {limit}"
     if rule.when == "insufficient":
         return f"{_names(subjects, count)} {'has' if one else 'have'} too little data"
     if rule.when == "breached" and (metric or first.detail):
         more = "" if one else f"; and {count - 1} more"
-        return f"{_news(first, key) if metric else tidy(first.detail)}{more}"
+        return f"{_breach(first, key) if metric else tidy(first.detail)}{more}"
     if rule.when == "breached":
         return f"{_names(subjects, count)} {verb} out of bounds"
     return f"{_names(subjects, count)} {'has' if one else 'have'} drifted"
 
 
-def _news(finding: Finding, key: AlertKey) -> str:
+def _breach(finding: Finding, key: AlertKey) -> str:
     """A breached metric in one sentence."""
     subject, name = subject_named(finding.subject), _name(finding)
     if subject.detail == "champion" and finding.detail:
-        # The detail names the champion, which no number tells.
-        told = tidy(finding.detail).removeprefix(f"{finding.statistic} is ")
-        own = "" if key.version == "-" else f" of version {tidy(key.version)}"
-        return f"{_metric(finding.statistic)}{own} is {told}"
+        # Only the detail names the champion.
+        comparison = tidy(finding.detail).removeprefix(f"{finding.statistic} is ")
+        version = "" if key.version == "-" else f" of version {tidy(key.version)}"
+        return f"{_metric(finding.statistic)}{version} is {comparison}"
     if subject.reference and not math.isnan(finding.reference):
         verb = "fell" if finding.value < finding.reference else "rose"
         return f"{name} {verb} to {_number(finding.value)} from {_number(finding.reference)} on the reference"
@@ -198,25 +199,25 @@ def _line(finding: Finding, rule: Rule, key: AlertKey) -> str:
     name, detail = _name(finding), tidy(finding.detail)
     if finding.status == "insufficient":
         return f"{name}: {detail or 'too few rows to judge'}"
-    subject, limit = subject_named(finding.subject), ""
+    subject, threshold = subject_named(finding.subject), ""
     if rule.metric is not None:
-        limit = f"; the limit is {_number(rule.limit)}"
+        threshold = f", threshold {_number(rule.limit)}"
         if rule.change_from_reference is not None:
-            limit = f"; the limit is a {'fall' if rule.low_is_bad else 'rise'} by {_number(abs(rule.limit))}"
+            threshold = f", threshold: a {'fall' if rule.low_is_bad else 'rise'} by {_number(abs(rule.limit))}"
     elif not math.isnan(finding.threshold) and subject.detail != "champion":
-        limit = f"; {'the limit is' if rule.when == 'breached' else 'it matters from'} {_number(finding.threshold)}"
+        threshold = f", threshold {_number(finding.threshold)}"
     if subject.detail == "champion" and finding.status == "breached":
-        return f"{_news(finding, key)} ({_sorted_bounds(finding)}){limit}"
+        return f"{_breach(finding, key)} ({_sorted_bounds(finding)}){threshold}"
     if subject.detail == "detail" and detail:
-        return f"{_metric(finding.statistic)} is {detail}{limit}"
-    proof = f"{_number(finding.value)}{_bounds(finding)}"
+        return f"{_metric(finding.statistic)} is {detail}{threshold.replace(',', ';', 1)}"
+    numbers = f"{_number(finding.value)}{_bounds(finding)}"
     if _is_metric(finding):
-        told = f"; {detail}" if subject.detail == "both" and detail else ""
-        return f"{name}{subject.aside} {proof}{_reference(finding)}{limit}{told}"
+        suffix = f"; {detail}" if subject.detail == "both" and detail else ""
+        return f"{name}{subject.aside} {numbers}{_reference(finding)}{threshold}{suffix}"
     if detail and finding.statistic in SENTENCES:
         return detail
-    proof = f"{_statistic(finding)} {proof}{limit}"
-    return f"{detail}. {proof[0].upper()}{proof[1:]}" if detail else f"{name}: {proof}"
+    numbers = f"{_statistic(finding)} {numbers}{threshold}"
+    return f"{detail}. {numbers[0].upper()}{numbers[1:]}" if detail else f"{name}: {numbers}"
 
 
 def _reference(finding: Finding) -> str:
@@ -224,24 +225,24 @@ def _reference(finding: Finding) -> str:
 
 
 def limit_of(rule: Rule) -> str:
-    """What a rule on a number waits for, in words."""
+    """The condition of a rule on a number: ``below 0.8``, ``a fall by 0.05 or more``."""
     if rule.change_from_reference is None:
         return f"{'below' if rule.low_is_bad else 'above'} {_number(rule.limit)}"
     return f"a {'fall' if rule.low_is_bad else 'rise'} by {_number(abs(rule.limit))} or more"
 
 
 def _sorted_bounds(finding: Finding) -> str:
-    """How much worse a version surely is; which sign is worse depends on the metric."""
+    """How much worse a version is, as an interval without signs: the metric decides which sign is worse."""
     low, high = sorted((abs(finding.lower), abs(finding.upper)))
-    return f"surely between {_number(low)} and {_number(high)}"
+    return f"confidence interval {_number(low)} to {_number(high)}"
 
 
 def _bounds(finding: Finding) -> str:
     if math.isnan(finding.lower):
-        return "" if math.isnan(finding.upper) else f", surely at most {_number(finding.upper)}"
+        return "" if math.isnan(finding.upper) else f", upper confidence bound {_number(finding.upper)}"
     if math.isnan(finding.upper):
-        return f", surely at least {_number(finding.lower)}"
-    return f", surely between {_number(finding.lower)} and {_number(finding.upper)}"
+        return f", lower confidence bound {_number(finding.lower)}"
+    return f", confidence interval {_number(finding.lower)} to {_number(finding.upper)}"
 
 
 def _metric(name: str) -> str:
@@ -259,9 +260,9 @@ def _number(value: float | None) -> str:
 
 
 def _beside(value: float, limit: float) -> str:
-    """A number with as many digits as it takes to tell it from its limit: 0.9198 is below 0.92."""
-    told = (_number(value), *(f"{value:.{digits}g}" for digits in (4, 5, 6)))
-    return next((text for text in told if text != _number(limit)), told[0])
+    """A number with enough digits to differ from its limit: 0.9198 is below 0.92."""
+    texts = (_number(value), *(f"{value:.{digits}g}" for digits in (4, 5, 6)))
+    return next((text for text in texts if text != _number(limit)), texts[0])
 
 
 def _where(notice: Notice) -> str:
@@ -274,24 +275,25 @@ def _where(notice: Notice) -> str:
 
 
 def _judged(notice: Notice) -> tuple[tuple[str, str], ...]:
-    """When performance was judged: what it speaks of may be long past."""
+    """When performance was judged, which may be long after the window."""
     if not notice.transition.key.realised:
         return ()
     late = _span(notice.transition.at - notice.transition.evidence.end)
-    return (("Judged", f"{utc(notice.transition.at)}, {late} after the window's end, by the labels that had come"),)
+    return (
+        ("Judged", f"{utc(notice.transition.at)}, {late} after the window's end, with the labels received by then"),
+    )
 
 
 def _between(start: int, end: int) -> str:
-    """``2013-04-02 06:00 to 07:00 UTC``; the date is told once when it is the same."""
+    """``2013-04-02 06:00 to 07:00 UTC``; the second date is left out if it equals the first."""
     first, last = utc(start), utc(end)
     return f"{first.removesuffix(' UTC')} to {last[11:] if first[:10] == last[:10] else last}"
 
 
 def _span(milliseconds: int) -> str:
-    minutes = max(milliseconds, 0) // 60_000
-    days, rest = divmod(minutes, 1440)
-    hours, left = divmod(rest, 60)
-    parts = [f"{count} {unit}" for count, unit in ((days, "d"), (hours, "h"), (left, "min")) if count]
+    days, rest = divmod(max(milliseconds, 0) // 60_000, 1440)
+    hours, minutes = divmod(rest, 60)
+    parts = [f"{count} {unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes, "min")) if count]
     return " ".join(parts[:2]) or "under a minute"
 
 

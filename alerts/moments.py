@@ -1,4 +1,4 @@
-"""Moments as text. Any number is a moment: what a calendar cannot hold is written as its first or last moment."""
+"""Moments as text. Every number is valid: a moment outside the calendar becomes its first or last moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LAST = (datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC) - _EPOCH) // _M
 
 
 def moment(milliseconds: int) -> datetime:
-    """The moment in UTC; before the year 1 and after 9999, the nearest that there is. Never raises."""
+    """The moment in UTC; before the year 1 and after 9999, the nearest valid moment. Never raises."""
     return _EPOCH + timedelta(milliseconds=min(max(milliseconds, _FIRST), _LAST))
 
 
@@ -21,6 +21,6 @@ def utc(milliseconds: int) -> str:
 
 
 def rfc3339(milliseconds: int) -> str:
-    """``2013-04-02T07:00:00Z``; milliseconds are given when there are any."""
+    """``2013-04-02T07:00:00Z``; with milliseconds unless they are 0."""
     at = moment(milliseconds).replace(tzinfo=None)
     return f"{at.isoformat(timespec='milliseconds' if at.microsecond else 'seconds')}Z"

@@ -1,4 +1,4 @@
-"""Notifications that are saved before they are sent, and when the next attempt of each is due. Pure."""
+"""Saved notifications, and when each is due for its next attempt. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MAX_AGE_MS = 7 * 86_400_000
 """After a week a notification gets a last attempt, and is dropped if that fails."""
 
 PARKED_MS = 300_000
-"""How often a notification that the receiver refused is tried again."""
+"""Interval between attempts to send a parked notification."""
 
 SPACING_MS = 1_000
-"""Least time between two notifications to one receiver: Slack takes one a second."""
+"""Least time between two notifications to one receiver: Slack accepts one per second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,16 @@ class OutboxEntry:
     Attributes:
         id: the idempotency key.
         kind: ``trigger``, ``resolve`` or ``summary``.
-        payload: JSON text without secrets, in the receiver's words.
+        payload: JSON text without secrets, in the receiver's format.
         created, not_before: epoch ms of the wall clock.
-        attempts: made so far.
-        last_error: what came of the last one; empty before the first.
-        attempted: when the last one ended, epoch ms; 0 before the first.
-        parked: the last one met a fault of the receiver, such as a wrong token.
-        unsure: an attempt failed in a way that the receiver may have taken it all the same, such as a time-out.
-        suspect: it failed while others were delivered: the fault is its own.
-        about: its title; of a summary, those of the incidents that it stands for.
-        incidents: how many that are.
+        attempts: number of attempts so far.
+        last_error: reason of the last failure; empty before the first attempt.
+        attempted: end of the last attempt, epoch ms; 0 before the first.
+        parked: the last attempt failed because of a fault of the receiver, such as a wrong token.
+        unsure: the receiver may have accepted a failed attempt, such as one that timed out.
+        suspect: it failed while others were delivered, so the notification is at fault.
+        about: its title; for a summary, the titles of its incidents.
+        incidents: number of incidents that it reports.
     """
 
     id: str
@@ -60,7 +60,7 @@ class OutboxEntry:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one attempt came to."""
+    """The outcome of one attempt."""
 
     entry: OutboxEntry
     outcome: Outcome
@@ -75,14 +75,15 @@ def due(
 ) -> list[OutboxEntry]:
     """The notifications to attempt now: one for each receiver that is not busy.
 
-    Of each alert only the oldest, so that a resolve never overtakes its trigger; alerts do not wait for one another.
+    Only the oldest notification of an alert is eligible, so that a resolve never overtakes its trigger. Alerts do not
+    wait for one another.
 
     Args:
         outbox: in order of planning.
-        in_flight: receiver → id of the entry that is being attempted.
-        last_sent: receiver → when something was last handed to it, epoch ms.
+        in_flight: receiver → id of the entry in its current attempt.
+        last_sent: receiver → start of its last attempt, epoch ms.
         now: epoch ms.
-        circuits: receiver → its circuit; closed where there is none.
+        circuits: receiver → its circuit; closed if absent.
     """
     heads: dict[str, dict[str, OutboxEntry]] = {}
     for entry in outbox:
@@ -99,7 +100,7 @@ def due(
 
 
 def _oldest(heads: Sequence[OutboxEntry], circuit: Circuit, now: int) -> OutboxEntry | None:
-    """The one that has waited longest: since it was planned, or since it failed if that may be its own fault."""
+    """The notification that has waited longest: since it was planned, or since it failed if it may be at fault."""
 
     def waiting_since(entry: OutboxEntry) -> int:
         failed = entry.suspect or entry.attempted > circuit.delivered_at
@@ -109,7 +110,7 @@ def _oldest(heads: Sequence[OutboxEntry], circuit: Circuit, now: int) -> OutboxE
 
 
 def _probe(heads: Sequence[OutboxEntry], circuit: Circuit, now: int) -> OutboxEntry | None:
-    """The next one round after the latest probe."""
+    """The next notification in turn after the latest probe."""
     if waits(circuit.probe_at, now):
         return None
     keys = [entry.dedup_key for entry in heads]
@@ -118,13 +119,13 @@ def _probe(heads: Sequence[OutboxEntry], circuit: Circuit, now: int) -> OutboxEn
 
 
 def settle(report: Report, now: int, fraction: float, delivered_at: int = 0) -> OutboxEntry | None:
-    """The entry as it is to be kept after an attempt; None when it is done with.
+    """The entry to save after an attempt; None when it is delivered or dropped.
 
     Args:
-        report: of the attempt.
+        report: outcome of the attempt.
         now: epoch ms.
         fraction: random, from 0 to 1.
-        delivered_at: when the receiver last took a notification, epoch ms.
+        delivered_at: the receiver's last delivery, epoch ms.
     """
     entry, outcome = report.entry, report.outcome
     if isinstance(outcome, Delivered | Dead) or now - entry.created > MAX_AGE_MS:
@@ -146,12 +147,12 @@ def settle(report: Report, now: int, fraction: float, delivered_at: int = 0) -> 
 
 
 def released(entry: OutboxEntry) -> OutboxEntry:
-    """A parked entry that may go out at once: the receiver works again, or may have been mended."""
+    """A parked entry, made due at once because the receiver works again or may have been repaired."""
     return replace(entry, parked=False, not_before=0) if entry.parked else entry
 
 
 def expired(outbox: Iterable[OutboxEntry], circuits: Mapping[str, Circuit]) -> list[OutboxEntry]:
-    """Entries that were more than a week old when their receiver last failed; they would wait for a probe for ever."""
+    """Entries that were more than a week old when their receiver last failed; they would wait for a probe forever."""
     return [
         entry
         for entry in outbox

@@ -1,4 +1,4 @@
-"""What an attempt to deliver came to."""
+"""Outcomes of attempts to deliver."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The receiver has it."""
+    """The receiver accepted the notification."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """It may work later.
+    """A later attempt may succeed.
 
     Attributes:
-        after_seconds: what the receiver asked for.
+        after_seconds: delay that the receiver asked for.
         answered: False if no answer came, which is a fault of the connection.
     """
 
@@ -32,14 +32,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A fault of the receiver, such as a wrong token: every notification would fare alike until a person mends it."""
+    """A fault of the receiver, such as a wrong token: every notification would fail until a person repairs it."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """A fault of this one message: it will never work."""
+    """A fault of this message: no later attempt can succeed."""
 
     reason: str
 
@@ -47,16 +47,16 @@ class Dead:
 Outcome = Delivered | Retry | Refused | Dead
 
 _AGAIN = frozenset({408, 425, 429})
-# Who we are, where we knock: not what the message says.
+# Credentials or address are at fault, not the message.
 _RECEIVER = frozenset({401, 402, 403, 404, 405, 407, 410, 421, 426, 451})
 
 
 def by_status(status: int, headers: Mapping[str, str], now: float) -> Outcome:
-    """The usual reading of HTTP.
+    """The outcome that an HTTP status means by default.
 
-    2xx is delivered; 408, 425, 429 and 5xx may work later; redirects, 401, 403, 404, 410 and their like are faults of
-    the receiver; the other 4xx are faults of the message. Redirects are not followed: an alert that wanders to another
-    host is an attack or a mistake.
+    2xx is delivered; 408, 425, 429 and 5xx may work later; redirects, 401, 403, 404, 410 and similar are faults of the
+    receiver; other 4xx are faults of the message. Redirects are not followed: an alert redirected to another host is
+    an attack or a mistake.
 
     Args:
         status: of the answer.
@@ -73,9 +73,9 @@ def by_status(status: int, headers: Mapping[str, str], now: float) -> Outcome:
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds of a ``Retry-After`` header (RFC 9110, 10.2.3): seconds or a date; a date that is past gives 0.
+    """Seconds of a ``Retry-After`` header (RFC 9110, 10.2.3), which holds seconds or a date; a past date gives 0.
 
-    None if it is absent or senseless, a negative number for one.
+    None if it is absent or invalid, such as a negative number.
     """
     if value is None:
         return None
@@ -87,5 +87,5 @@ def retry_after(value: str | None, now: float) -> float | None:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return max(moment.timestamp() - now, 0.0)
-    except (ValueError, TypeError, OverflowError, IndexError):  # the standard library's parser knows them all
+    except (ValueError, TypeError, OverflowError, IndexError):  # the standard library's parser raises all four
         return None

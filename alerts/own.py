@@ -1,4 +1,4 @@
-"""leewayd's own news for receivers: another receiver fails, or incidents came and went unheard. Pure."""
+"""Notifications about leewayd itself: another receiver fails, or incidents ended before delivery. Pure."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ def failing_notice(to: ReceiverPolicy, receiver: str, fault: ReceiverFault) -> t
     """The alert about a failing receiver.
 
     Args:
-        to: the receiver that gets it.
-        receiver: the one that fails.
-        fault: since when, and why.
+        to: the receiver that gets the alert.
+        receiver: the failing receiver.
+        fault: start and reason of the fault.
     """
     title = f"leewayd cannot notify {tidy(receiver)}: {tidy(fault.reason)}"
     facts = [("Severity", FAILING.severity), ("Since", utc(fault.since))]
     if fault.lost:
         facts.append(("Dropped", tidy(fault.lost)))
     else:
-        facts.append(("Effect", "its notifications wait, for a week at most, and are sent when it works again"))
+        facts.append(("Effect", "its notifications wait for a week at most, and are sent when it works again"))
     return _notice(to, "trigger", receiver, fault, fault.since), AlertText(title, tuple(facts), (), ())
 
 
 def recovered_notice(to: ReceiverPolicy, receiver: str, fault: ReceiverFault, now: int) -> tuple[Notice, AlertText]:
-    """The end of that alert.
+    """The end of the alert about a failing receiver.
 
     Args:
-        to: the receiver that gets it.
-        receiver: the one that failed.
-        fault: since when, and why.
+        to: the receiver that gets the notification.
+        receiver: the receiver that failed.
+        fault: start and reason of the fault.
         now: epoch ms.
     """
-    facts = (("Why", "it takes notifications again"), ("Lasted", f"{utc(fault.since)} to {utc(now)}"))
+    facts = (("Why", "the receiver accepts notifications again"), ("Lasted", f"{utc(fault.since)} to {utc(now)}"))
     return _notice(to, "resolve", receiver, fault, now), AlertText(
         f"Resolved: leewayd notifies {tidy(receiver)}", facts, (), ()
     )
@@ -68,26 +68,29 @@ def summary_notice(
 
     Args:
         to: the receiver.
-        ids: of the notifications that it takes the place of.
-        titles: of the incidents, the latest ones.
-        incidents: how many there were.
+        ids: ids of the notifications that the summary replaces.
+        titles: titles of the latest incidents.
+        incidents: number of incidents.
         at: epoch ms.
     """
     one = incidents == 1
-    title = f"{incidents:,} {'incident' if one else 'incidents'} began and ended while notifications were refused here"
+    title = (
+        f"{incidents:,} {'incident' if one else 'incidents'} began and ended while this receiver refused notifications"
+    )
     more = incidents - len(titles)
     lines = (*map(tidy, titles), *((f"and {more:,} earlier",) if more > 0 else ()))
     key = f"leeway-summary-{_digest(to.name, *ids)}"
-    made = _made(to, "summary", key, _SUMMARY, at, at, tuple(_finding("incident", title) for title in titles))
-    return made, AlertText(title, (("Now", "none of them is open"),), lines, ())
+    findings = tuple(_finding("incident", title) for title in titles)
+    notice = _own_notice(to, "summary", key, _SUMMARY, at, at, findings)
+    return notice, AlertText(title, (("Now", "all incidents have ended"),), lines, ())
 
 
 def _notice(to: ReceiverPolicy, kind: Kind, receiver: str, fault: ReceiverFault, at: int) -> Notice:
     findings = (_finding(f"receiver:{receiver}", fault.reason),)
-    return _made(to, kind, fault.dedup_key, FAILING, at, fault.since, findings)
+    return _own_notice(to, kind, fault.dedup_key, FAILING, at, fault.since, findings)
 
 
-def _made(
+def _own_notice(
     to: ReceiverPolicy, kind: Kind, key: str, rule: Rule, at: int, since: int, findings: tuple[Finding, ...]
 ) -> Notice:
     state: Literal["firing", "resolved"] = "firing" if kind == "trigger" else "resolved"

@@ -1,6 +1,6 @@
-"""Notifications that a receiver refused because of a fault of its own: they wait until it is mended. Pure.
+"""Parked notifications: refused because of a fault of the receiver, they wait until it is repaired. Pure.
 
-If an incident ends meanwhile, its beginning and its end are old news: a summary takes their place, one for all of them.
+If an incident ends meanwhile, one summary for all such incidents replaces its trigger and its resolve.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from alerts.outbox import OutboxEntry
 
 STUCK_MS = 900_000
-"""A receiver that has not taken a notification for so long is failing, whatever it answers."""
+"""A receiver is failing if a notification has waited for this time, whatever the receiver answers."""
 
 MAX_TITLES = 20
-"""A summary lists so many incidents, the latest ones, and counts the others."""
+"""A summary lists the latest `MAX_TITLES` incidents and counts the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverFault:
-    """A receiver that fails, which the other receivers are notified of; durable.
+    """The fault of a receiver, which leewayd reports to the other receivers; durable.
 
     Attributes:
         since: epoch ms of the wall clock.
         reason: such as ``HTTP 404``.
-        dedup_key: of leewayd's own alert about it.
-        told: receivers that got that alert, and so must get its end.
-        lost: title of a notification that was dropped; empty if none was.
+        dedup_key: key of leewayd's alert about the fault.
+        told: receivers that got this alert, and so must get its end.
+        lost: title of a dropped notification; empty if none was dropped.
         undelivered: a notification was dropped and none was delivered since: only a delivery ends the fault.
     """
 
@@ -46,12 +46,12 @@ class ReceiverFault:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Which incidents are not over.
+    """The incidents that are still open.
 
     Attributes:
-        open_keys: dedup keys of incidents that are open.
-        unresolved: receivers that are sent no resolves, so that only `open_keys` says whether an incident is over;
-            without those that start a retraining, which wants its call all the same.
+        open_keys: dedup keys of open incidents.
+        unresolved: receivers that get no resolves, so that only `open_keys` shows whether an incident has ended;
+            without retraining receivers, which get their call even after the incident.
     """
 
     open_keys: Container[str] = ()
@@ -61,20 +61,20 @@ class Standing:
 def past_incidents(
     outbox: Iterable[OutboxEntry], in_flight: Mapping[str, str], circuits: Mapping[str, Circuit], standing: Standing
 ) -> dict[str, list[OutboxEntry]]:
-    """Receiver → its parked notifications of incidents that are over, and the summary that they are to be added to.
+    """Receiver → its waiting summary, if any, and its parked notifications of ended incidents, for one new summary.
 
-    An incident whose trigger may have reached the receiver (a time-out) is left alone: it needs its resolve.
+    An incident whose trigger may have reached the receiver (a time-out) is left out, because it needs its resolve.
 
     Args:
         outbox: in order of planning.
-        in_flight: receiver → id of the entry that is being attempted.
+        in_flight: receiver → id of the entry in its current attempt.
         circuits: receiver → its circuit.
-        standing: which incidents are not over.
+        standing: the incidents that are still open.
     """
     alerts: dict[tuple[str, str], list[OutboxEntry]] = {}
     for entry in outbox:
         alerts.setdefault((entry.receiver, entry.dedup_key), []).append(entry)
-    found: dict[str, list[OutboxEntry]] = {}
+    ended: dict[str, list[OutboxEntry]] = {}
     summaries: dict[str, list[OutboxEntry]] = {}
     for (receiver, key), entries in alerts.items():
         if any(entry.unsure or in_flight.get(receiver) == entry.id for entry in entries):
@@ -86,16 +86,16 @@ def past_incidents(
         elif first.kind == "trigger" and (first.parked or (circuit.opened and circuit.refused)):
             over = last.kind == "resolve" or (receiver in standing.unresolved and key not in standing.open_keys)
             if over:
-                found.setdefault(receiver, []).extend(entries)
-    return {receiver: summaries.get(receiver, []) + entries for receiver, entries in found.items()}
+                ended.setdefault(receiver, []).extend(entries)
+    return {receiver: summaries.get(receiver, []) + entries for receiver, entries in ended.items()}
 
 
 def begins_to_fail(entries: Iterable[OutboxEntry], circuit: Circuit, now: int) -> str:
-    """Why a receiver is to be reported as failing; empty if it is not.
+    """Why a receiver counts as failing; empty if it does not.
 
     Args:
-        entries: those of the receiver.
-        circuit: the receiver's.
+        entries: entries of the receiver.
+        circuit: circuit of the receiver.
         now: epoch ms.
     """
     if circuit.opened and circuit.refused:
@@ -107,7 +107,7 @@ def begins_to_fail(entries: Iterable[OutboxEntry], circuit: Circuit, now: int) -
 
 
 def still_fails(entries: Iterable[OutboxEntry], circuit: Circuit) -> bool:
-    """Whether a receiver that was failing still is: nothing has been delivered since, or one alert keeps failing."""
+    """Whether a failing receiver still fails: no delivery since, or one alert keeps failing."""
     return circuit.opened or any(_fails(entry, circuit) for entry in entries)
 
 

@@ -1,4 +1,4 @@
-"""From alerts that changed to notifications: grouped into incidents, told once, within cooldowns. Pure."""
+"""From changed alerts to notifications: grouped into incidents, sent once, limited by cooldowns. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Kind = Literal["trigger", "resolve", "summary"]
 
 
 class IncidentKey(NamedTuple):
-    """Whatever windows and segments of a model version a rule fires on, it is one piece of news."""
+    """Key of an incident: it contains all windows and segments of a model version on which a rule fires."""
 
     rule: str
     model: str
@@ -27,13 +27,13 @@ class IncidentKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """An incident that is open.
+    """An open incident.
 
     Attributes:
-        dedup_key: names it to receivers, from its first trigger to its resolve.
+        dedup_key: identifies the incident to receivers, from its first trigger to its resolve.
         opened: epoch ms of event time.
-        firing: its alerts that fire; never empty.
-        told: receivers that were told of it, and so must be told of its end.
+        firing: its firing alerts; never empty.
+        told: receivers that were notified of its start, and so must be notified of its end.
     """
 
     dedup_key: str
@@ -44,12 +44,12 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverPolicy:
-    """What a receiver wants to hear.
+    """Which notifications a receiver gets.
 
     Attributes:
-        resolves: whether it is told of the end of an incident.
-        retrains: whether a trigger starts a retraining, which carries the evidence.
-        cooldown_ms: least event time between two triggers of one model, whatever the rule; 0 for none.
+        resolves: whether it is notified of the end of an incident.
+        retrains: whether a trigger starts a retraining, with the evidence.
+        cooldown_ms: least event time between two triggers for one model, whatever the rule; 0 for none.
     """
 
     name: str
@@ -60,13 +60,13 @@ class ReceiverPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One incident's change, on its way to one receiver; not yet in that receiver's words.
+    """One change of an incident for one receiver, not yet in the receiver's format.
 
     Attributes:
-        id: unique, and the same again whenever the same change is planned: the idempotency key.
-        at, opened: of this change, and of the incident; epoch ms of event time.
+        id: the idempotency key: unique, and reproduced when a restart plans the change again.
+        at, opened: time of the change, and start of the incident; epoch ms of event time.
         transition: the alert that opened or closed the incident.
-        firing: how many alerts of the incident fire at that moment.
+        firing: number of the incident's alerts that fire at this time.
     """
 
     id: str
@@ -93,7 +93,7 @@ class Suppressed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be told, and the incidents and cooldowns after it."""
+    """The notices to send, and the incidents and cooldowns after the transitions."""
 
     notices: tuple[Notice, ...]
     incidents: Mapping[IncidentKey, Incident]
@@ -108,16 +108,15 @@ def plan(
     rules: Mapping[str, Rule],
     receivers: Mapping[str, ReceiverPolicy],
 ) -> Plan:
-    """Decides who hears of what.
+    """Decides which receivers are notified of which transitions.
 
-    The first alert of an incident triggers; alerts that join it are the same news and tell nobody; the
-    incident is resolved when its last alert is. A trigger that a cooldown holds back is not made up for
-    later: what comes next is the trigger of the next incident. Nor is a call for retraining that a fault of the feed
-    holds back.
+    The first alert of an incident sends a trigger; alerts that join the incident send nothing; the incident is
+    resolved with its last alert. A trigger suppressed by a cooldown, or a retraining suppressed by a fault of the feed,
+    is never sent later: the next trigger is that of the next incident.
 
     Args:
         transitions: in order.
-        incidents: those open before.
+        incidents: open incidents before the transitions.
         cooldowns: ``receiver/model`` → event time of the last trigger.
         rules, receivers: as configured, by name.
     """
@@ -135,7 +134,7 @@ def plan(
                 continue
             rule = rules[change.key.rule]
             dedup_key = dedup_key_of(key, change.at)
-            told = []
+            notified = []
             for name in dict.fromkeys(rule.notify):
                 receiver = receivers[name]
                 slot = f"{name}/{change.key.model}"
@@ -147,13 +146,13 @@ def plan(
                     suppressed.append(Suppressed(name, change.key.model, rule.name, "cooldown"))
                     continue
                 quiet[slot] = change.at
-                told.append(name)
+                notified.append(name)
                 notices.append(_notice(receiver, "trigger", dedup_key, change.at, change, rule, 1))
-            open_now[key] = Incident(dedup_key, change.at, (change.key,), tuple(told))
+            open_now[key] = Incident(dedup_key, change.at, (change.key,), tuple(notified))
         elif change.state == "resolved" and incident is not None:
-            left = tuple(alert for alert in incident.firing if alert != change.key)
-            if left:
-                open_now[key] = replace(incident, firing=left)
+            still_firing = tuple(alert for alert in incident.firing if alert != change.key)
+            if still_firing:
+                open_now[key] = replace(incident, firing=still_firing)
                 continue
             del open_now[key]
             rule_now = rules.get(change.key.rule)
@@ -169,7 +168,7 @@ def plan(
 
 
 def dedup_key_of(key: IncidentKey, opened: int) -> str:
-    """A name of bounded length (PagerDuty takes 255 characters) that a restart cannot change."""
+    """A key of bounded length (PagerDuty accepts 255 characters) that a restart does not change."""
     digest = hashlib.sha256("\x00".join((*key, str(opened))).encode("utf-8", "surrogatepass")).hexdigest()[:24]
     return f"leeway-{digest}"
 

@@ -1,4 +1,4 @@
-"""Which proxy a request goes through, by the environment that the process was given. Pure."""
+"""The proxy of a request, chosen by the environment of the process. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Proxies:
 
     Attributes:
         urls: ``http`` or ``https`` → the proxy's URL, which may hold a password.
-        bypass: hosts and domains that are reached directly, as in ``NO_PROXY``.
+        bypass: hosts and domains reached without a proxy, as in ``NO_PROXY``.
     """
 
     urls: Mapping[str, str] = field(repr=False, default_factory=dict)
     bypass: str = ""
 
     def of(self, scheme: str, host: str) -> str | None:
-        """The proxy's URL for a host; None if it is reached directly, as this machine always is.
+        """The proxy's URL for a host; None for hosts without a proxy, such as this machine.
 
         Args:
             scheme: of the receiver's URL.
@@ -39,15 +39,15 @@ NO_PROXIES = Proxies()
 
 
 def proxies_of(environment: Mapping[str, str]) -> Proxies:
-    """The proxies that ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` name; names in lower case come first.
+    """The proxies in ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY``; lower-case names take precedence.
 
     Args:
         environment: of the process.
     """
-    found = {scheme: _either(environment, f"{scheme}_proxy") for scheme in ("http", "https")}
+    urls = {scheme: _either(environment, f"{scheme}_proxy") for scheme in ("http", "https")}
     return Proxies(
-        # curl and others take a proxy without a scheme for an http one.
-        {scheme: url if "://" in url else f"http://{url}" for scheme, url in found.items() if url},
+        # A proxy without a scheme is an http proxy, as in curl.
+        {scheme: url if "://" in url else f"http://{url}" for scheme, url in urls.items() if url},
         _either(environment, "no_proxy"),
     )
 

@@ -8,24 +8,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When to alert, and whom to tell.
+    """When to alert, and whom to notify.
 
     Attributes:
-        when: status that a finding must have; None for a rule on a number. ``drifted`` looks at drift alone,
-            ``breached`` at performance, versions, fairness, labels and data quality alone.
-        metric: statistic that is compared with a number of the rule's own, whatever its status.
-        above, below, change_from_reference: that number, one of the three; None for a rule on a status. The last is
-            compared with the value less that on the reference: a fall by that much if it is negative, else a rise.
-        recover: what a value (or change) that has crossed it must come back past before the alert ends; None for the
-            same number.
-        sure: the number must lie beyond the whole confidence interval for the alert to begin. It ends by the value.
-        estimated: looks at estimated performance and nothing else.
+        when: status that a finding must have; None for a rule on a number. ``drifted`` covers drift alone,
+            ``breached`` covers performance, versions, fairness, labels and data quality alone.
+        metric: statistic that is compared with the rule's limit, whatever the status of the finding.
+        above, below, change_from_reference: the limit; exactly one is given, or none for a rule on a status.
+            ``change_from_reference`` is compared with the value minus the value on the reference: a negative limit
+            means a fall, a positive limit a rise.
+        recover: the value (or change) must come back past this number before the alert ends; None for the limit.
+        sure: whether the whole confidence interval must be beyond the limit for the alert to begin. Only the value
+            decides the end.
+        estimated: whether the rule covers estimated performance and nothing else.
         subject, statistic, segment: patterns such as ``feature:*``. A subject of ``*`` leaves out estimated
-            performance; and, for a rule on a number, what is not the metric itself (the difference of a version, the
-            count of bad segments) and the KS statistic of performance, since ``ks`` means the distance there.
+            performance. For a rule on a number it also leaves out numbers that are not the metric itself (the
+            difference of a version, the count of bad segments), and the KS statistic of performance, since ``ks``
+            then means the distance between distributions.
         models, windows: names; empty for all.
         hold_ms: how long the condition must hold, in event time; 0 fires at once.
-        resolve_ms: how long it must be clear, in event time; 0 resolves at once.
+        resolve_ms: how long the condition must be clear, in event time; 0 resolves at once.
         notify: names of receivers.
     """
 
@@ -51,11 +53,11 @@ class Rule:
 
     @property
     def limit(self) -> float:
-        """The number of a rule on a number; NaN for one on a status."""
-        given = (self.above, self.below, self.change_from_reference)
-        return next((number for number in given if number is not None), math.nan)
+        """The limit of a rule on a number; NaN for a rule on a status."""
+        limits = (self.above, self.below, self.change_from_reference)
+        return next((limit for limit in limits if limit is not None), math.nan)
 
     @property
     def low_is_bad(self) -> bool:
-        """Whether a rule on a number waits for something to fall."""
+        """Whether a rule on a number alerts on low values or falls."""
         return self.below is not None or (self.change_from_reference is not None and self.change_from_reference < 0)

@@ -1,4 +1,4 @@
-"""Where a notification goes: what the outbox and delivery need of a receiver."""
+"""The interface of receivers: everything that the outbox and delivery use."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
 
 
 class Sink(ABC):
-    """A place that notifications go to."""
+    """A destination of notifications."""
 
     __slots__ = ()
     heard_by_people: ClassVar[bool] = True
-    """Whether a person notices what arrives there."""
+    """Whether a person notices notifications there."""
 
     @abstractmethod
     def render(self, notice: Notice, words: AlertText) -> bytes:
-        """The payload of a notice: JSON without any secret, the same each time; it is saved before it is sent."""
+        """The payload of a notice: JSON without secrets, reproducible, saved before it is sent."""
 
     @abstractmethod
     def attempt(self, entry: OutboxEntry, transport: Transport, wall: Callable[[], float]) -> Outcome:
         """Delivers a saved notification once.
 
         Args:
-            entry: whose payload `render` made.
+            entry: its payload comes from `render`.
             transport: sends requests.
             wall: epoch seconds.
         """
 
 
 class HttpSink(Sink):
-    """A sink that takes one POST a notification."""
+    """A sink that gets one POST per notification."""
 
     __slots__ = ()
 
     @abstractmethod
     def request(self, entry: OutboxEntry) -> HttpRequest:
-        """The POST of an outbox entry; secrets are put in here."""
+        """The POST of an outbox entry, with secrets filled in."""
 
     @abstractmethod
     def read(self, response: HttpResponse, now: float) -> Outcome:
-        """Reads the answer.
+        """The outcome that an answer means.
 
         Args:
-            response: of the receiver.
+            response: the receiver's answer.
             now: epoch seconds.
         """
 

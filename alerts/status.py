@@ -1,4 +1,4 @@
-"""What is shown of alerts and of receivers."""
+"""The published status of alerts and receivers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class AlertGroup(NamedTuple):
-    """Alerts that are counted together."""
+    """Labels by which alerts are counted."""
 
     model: str
     version: str
@@ -18,7 +18,7 @@ class AlertGroup(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReceiverStatus:
-    """Whether a receiver takes notifications, and how many are parked because of a fault of its own."""
+    """Whether a receiver accepts notifications, and how many are parked because of its faults."""
 
     works: bool
     parked: int

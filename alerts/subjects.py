@@ -1,8 +1,8 @@
-"""Everything that a finding can be about: each subject and statistic, its words, its metrics and its place in reports.
+"""All subjects of findings: for each, its statistics, its words, its metrics and its section of the report.
 
 Rules, messages, metrics, reports and the checks of the configuration follow this list. A new statistic is a line in the
-``statistics`` of its subject, a new subject an entry of `SUBJECTS`. What is not listed still works, as drift under its
-own name, but is logged, and fails the tests.
+``statistics`` of its subject; a new subject is an entry of `SUBJECTS`. A subject that is not listed counts as drift and
+keeps its own name; the daemon logs it, and the tests fail.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from functools import lru_cache
 from typing import Literal
 
 LOST = "lost_messages"
-"""Statistic of the finding that says that a window is incomplete."""
+"""Statistic of the finding that reports an incomplete window."""
 DAMAGED = "state_damaged"
-"""Statistic of the finding that says that saved state was corrupt."""
+"""Statistic of the finding that reports corrupt saved state."""
 ESTIMATED = "estimated_performance"
-"""Subject of performance that is estimated without labels. It is reported beside drift."""
+"""Subject of performance that is estimated without labels. It is judged together with drift."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """A number that a finding gives.
+    """A number that a finding holds.
 
     Attributes:
-        words: its name in alerts; empty for its own name with spaces.
-        about: what alerts call the subject when it is this number that matters; empty for the subject's own words.
-        sentence: the finding's detail says all that the numbers would.
+        words: its name in alerts; empty to derive it from the statistic's name.
+        about: name of the subject in alerts on this statistic; empty for the subject's own words.
+        sentence: the finding's detail states everything, so alerts leave out the numbers.
         optional: computed only where ``drift.show`` names it.
         per_class: may be followed by a colon and a class.
     """
@@ -41,19 +41,21 @@ class Statistic:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Metric:
-    """The metrics that show findings: NAME, NAME_lower_bound and NAME_upper_bound, beside those of the status.
+    """The metrics that show findings: NAME, NAME_lower_bound, NAME_upper_bound and the optional ones below.
 
     Attributes:
         name: NAME.
-        text: HELP of NAME, without the stop.
-        labels: beside those of the window.
-        judged: HELP of NAME_breached, without the stop; empty where nothing is judged.
-        reference: whether NAME_reference gives the number on the reference.
-        per_feature: several statistics of each feature: they find room on the page after the drift of all features.
+        text: HELP of NAME, without the full stop.
+        noun: the measured number, for the HELP texts of bounds, threshold and reference.
+        labels: in addition to the labels of the window.
+        judged: HELP of NAME_breached, without the full stop; empty where nothing is judged.
+        reference: whether NAME_reference shows the number on the reference.
+        per_feature: each feature has several statistics, so they rank after the drift of all features.
     """
 
     name: str
     text: str
+    noun: str
     labels: tuple[str, ...]
     judged: str = ""
     reference: bool = False
@@ -61,32 +63,32 @@ class Metric:
 
 
 Shown = Metric | Literal["drift", "segments", "window", ""]
-"""Metrics of its own, those of drift, those of segments, one number for the window, or none."""
+"""The metrics of a subject: its own, the drift metrics, the segment metric, one number for the window, or none."""
 Section = Literal["cards", "performance", "comparisons", "beyond limits", ""]
-"""Of the report: a card for each subject that drifted; charts; the table beside them; the table of data quality."""
+"""Section of the report: a card for each drifted subject; charts; the table next to them; the data-quality table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What findings are about.
+    """A subject of findings, or a family of subjects with a common prefix.
 
     Attributes:
-        name: the subject itself, or with a colon at its end what stands before the name of a feature, class or column.
-        words: its name in alerts; ``{name}`` is what follows the colon, ``{metric}`` the statistic in words,
-            ``{subject}`` the subject as it stands.
-        statistics: name → what it is.
-        metrics_of_task: its statistics are also the performance metrics that the model's task has.
+        name: the subject; a family ends in a colon, which the name of a feature, class or column follows.
+        words: its name in alerts; ``{name}`` is the text after the colon, ``{metric}`` the statistic in words,
+            ``{subject}`` the whole subject.
+        statistics: name → description.
+        metrics_of_task: its statistics include the performance metrics of the model's task.
         bad: the status of a bad finding; empty where nothing is judged.
-        realised: it rests on labels, and is part of evaluations that come late.
+        realised: it is computed from labels and belongs to realised evaluations.
         by_name: rules with a subject of ``*`` leave it out.
-        each: every statistic is a subject of its own, so that an alert reports all of them.
-        detail: what alerts say of it: the numbers; the detail; both; or how far it is from the champion.
+        each: every statistic counts as a subject, so an alert reports all statistics.
+        detail: the text of its alerts: the numbers; the finding's detail; both; or the distance from the champion.
         aside: follows its name in the list of findings.
-        reference: a breach is compared with the number on the reference.
+        reference: the alert states the number on the reference next to a breach.
         shown: its metrics.
-        section: of the report.
-        title: its name in the report, made like its words.
-        own: leewayd's own news, which no rule looks at.
+        section: its section of the report.
+        title: its name in the report, with the placeholders of ``words``.
+        own: a notification about leewayd itself; no rule covers it.
     """
 
     name: str
@@ -107,7 +109,7 @@ class Subject:
 
     @property
     def family(self) -> str:
-        """What stands before the colon."""
+        """The part before the colon."""
         return self.name.removesuffix(":")
 
 
@@ -165,37 +167,42 @@ SUBJECTS = (
         },
         metrics_of_task=True, section="performance",
         shown=Metric(
-            name="leeway_performance", text="A metric of the newest window whose labels have come",
-            labels=("metric",), judged="1 if performance is surely worse than it may be", reference=True,
+            name="leeway_performance", text="Performance metric of the newest window whose labels have arrived",
+            noun="performance metric", labels=("metric",), reference=True,
+            judged="1 if the performance metric is significantly worse than its threshold",
         ),
     ),
     Subject(
         name=ESTIMATED, words="estimated {metric}", metrics_of_task=True, bad="breached", by_name=True, each=True,
         aside=" (without labels)", reference=True, section="performance",
         shown=Metric(
-            name="leeway_estimated_performance", text="A metric of the window, estimated without labels",
-            labels=("metric",), judged="1 if the estimate is surely worse than it may be", reference=True,
+            name="leeway_estimated_performance", text="Performance metric of the window, estimated without labels",
+            noun="estimated performance metric", labels=("metric",), reference=True,
+            judged="1 if the estimated performance metric is significantly worse than its threshold",
         ),
     ),
     Subject(
-        name="version", words="{metric} against the champion", metrics_of_task=True, bad="breached", realised=True,
-        by_name=True, each=True, detail="champion", section="comparisons", title="against the champion",
+        name="version", words="{metric} compared with the champion", metrics_of_task=True, bad="breached",
+        realised=True, by_name=True, each=True, detail="champion", section="comparisons",
+        title="compared with the champion",
         shown=Metric(
-            name="leeway_version_difference", text="By how much a metric of this version exceeds the champion's",
-            labels=("metric",), judged="1 if this version is surely worse than the champion",
+            name="leeway_version_difference",
+            text="Performance metric of this version minus the champion's in one window",
+            noun="difference between version and champion", labels=("metric",),
+            judged="1 if this version is significantly worse than the champion",
         ),
     ),
     Subject(
-        name="segments", words="number of segments with a surely worse {metric}", metrics_of_task=True, bad="breached",
-        realised=True, by_name=True, each=True, detail="detail", shown="segments", section="comparisons",
-        title="segments that are worse",
+        name="segments", words="number of segments with significantly worse {metric}", metrics_of_task=True,
+        bad="breached", realised=True, by_name=True, each=True, detail="detail", shown="segments",
+        section="comparisons", title="segments that are worse",
     ),
     Subject(
         name="fairness:", words="{metric} by {name}", statistics=_FAIRNESS, bad="breached", realised=True, each=True,
         detail="both", section="comparisons",
         shown=Metric(
-            name="leeway_fairness", text="A difference or ratio between the groups of a protected column",
-            labels=("column", "metric"),
+            name="leeway_fairness", text="Difference or ratio between the groups of a protected column",
+            noun="fairness metric", labels=("column", "metric"),
         ),
     ),
     Subject(
@@ -205,8 +212,10 @@ SUBJECTS = (
             "median_delay_seconds": Statistic("median delay of labels in seconds"),
         },
         shown=Metric(
-            name="leeway_label_arrival", text="Share of the judged window's predictions with a label; delay of labels",
-            labels=("statistic",), judged="1 if labels surely do not come as they used to",
+            name="leeway_label_arrival",
+            text="Arrival of labels for the judged window: share of predictions with a label, median delay",
+            noun="label arrival statistic", labels=("statistic",),
+            judged="1 if the label arrival statistic is significantly worse than its threshold",
         ),
     ),
     Subject(
@@ -215,14 +224,14 @@ SUBJECTS = (
             "missing_rate": Statistic("share of missing values"),
             "invalid_rate": Statistic("share of values of the wrong type"),
             "nonfinite_rate": Statistic("share of infinite values"),
-            "out_of_range_rate": Statistic("share of values beyond the reference's range"),
+            "out_of_range_rate": Statistic("share of values outside the reference's range"),
             "unseen_rate": Statistic("share of unseen categories"),
             "constant": Statistic(sentence=True),
         },
         shown=Metric(
-            name="leeway_data_quality", text="Data quality of a feature in the window",
-            labels=("feature", "statistic"), judged="1 if data quality of the feature is surely worse than it may be",
-            per_feature=True,
+            name="leeway_data_quality", text="Data-quality statistic of a feature in the window",
+            noun="data-quality statistic", labels=("feature", "statistic"), per_feature=True,
+            judged="1 if the data-quality statistic is significantly worse than its threshold",
         ),
     ),
     Subject(
@@ -230,17 +239,19 @@ SUBJECTS = (
         statistics={
             "features_gone": Statistic("number of features without any value", sentence=True),
             "features_new": Statistic("number of new names", sentence=True),
-            "duplicate_rate": Statistic("share of records that came again"),
-            "traffic_ratio": Statistic("traffic against the usual", about="traffic"),
-            "rejected": Statistic("share of records that were rejected"),
+            "duplicate_rate": Statistic("share of repeated records"),
+            "traffic_ratio": Statistic("traffic relative to the usual", about="traffic"),
+            "rejected": Statistic("share of rejected records"),
             "featureless": Statistic("share of records without any feature"),
-            "labels_rejected": Statistic("share of label records that were rejected"),
-            LOST: Statistic("number of messages lost", sentence=True),
+            "labels_rejected": Statistic("share of rejected label records"),
+            LOST: Statistic("number of lost messages", sentence=True),
             DAMAGED: Statistic(),
         },
         shown=Metric(
-            name="leeway_traffic", text="Data quality of the model's traffic as a whole", labels=("statistic",),
-            judged="1 if the traffic is surely not what is usual",
+            name="leeway_traffic",
+            text="Statistic of the model's records in the window, such as traffic_ratio or duplicate_rate",
+            noun="statistic of records", labels=("statistic",),
+            judged="1 if the statistic of records is significantly outside its threshold",
         ),
     ),
     Subject(
@@ -254,7 +265,7 @@ SUBJECTS = (
 """In the order in which the checks of the configuration list them."""
 
 UNKNOWN = Subject(name="", words="{subject}", bad="drifted", shown="drift")
-"""A subject that nobody has listed is drift."""
+"""A subject that is not listed counts as drift."""
 METRIC_WORDS = {
     "roc_auc": "ROC AUC",
     "ks": "KS statistic",
@@ -277,14 +288,14 @@ METRIC_WORDS = {
     "map": "MAP",
     "mrr": "MRR",
 }
-"""Performance metrics in words; one that is not here goes by its own name, or by that of the one it begins with."""
+"""Performance metrics in words. A metric that is not listed takes the words of a listed prefix, or its own name."""
 
 _WORDS = {name: number.words for subject in SUBJECTS for name, number in subject.statistics.items()}
 SENTENCES = frozenset(name for subject in SUBJECTS for name, number in subject.statistics.items() if number.sentence)
-"""Statistics whose finding says in its detail all that the numbers would."""
+"""Statistics whose findings state everything in the detail, so alerts leave out the numbers."""
 _BY_NAME = {subject.name: subject for subject in SUBJECTS}
 EACH = frozenset(subject.family for subject in SUBJECTS if subject.each)
-"""Families of subjects of which each statistic is a subject of its own."""
+"""Families of subjects in which every statistic counts as a subject."""
 REALISED = frozenset(subject.family for subject in SUBJECTS if subject.realised)
 BREACHABLE = frozenset(subject.family for subject in SUBJECTS if subject.bad == "breached" and not subject.own)
 """Families of subjects that can be breached. All others drift."""
@@ -293,23 +304,23 @@ ONLY_BY_NAME = frozenset(subject.family for subject in SUBJECTS if subject.by_na
 
 @lru_cache(maxsize=2**16)
 def subject_named(subject: str) -> Subject:
-    """What a finding's subject is; `UNKNOWN` if it is not listed. Never raises."""
+    """The entry of a finding's subject; `UNKNOWN` if it is not listed. Never raises."""
     family, colon, _ = subject.partition(":")
     return _BY_NAME.get(family + colon, UNKNOWN)
 
 
 def statistic_of(subject: Subject, statistic: str) -> Statistic | None:
-    """What a finding's statistic is; None if the subject has none of that name."""
+    """The entry of a finding's statistic; None if the subject has no statistic of that name."""
     base, colon, _ = statistic.partition(":")
-    found = subject.statistics.get(base)
-    return None if found is None or (colon and not found.per_class) else found
+    entry = subject.statistics.get(base)
+    return None if entry is None or (colon and not entry.per_class) else entry
 
 
 @lru_cache(maxsize=2**16)
 def is_known(subject: str, statistic: str) -> bool:
-    """Whether a finding is listed here. The names of performance metrics come from the model's task: any will do."""
-    found = subject_named(subject)
-    return found.metrics_of_task or statistic_of(found, statistic) is not None
+    """Whether a finding is listed here. The model's task decides the names of performance metrics: any is accepted."""
+    entry = subject_named(subject)
+    return entry.metrics_of_task or statistic_of(entry, statistic) is not None
 
 
 def words_of_metric(name: str) -> str:
@@ -328,16 +339,16 @@ def words_of_statistic(name: str) -> str:
 
 
 def words_of_subject(subject: str, statistic: str) -> str:
-    """What a finding is about: ``age``, ``estimated ROC AUC``, ``equal opportunity difference by SEX``."""
-    found = subject_named(subject)
-    number = statistic_of(found, statistic)
+    """The subject of a finding in words: ``age``, ``estimated ROC AUC``, ``equal opportunity difference by SEX``."""
+    entry = subject_named(subject)
+    number = statistic_of(entry, statistic)
     if number is not None and number.about:
         return number.about
-    return _filled(found.words, subject, statistic)
+    return _filled(entry.words, subject, statistic)
 
 
 def title_of(subject: str) -> str:
-    """What the report calls a subject: ``age``, ``all features together``."""
+    """The name of a subject in the report: ``age``, ``all features together``."""
     return _filled(subject_named(subject).title, subject, "")
 
 

@@ -1,1 +1,1 @@
-"""Grafana dashboards and Prometheus rules, and what generates them. Not part of the installed application."""
+"""Grafana dashboards and Prometheus rules, and their generators. Not part of the installed application."""

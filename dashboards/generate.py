@@ -11,13 +11,13 @@ from dashboards.page import render
 from dashboards.rules import promtool_tests, rules_yaml
 
 HERE = Path(__file__).resolve().parent
-# Beside this repository's own copy; installations give the address under which their on-call people find it.
+# The copy in this repository; installations pass the URL of the copy that their on-call engineers use.
 RUNBOOK = "docs/runbook.md"
 PAGES = (model.page,)
 
 
 def files(runbook: str = RUNBOOK) -> dict[Path, str]:
-    """Every generated file's text by its path below this directory."""
+    """Path below this directory → text, for every generated file."""
     pages = [page() for page in PAGES]
     return {Path("grafana") / f"{page.uid}.json": render(page) for page in pages} | {
         Path("prometheus/leeway-rules.yml"): rules_yaml(RECORDINGS, ALERTS, runbook),

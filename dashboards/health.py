@@ -1,4 +1,4 @@
-"""Prometheus rules for the daemon's own health. Drift itself is told by leewayd, which knows the evidence."""
+"""Prometheus rules for the daemon's health. leewayd itself reports drift, because it has the evidence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TOPIC = "by (job, instance, topic)"
 _WHERE = "{{ $labels.instance }}"
 
 RECORDINGS = (
-    # With a lag and a rate of 0, reading stands still: infinite. Without a lag it is no number.
+    # A lag with a rate of 0 gives infinity: reading has stopped. A lag of 0 with a rate of 0 gives NaN.
     Recording(
         "topic:leeway_source_backlog:seconds",
         f"sum {_TOPIC} (leeway_source_lag_messages) / sum {_TOPIC} (rate(leeway_source_messages_total[10m]))",
@@ -24,7 +24,7 @@ RECORDINGS = (
 
 
 def _one(series: str, quiet: str, fires: str, minute: int) -> tuple[Example, Example]:
-    """Examples that differ in the values of one series only."""
+    """Two examples that differ only in the values of one series."""
     return Example([(series, fires)], minute, fires=True), Example([(series, quiet)], minute, fires=False)
 
 
@@ -36,7 +36,7 @@ ALERTS = (
         "2m",
         "critical",
         f"leewayd {_WHERE} cannot be scraped",
-        "Nobody watches its models, and no drift alert can fire until it is back. Its state is kept.",
+        "Its models are not monitored, and no drift alert can fire until it runs again. Its state is kept.",
         _one(f"up{{{_AT}}}", "1x10", "1 0x10", 5),
     ),
     Alert(
@@ -46,7 +46,7 @@ ALERTS = (
         "10m",
         "critical",
         "Prometheus scrapes no leewayd at all",
-        "There is no target in the job leewayd: it left the scrape configuration, or discovery lost it.",
+        "The job leewayd has no target: the scrape configuration or service discovery no longer contains it.",
         (
             Example([(f"up{{{_AT}}}", "1x2 _x30")], 30, fires=True),
             Example([(f"up{{{_AT}}}", "1x30")], 30, fires=False),
@@ -59,7 +59,7 @@ ALERTS = (
         "0m",
         "critical",
         f"leewayd {_WHERE} has restarted {{{{ $value }}}} times within an hour",
-        "It starts, and ends soon. Its last log line says why.",
+        "It starts and soon exits. Its last log line gives the reason.",
         _one(f"process_start_time_seconds{{{_AT}}}", "5x60", "5+60x60", 30),
     ),
     Alert(
@@ -69,7 +69,7 @@ ALERTS = (
         "10m",
         "warning",
         f"leewayd {_WHERE} is not ready",
-        "It runs but does not do its work; /readyz says why.",
+        "It runs but does not do its work; /readyz gives the reason.",
         _one(f"leeway_ready{{{_AT}}}", "0x5 1x30", "0x30", 20),
     ),
     Alert(
@@ -79,7 +79,7 @@ ALERTS = (
         "1m",
         "critical",
         f"The loop of leewayd {_WHERE} has made no progress for {{{{ $value | humanizeDuration }}}}",
-        "Nothing is read, judged or sent. /healthz fails, and a supervisor that watches it restarts the daemon.",
+        "leewayd reads, judges and sends nothing. /healthz fails, so a supervisor that checks it restarts the daemon.",
         _one(f"leeway_progress_timestamp_seconds{{{_AT}}}", "0+60x40", "0x40", 10),
     ),
     Alert(
@@ -88,8 +88,8 @@ ALERTS = (
         "{} == 0",
         "0m",
         "warning",
-        f"leewayd {_WHERE} could not load its configuration again",
-        "The configuration that was in force goes on. The log says what is wrong with the new one.",
+        f"leewayd {_WHERE} could not reload its configuration",
+        "The previous configuration stays in use. The log names the faults of the new one.",
         _one(f"leeway_reload_successful{{{_AT}}}", "1x40", "1x10 0x30", 20),
     ),
     Alert(
@@ -99,7 +99,7 @@ ALERTS = (
         "0m",
         "critical",
         f"A turn of leewayd {_WHERE} failed",
-        "It is repeated from the last checkpoint; a row that makes it fail is found and set aside. The log says where.",
+        "leewayd repeats it from the last checkpoint, and skips a row that makes it fail. The log names the row.",
         _one(f"leeway_turn_failures_total{{{_AT}}}", "3x40", "0x10 0+1x30", 20),
     ),
     Alert(
@@ -109,7 +109,7 @@ ALERTS = (
         "0m",
         "warning",
         f"leewayd {_WHERE} cannot write its log",
-        "Its reader is gone or does not read, or the disk is full. The daemon works on; what it says is lost.",
+        "The log's reader has stopped, or the disk is full. The daemon continues to work, but log lines are lost.",
         _one(f"leeway_log_lines_dropped_total{{{_AT}}}", "3x40", "0x10 0+1x30", 20),
     ),
     Alert(
@@ -119,7 +119,7 @@ ALERTS = (
         "5m",
         "critical",
         f"leewayd {_WHERE} cannot read its source",
-        "No predictions arrive. Reading goes on by itself when the source is back, without loss if soon.",
+        "leewayd reads no predictions. It continues when the source is back, and loses only messages deleted by then.",
         _one(f"leeway_source_up{{{_AT}}}", "1x30", "0x30", 10),
     ),
     Alert(
@@ -129,7 +129,7 @@ ALERTS = (
         "10m",
         "warning",
         f"leewayd {_WHERE} is {{{{ $value | humanizeDuration }}}} behind in {{{{ $labels.topic }}}}",
-        "At the present pace it takes that long to reach the end of the topic; +Inf: it reads nothing.",
+        "leewayd needs this time to reach the end of the topic at its current rate; +Inf: it reads nothing.",
         (
             Example(
                 [
@@ -187,7 +187,7 @@ ALERTS = (
         "30m",
         "warning",
         "No predictions of {{ $labels.model }} have been counted for half an hour",
-        f"Nothing that leewayd {_WHERE} reads belongs to the model any more.",
+        f"leewayd {_WHERE} reads no records of the model any more.",
         _one(_ROWS, "0+5x90", "5x90", 80),
     ),
     Alert(
@@ -196,7 +196,7 @@ ALERTS = (
         f"{{}} == 0 and on (job, instance, model) sum {_MODEL} (rate(leeway_rows_total[30m])) > 0",
         "30m",
         "warning",
-        "Event time of {{ $labels.model }} stands still while rows arrive",
+        "Event time of {{ $labels.model }} does not advance while rows arrive",
         "No window can be closed or judged: the producer sends old or constant timestamps.",
         (
             Example(
@@ -233,7 +233,7 @@ ALERTS = (
         "15m",
         "warning",
         "{{ $value | humanizePercentage }} of the messages of {{ $labels.topic }} cannot be used",
-        "They are counted by reason in leeway_rows_rejected_total and are in no window.",
+        "leeway_rows_rejected_total counts them by reason; no window contains them.",
         tuple(
             Example(
                 [
@@ -254,8 +254,8 @@ ALERTS = (
         "{} > 0.05",
         "30m",
         "warning",
-        "{{ $value | humanizePercentage }} of the rows of {{ $labels.model }} come too late",
-        "They arrive after their pane was closed and are in no window. Is the model's lateness too short?",
+        "{{ $value | humanizePercentage }} of the rows of {{ $labels.model }} arrive too late",
+        "They arrive after their pane was closed, so no window contains them. Is the model's lateness too short?",
         tuple(
             Example(
                 [
@@ -275,7 +275,7 @@ ALERTS = (
         "0m",
         "warning",
         "{{ $labels.model }} has more versions and segments than max_series",
-        "Rows beyond it are not watched by version and segment, only together.",
+        "leewayd monitors further versions and segments only together, not separately.",
         _one(f'leeway_series_overflow_rows_total{{{_AT}, model="m"}}', "5x90", "0x30 5+1x60", 60),
     ),
     Alert(
@@ -285,8 +285,8 @@ ALERTS = (
         f' sum {_MODEL} (rate(leeway_labels_total{{outcome=~"early|unknown|expired"}}[1h])) > 0',
         "1h",
         "warning",
-        "Labels of {{ $labels.model }} come, and none belongs to a prediction",
-        "Realised performance stands still. Do predictions and labels still carry the same ids?",
+        "Labels of {{ $labels.model }} arrive, but no label matches a prediction",
+        "Realised performance is no longer judged. Do the ids of labels still match the ids of predictions?",
         tuple(
             Example(
                 [
@@ -309,8 +309,8 @@ ALERTS = (
         "{} > 0",
         "0m",
         "critical",
-        f"The state of leewayd {_WHERE} was damaged ({{{{ $labels.kind }}}})",
-        "What could not be used was set aside when leewayd started, and the backup was loaded. Is the disk failing?",
+        f"The state of leewayd {_WHERE} was corrupt ({{{{ $labels.kind }}}})",
+        "leewayd set the corrupt state aside at its start and loaded the backup. Is the disk failing?",
         _one(f'leeway_state_damaged_total{{{_AT}, kind="database"}}', "0x40", "1x40", 20),
     ),
     Alert(
@@ -320,7 +320,7 @@ ALERTS = (
         "0m",
         "critical",
         "{{ $value }} predictions of {{ $labels.model }} that waited for labels were lost",
-        "Their file was damaged or gone when leewayd started. Their labels will find nothing.",
+        "Their file was corrupt or missing when leewayd started. Their labels will match no prediction.",
         _one(f'leeway_waiting_predictions_lost_total{{{_AT}, model="m", reason="block_damaged"}}', "0x40", "12x40", 20),
     ),
     Alert(
@@ -330,7 +330,7 @@ ALERTS = (
         "15m",
         "warning",
         "{{ $value }} series of {{ $labels.model }} are left off the metrics page",
-        "The page is capped by http.max_metric_series. The rules of leewayd itself still see everything.",
+        "http.max_metric_series limits the page. leewayd's own rules still cover all series.",
         _one(f'leeway_metric_series_dropped{{{_AT}, model="m"}}', "0x30", "12x30", 20),
     ),
     Alert(
@@ -340,7 +340,7 @@ ALERTS = (
         "15m",
         "warning",
         f"leewayd {_WHERE} spends {{{{ $value | humanizePercentage }}}} of its time judging windows",
-        "Little is left for reading; the Kafka lag will grow.",
+        "Little time is left for reading; the Kafka lag will grow.",
         _one(f'leeway_evaluation_seconds_total{{{_AT}, model="m"}}', "0+1x60", "0+40x60", 50),
     ),
     Alert(
@@ -350,7 +350,7 @@ ALERTS = (
         "5m",
         "critical",
         f"leewayd {_WHERE} has not saved its state for {{{{ $value | humanizeDuration }}}}",
-        "After a crash it must read all of that again; if Kafka no longer holds it, it is lost.",
+        "After a crash leewayd must read this time's messages again; messages that Kafka no longer holds are lost.",
         _one(f"leeway_checkpoint_timestamp_seconds{{{_AT}}}", "0+60x40", "0x40", 30),
     ),
     Alert(
@@ -360,7 +360,7 @@ ALERTS = (
         "5m",
         "critical",
         f"leewayd {_WHERE} cannot save its state",
-        "The last good checkpoint is kept and saving is tried again. Usually the disk is full or read-only.",
+        "leewayd keeps the last good checkpoint and tries again. Usually the disk is full or read-only.",
         _one(f"leeway_checkpoint_failures_total{{{_AT}}}", "3x40", "0+1x40", 30),
     ),
     Alert(
@@ -370,7 +370,7 @@ ALERTS = (
         "5m",
         "critical",
         "A notification for {{ $labels.receiver }} has waited for {{ $value | humanizeDuration }}",
-        "Alerts do not reach their receiver. They are saved and will be sent when it accepts them.",
+        "Alerts do not reach their receiver. leewayd keeps them and sends them when the receiver accepts them.",
         _one(f'leeway_outbox_oldest_timestamp_seconds{{{_AT}, receiver="r"}}', "0+60x40", "0x40", 30),
     ),
     Alert(
@@ -379,8 +379,8 @@ ALERTS = (
         "{} > 0",
         "0m",
         "critical",
-        "{{ $labels.receiver }} has refused a notification for good",
-        "It answered that it never will accept it, or did not accept it in time. Somebody was not told.",
+        "A notification for {{ $labels.receiver }} was dropped",
+        "The receiver rejected it for good, or did not accept it within a week. A person may have missed an alert.",
         _one(
             f'leeway_notifications_total{{{_AT}, receiver="r", result="dead"}}',
             "2x60",

@@ -1,4 +1,4 @@
-"""The dashboard of one model: is it watched, has it drifted, in what, and is the road to it clear?"""
+"""The dashboard of one model: monitoring, drift by feature, outputs, performance, data quality, pipeline and alerts."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ def page() -> Page:
             label_variable(
                 "version",
                 f"leeway_window_rows{{{MODEL}}}",
-                "Version of the model; - when its records carry none.",
+                "Version of the model; - when its records have no version.",
                 sort="greatest first",
             ),
             label_variable(
                 "segment",
                 f'leeway_window_rows{{{MODEL}, version="$version"}}',
-                "A slice of the traffic; all is the whole.",
+                "A part of the traffic; all is the whole traffic.",
                 sort="alphabetical",
                 first="all",
             ),
             label_variable(
                 "window",
                 f'leeway_window_rows{{{MODEL}, version="$version", segment="$segment"}}',
-                "Length of the sliding window: short ones are quick, long ones see small changes.",
+                "Length of the sliding window: short windows react fast, long windows detect small changes.",
                 sort="smallest first",
             ),
         ],
@@ -83,7 +83,7 @@ def page() -> Page:
         ],
         marks=Query(
             f'sum by (rule, severity) (leeway_alerts{{{MODEL}, version="$version", state="firing"}}) > 0',
-            "Alerts that fire",
+            "Firing alerts",
         ),
     )
 
@@ -92,60 +92,60 @@ def _health() -> list[PanelBuilder]:
     return [
         number(
             "Daemon",
-            "Whether the daemon that watches this model does its work. NOT READY: /readyz says why; see "
-            "LeewaydNotReady in the runbook. no data: the daemon is down or not scraped, and nothing below "
-            "can be trusted.",
+            "Whether the daemon that monitors this model does its work. NOT READY: /readyz gives the reason; see "
+            "LeewaydNotReady in the runbook. no data: the daemon is down or not scraped, so do not trust the "
+            "panels below.",
             Query(f"min(leeway_ready {ITS_DAEMON})"),
             words=(Word(0, "NOT READY", RED), Word(1, "ready", GREEN)),
         ),
         number(
             "Watermark lag",
-            "How far event time is behind the clock. It is never less than the lateness that the model "
-            "allows. When it grows: look at rows per second (nothing arrives?) and at the Kafka lag (does "
-            "the daemon not keep up?).",
+            "How far event time is behind the clock. It is at least the lateness that the model allows. "
+            "When it grows: look at rows per second (do rows arrive?) and at the Kafka lag (does the daemon "
+            "keep up?).",
             Query(f"time() - max(leeway_watermark_timestamp_seconds{{{MODEL}}})"),
             unit="s",
             steps=(Step(None, GREEN), Step(900, AMBER), Step(3600, RED)),
         ),
         number(
             "Judged window ended",
-            "Age of the newest judged window. It ends with the last pane that is closed, so a pane and the "
-            "lateness are normal; much more means that all that is shown below is old.",
+            "Age of the newest judged window. The window ends with the last closed pane, so an age of one pane "
+            "plus the lateness is normal; a much greater age means that the panels below are out of date.",
             Query(f"time() - max(leeway_window_end_timestamp_seconds{{{WINDOW}}})"),
             unit="s",
             steps=(Step(None, GREEN), Step(3600, AMBER), Step(86400, RED)),
         ),
         number(
             "Rows per second",
-            "Predictions counted for this model, all versions. 0 while the service has users: look for the "
-            "producer, then at the rejects below.",
+            "Predictions counted for this model, all versions. 0 while the service has users: check the "
+            "producer, then the rejects below.",
             Query(f"sum(rate(leeway_rows_total{{{MODEL}}}[$__rate_interval]))"),
             unit="reqps",
             steps=(Step(None, RED), Step(0.000001, GREEN)),
         ),
         number(
             "Evidence",
-            "Whether the window holds enough rows to be judged. TOO FEW ROWS is neither an alarm nor an "
-            "all-clear: choose a longer window, or wait.",
+            "Whether the window holds enough rows to be judged. TOO FEW ROWS means that drift is unknown: "
+            "choose a longer window, or wait.",
             Query(f"max(leeway_insufficient_data{{{WINDOW}}})"),
             words=(Word(0, "enough", GREEN), Word(1, "TOO FEW ROWS", AMBER)),
         ),
         number(
             "Rows in the window",
-            "On how many predictions the judgement rests. Fewer rows, wider intervals.",
+            "Number of predictions in the judged window. Fewer rows give wider confidence intervals.",
             Query(f"sum(leeway_window_rows{{{WINDOW}}})"),
             steps=(Step(None, BLUE),),
         ),
         number(
             "Drifted",
-            "How many features and outputs are drifted: surely changed by more than the effect that matters "
-            "to you. Which ones: the table below.",
+            "Number of drifted features and outputs: their lower confidence bound reaches the threshold. "
+            "The table below lists them.",
             Query(f"max(leeway_drifted_features{{{WINDOW}}})"),
             steps=ANY_IS_BAD,
         ),
         number(
             "Alerts firing",
-            "Alerts of this model and version that fire now, over all segments and windows.",
+            "Alerts of this model and version that fire now, in all segments and windows.",
             Query(f'sum(leeway_alerts{{{MODEL}, version="$version", state="firing"}}) or vector(0)'),
             steps=ANY_IS_BAD,
         ),
@@ -156,10 +156,10 @@ def _drift() -> list[PanelBuilder]:
     features = f'feature!~"{_OUTPUTS}"'
     return [
         lines(
-            "PSI is at least",
+            "Lower confidence bound of PSI",
             "Lower confidence bound of each feature's population stability index: the change is at least "
-            "this large, at the confidence that the false-alarm budget demands. A line above the dashed one "
-            "is a drifted feature. Few rows push the bound down, never up.",
+            "this large, at the confidence level of the false-alarm budget. A feature above the dashed "
+            "threshold has drifted. Few rows lower the bound.",
             [
                 Query(_judged("leeway_drift_lower_bound", "psi", features), "{{feature}}"),
                 Query(_threshold("psi"), "threshold"),
@@ -168,24 +168,24 @@ def _drift() -> list[PanelBuilder]:
         ),
         states(
             "Verdict by feature",
-            "Which features were drifted, and when. Many at once from one moment: look for a release or a "
-            "changed feed upstream. One alone: look at that feature's source. A few that come and go with "
+            "When each feature was drifted. Many features from one moment on: look for a release or a "
+            "changed feed upstream. One feature alone: look at its source. A few features that change with "
             "the hour or the weekday: the reference may lack a season.",
             Query(f"max by (feature) (leeway_drifted{{{WINDOW}}})", "{{feature}}"),
             _VERDICT,
         ),
         ranking(
             "Worst features",
-            "Everything that is judged in the chosen window. PSI lies between `at least` and `at most`; it "
-            "is drifted when `at least` reaches the threshold. Missing is the share of empty values. Start "
-            "at the top: is the change real (a new market, a season), or is the data broken (missing, "
-            "another unit)? Retrain for the first, mend the feed for the second.",
+            "All judged features and outputs in the chosen window. `lower` and `upper` are the confidence bounds "
+            "of PSI; a feature has drifted when `lower` reaches the threshold. Missing is the change of the share "
+            "of empty values. Start at the top: is the change real (a new market, a season), or is the data broken "
+            "(missing, another unit)? Retrain after a real change; repair the feed if the data is broken.",
             "feature",
             [
                 Column(Query(f"max by (feature) (leeway_drifted{{{WINDOW}}})", "verdict"), words=_VERDICT),
                 Column(Query(_judged("leeway_drift_statistic", "psi"), "PSI")),
-                Column(Query(_judged("leeway_drift_lower_bound", "psi"), "at least")),
-                Column(Query(_judged("leeway_drift_upper_bound", "psi"), "at most")),
+                Column(Query(_judged("leeway_drift_lower_bound", "psi"), "lower")),
+                Column(Query(_judged("leeway_drift_upper_bound", "psi"), "upper")),
                 Column(
                     Query(
                         f"{_judged('leeway_drift_lower_bound', 'psi')} * 0 + scalar({_threshold('psi')})",
@@ -196,7 +196,7 @@ def _drift() -> list[PanelBuilder]:
                 Column(Query(_judged("leeway_drift_statistic", "ks"), "KS")),
                 Column(Query(_judged("leeway_drift_statistic", "missing"), "missing"), unit="percentunit"),
             ],
-            sort_by="at least",
+            sort_by="lower",
         ),
     ]
 
@@ -205,23 +205,23 @@ def _outputs() -> list[PanelBuilder]:
     outputs = f'feature=~"{_OUTPUTS}"'
     return [
         lines(
-            "PSI of what the model says",
-            "The model's outputs against the reference, with their confidence interval. Outputs that drift "
-            "while no feature does: the model itself or its version was changed. Features that drift while "
-            "the outputs stay: the model may not use them much.",
+            "PSI of predictions and scores",
+            "The model's outputs compared with the reference, with confidence bounds. Only outputs drift: "
+            "the model itself or its version was changed. Only features drift: the model may not depend "
+            "much on these features.",
             [
                 Query(_judged("leeway_drift_statistic", "psi", outputs), "{{feature}}"),
-                Query(_judged("leeway_drift_lower_bound", "psi", outputs), "{{feature}} at least"),
-                Query(_judged("leeway_drift_upper_bound", "psi", outputs), "{{feature}} at most"),
+                Query(_judged("leeway_drift_lower_bound", "psi", outputs), "{{feature}} lower bound"),
+                Query(_judged("leeway_drift_upper_bound", "psi", outputs), "{{feature}} upper bound"),
                 Query(_threshold("psi"), "threshold"),
             ],
             threshold="threshold",
         ),
         lines(
-            "Other distances of what the model says",
+            "Other distances of predictions and scores",
             "Shown, not judged. Jensen-Shannon: a distance from 0 to 1. KS: the greatest difference of the "
-            "distribution functions. Wasserstein: how far the mass moved, in standard deviations of the "
-            "reference; only for numbers.",
+            "distribution functions. Wasserstein: the mean distance that values moved, in standard deviations of "
+            "the reference; only for numbers.",
             [
                 Query(_judged("leeway_drift_statistic", "jensen_shannon", outputs), "{{feature}} Jensen-Shannon"),
                 Query(_judged("leeway_drift_statistic", "ks", outputs), "{{feature}} KS"),
@@ -234,17 +234,17 @@ def _outputs() -> list[PanelBuilder]:
 def _quality() -> list[PanelBuilder]:
     return [
         lines(
-            "Missing share",
-            "Share of empty values in the window, by feature. A jump to a plateau is a broken feed: mend it "
-            "before anybody retrains on the gap.",
+            "Change of the missing share",
+            "Change of the share of empty values in the window, by feature. A jump to a plateau means a broken "
+            "feed: repair it before you retrain.",
             [Query(_judged("leeway_drift_statistic", "missing"), "{{feature}}")],
             unit="percentunit",
             width=8,
         ),
         lines(
             "Unseen categories per second",
-            "Values that the reference never held. A trickle is normal for open lists; a flood is a new "
-            "encoding, or a reference that is too old.",
+            "Categorical values that the reference does not hold. A few are normal for open lists; many mean a "
+            "new encoding, or a reference that is too old.",
             [
                 Query(
                     f"sum by (feature) (rate(leeway_unseen_values_total{{{MODEL}}}[$__rate_interval]))",
@@ -256,8 +256,8 @@ def _quality() -> list[PanelBuilder]:
         ),
         lines(
             "Invalid values per second",
-            "Values of the wrong kind: text or infinity where a number belongs. They are counted apart and "
-            "never enter a statistic. Anything but 0 is worth a look at the producer.",
+            "Values of the wrong type: text or infinity in place of a number. They are counted separately and "
+            "enter no drift statistic. If the rate is above 0, check the producer.",
             [
                 Query(
                     f"sum by (feature) (rate(leeway_invalid_values_total{{{MODEL}}}[$__rate_interval]))",

@@ -30,8 +30,8 @@ class Page:
     """A dashboard.
 
     Attributes:
-        uid: its identity over imports, and its file's name.
-        marks: moments to mark in every panel, told apart by their label ``rule``.
+        uid: identifies the dashboard across imports; also the file name.
+        marks: moments to mark in every panel, distinguished by their label ``rule``.
     """
 
     uid: str
@@ -43,7 +43,7 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """The dashboard as JSON text: the same for the same page, ending with a newline."""
+    """The dashboard as reproducible JSON text, ending with a newline."""
     board = (
         builders.Dashboard(page.title)
         .uid(page.uid)
@@ -76,7 +76,7 @@ def render(page: Page) -> str:
             .title_format("{{rule}}")
             .target(prometheus.Dataquery().expr(page.marks.expr).ref_id("Anno").datasource(DATASOURCE).range())
         )
-    # Ids of our own: without them Grafana numbers panels at import, and links to one panel break.
+    # Without explicit ids, Grafana numbers panels at import, and links to a panel break.
     identity = 0
     for row in page.rows:
         identity += 1

@@ -1,6 +1,7 @@
-"""The kinds of panels and variables that dashboards are made of; with `page`, all that knows Grafana's SDK.
+"""The kinds of panels and variables in dashboards. Only this module and `page` use Grafana's SDK.
 
-Every panel says what it means and what to do; every query goes to the data source that the reader chose.
+Every panel has a description of its meaning and of the next action; every query uses the data source that the reader
+chooses.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Query:
     """One PromQL expression.
 
     Attributes:
-        legend: how a series is called, ``{{label}}`` for a label's value; for tables the column.
+        legend: name of a series, with ``{{label}}`` for a label's value; in tables, the column heading.
     """
 
     expr: str
@@ -45,7 +46,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From ``value`` on (None: from the beginning) a number is shown in ``color``."""
+    """Numbers from ``value`` on (None: from the beginning) have the colour ``color``."""
 
     value: float | None
     color: str
@@ -84,8 +85,8 @@ def _thresholds(steps: Sequence[Step]) -> dashboard_builders.ThresholdsConfig:
 
 def _mapping(words: Sequence[Word]) -> list[models.ValueMapping]:
     options = {
-        str(word.value): models.ValueMappingResult(word.text, word.color, index=place)
-        for place, word in enumerate(words)
+        str(word.value): models.ValueMappingResult(word.text, word.color, index=index)
+        for index, word in enumerate(words)
     }
     return [models.ValueMap(options)] if options else []
 
@@ -104,7 +105,7 @@ def number(
     words: Sequence[Word] = (),
     width: int = 3,
 ) -> PanelBuilder:
-    """One number now, coloured by steps or told in words."""
+    """The current value of one number, coloured by steps or replaced by words."""
     panel = (
         stat.Panel()
         .title(title)
@@ -177,7 +178,7 @@ def lines(
 def states(
     title: str, description: str, query: Query, words: Sequence[Word], *, width: int = 12, height: int = 9
 ) -> PanelBuilder:
-    """One line a series, coloured by its state over time."""
+    """One line per series, coloured by its state over time."""
     panel = (
         statetimeline.Panel()
         .title(title)
@@ -207,7 +208,7 @@ class Column:
     """A column of a table.
 
     Attributes:
-        query: its ``legend`` is the heading; its series are told apart by the table's key.
+        query: its ``legend`` is the heading; the table's key distinguishes its series.
         words: shown instead of numbers.
     """
 
@@ -226,7 +227,7 @@ def ranking(
     width: int = 24,
     height: int = 10,
 ) -> PanelBuilder:
-    """A table now, one row for each value of the label ``key``, the greatest ``sort_by`` first."""
+    """A table of current values, one row for each value of the label ``key``, the greatest ``sort_by`` first."""
     heading = {f"Value #{letter}": column.query.legend for letter, column in zip("ABCDEFGH", columns, strict=False)}
     order = [key, *heading]
     panel = (
@@ -242,7 +243,7 @@ def ranking(
                     "organize",
                     options={
                         "excludeByName": {"Time": True},
-                        "indexByName": {name: place for place, name in enumerate(order)},
+                        "indexByName": {name: index for index, name in enumerate(order)},
                         "renameByName": heading,
                     },
                 ),
@@ -264,7 +265,7 @@ def ranking(
 
 
 def datasource_variable() -> Builder[models.VariableModel]:
-    """The choice of a Prometheus; every query goes to it."""
+    """The choice of a Prometheus data source, which every query uses."""
     return dashboard_builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
 
 
@@ -274,7 +275,7 @@ def label_variable(
     """The choice of one value of the label ``name`` among the series of ``selector``.
 
     Args:
-        first: chosen when the dashboard is first opened; if there is no such value, Grafana takes the first.
+        first: the initial value; if it does not exist, Grafana chooses the first value.
     """
     query = f"label_values({selector}, {name})"
     variable = (

@@ -1,4 +1,4 @@
-"""The row on performance: what labels say, what is estimated until they come, and whether they come."""
+"""The row on performance: realised performance, estimated performance, and the arrival of labels."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ def panels() -> list[PanelBuilder]:
     return [
         ranking(
             "Realised performance",
-            "Metrics of the newest window whose labels have come. The true value lies between `at least` and `at "
-            "most`. `worse`: surely beyond the limit. Compare with the reference, then look at drift and data quality "
-            "of the same days. Empty: no labels are read, or none have come yet; look at labels per second.",
+            "Metrics of the newest window whose labels have arrived. `lower` and `upper` are the confidence bounds. "
+            "`worse`: the whole confidence interval is worse than the threshold. Compare with the reference, then look "
+            "at drift and data quality of these days. Empty: no labels are read, or none have arrived yet; look at "
+            "labels per second.",
             "metric",
             [
                 Column(Query(_by_metric("leeway_performance_breached"), "verdict"), words=_VERDICT),
                 Column(Query(_by_metric("leeway_performance"), "value")),
-                Column(Query(_by_metric("leeway_performance_lower_bound"), "at least")),
-                Column(Query(_by_metric("leeway_performance_upper_bound"), "at most")),
+                Column(Query(_by_metric("leeway_performance_lower_bound"), "lower")),
+                Column(Query(_by_metric("leeway_performance_upper_bound"), "upper")),
                 Column(Query(_by_metric("leeway_performance_reference"), "reference")),
                 Column(Query(_by_metric("leeway_estimated_performance"), "estimated now")),
             ],
@@ -38,22 +39,22 @@ def panels() -> list[PanelBuilder]:
         ),
         lines(
             "Realised performance over time",
-            "The same metrics as they were judged. A point speaks of the window that ended at `judged window ended`, "
-            "which lies as far back as labels take to come.",
+            "Realised metrics at the time of judging. Each point belongs to the newest window whose labels had "
+            "arrived, so it is as old as the delay of labels.",
             [Query(_by_metric("leeway_performance"), "{{metric}}")],
         ),
         lines(
             "Estimated performance",
-            "What the metrics probably are for the present window, from the model's own scores, before labels come. It "
-            "sees what changed inputs do to a model whose scores are still right; it cannot see that the relation "
-            "between inputs and outcome has changed. Trust it as far as it agreed with the realised values.",
+            "Metrics of the current window, estimated from the model's scores before labels arrive. The estimate "
+            "detects the effect of changed inputs while scores remain calibrated; it cannot detect a changed relation "
+            "between inputs and labels. Trust it as far as it has agreed with realised values.",
             [Query(_by_metric("leeway_estimated_performance"), "{{metric}}")],
         ),
         lines(
             "Labels per second",
-            "What becomes of labels and of the predictions that wait for them. `unknown` or `unusable` high: the "
-            "producer of labels uses other ids or classes. No `joined`: labels have stopped, and performance is not "
-            "judged any more.",
+            "Labels, and predictions that wait for labels, by outcome. `unknown` or `unusable` high: the "
+            "producer of labels uses other ids or classes. No `joined`: labels have stopped, and performance is no "
+            "longer judged.",
             [
                 Query(
                     f"sum by (outcome) (rate(leeway_labels_total{{{MODEL}}}[$__rate_interval]))",
@@ -65,14 +66,14 @@ def panels() -> list[PanelBuilder]:
         ),
         lines(
             "Delay of labels",
-            "How long after its prediction a label is known. Growing: raise `labels.max_delay`, or look upstream.",
+            "Time from a prediction to its label. Growing: raise `labels.max_delay`, or look upstream.",
             [Query(f"max by (quantile) (leeway_label_delay_seconds{{{MODEL}}})", "{{quantile}}")],
             unit="s",
             width=8,
         ),
         lines(
-            "Age of what was judged",
-            "How far behind event time the window lies that performance speaks of.",
+            "Age of judged performance",
+            "How far the end of the newest window with judged performance is behind event time.",
             [
                 Query(
                     f"scalar(max(leeway_watermark_timestamp_seconds{{{MODEL}}}))"

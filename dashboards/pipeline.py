@@ -1,4 +1,4 @@
-"""Panels about the road that a model's rows take: traffic, Kafka, and the daemon itself."""
+"""Panels about the path of a model's rows: traffic, Kafka, and the daemon itself."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dashboards.panels import PanelBuilder, Query, lines
 
 MODEL = 'model="$model"'
 WINDOW = f'{MODEL}, version="$version", segment="$segment", window="$window"'
-# The daemons that watch this model: a Prometheus may scrape several.
+# The daemons that monitor this model: a Prometheus may scrape several.
 ITS_DAEMON = f"and on (job, instance) leeway_series{{{MODEL}}}"
 
 
 def traffic() -> list[PanelBuilder]:
-    """Rows counted, late, beyond the limits, and rejected."""
+    """Rows that are counted, late, over max_series, and rejected."""
     return [
         lines(
             "Rows per second by version",
-            "A hand-over from one version to the next is seen here. A version that nobody released: somebody "
-            "sends test traffic to production.",
+            "Shows the change from one version to the next. A version that was never released: test traffic "
+            "is sent to production.",
             [Query(f"sum by (version) (rate(leeway_rows_total{{{MODEL}}}[$__rate_interval]))", "{{version}}")],
             unit="reqps",
             width=8,
@@ -24,9 +24,9 @@ def traffic() -> list[PanelBuilder]:
         ),
         lines(
             "Late and overflowing rows per second",
-            "Late: they came after their pane had closed, and are in no window; allow more lateness if they "
-            "are many. Overflow: rows of versions or segments beyond max_series, counted in one series of "
-            "their own.",
+            "Late: rows that arrived after their pane had closed, so no window contains them; allow more lateness "
+            "if there are many. Overflow: rows of versions or segments over max_series, counted in one extra "
+            "series.",
             [
                 Query(f"sum(rate(leeway_rows_late_total{{{MODEL}}}[$__rate_interval]))", "late"),
                 Query(f"sum(rate(leeway_series_overflow_rows_total{{{MODEL}}}[$__rate_interval]))", "overflow"),
@@ -36,8 +36,8 @@ def traffic() -> list[PanelBuilder]:
         ),
         lines(
             "Rejected rows per second",
-            "Messages that could not be used, by reason, over all models: a message that cannot be read "
-            "belongs to none. malformed: not JSON; no_timestamp, no_model: the column paths in the "
+            "Messages that could not be used, by reason, for all models together, because the model of an "
+            "unreadable message is unknown. malformed: not JSON; no_timestamp, no_model: the column paths in the "
             "configuration do not fit the records.",
             [
                 Query(
@@ -60,15 +60,15 @@ def kafka() -> list[PanelBuilder]:
     return [
         lines(
             "Lag",
-            "Messages between the daemon and the end of each partition. Growing without end: the daemon is "
-            "too slow or stands still; see LeewaydBehind in the runbook. One partition alone: that one is "
-            "stuck.",
+            "Messages between the daemon and the end of each partition. Steady growth: the daemon is too slow "
+            "or has stopped; see LeewaydBehind in the runbook. Growth in one partition alone: this partition "
+            "is stuck.",
             [Query(by_partition("leeway_source_lag_messages"), "{{topic}}/{{partition}}")],
             width=8,
         ),
         lines(
             "Messages per second",
-            "What is read, by partition. One that is silent alone: look at the producer's key.",
+            "Messages read, by partition. A single silent partition: check the producer's key.",
             [
                 Query(
                     by_partition("rate(leeway_source_messages_total[$__rate_interval])"),
@@ -80,9 +80,9 @@ def kafka() -> list[PanelBuilder]:
         ),
         lines(
             "Messages lost",
-            "Lost since the daemon started. retention: deleted by Kafka before they were read; corrupt: a "
-            "broken batch was passed over; recreated: the topic was deleted and made anew. Windows that lack "
-            "them are incomplete.",
+            "Messages lost since the daemon started. retention: Kafka deleted them before they were read; "
+            "corrupt: the daemon skipped a corrupt batch; recreated: the topic was deleted and created again. "
+            "Windows without these messages are incomplete.",
             [
                 Query(
                     by_partition("leeway_source_lost_messages_total", ", reason"),
@@ -95,11 +95,11 @@ def kafka() -> list[PanelBuilder]:
 
 
 def daemon() -> list[PanelBuilder]:
-    """Alerts, their delivery, saving, and what the daemon takes of the machine."""
+    """Alerts, their delivery, checkpoints, and the resources that the daemon uses."""
     return [
         lines(
             "Alerts by rule",
-            "Pending: the condition holds, but not yet for long enough. Firing: receivers were told.",
+            "Pending: the condition holds, but not yet for long enough. Firing: receivers are notified.",
             [
                 Query(
                     f'sum by (rule, severity, state) (leeway_alerts{{{MODEL}, version="$version"}})',
@@ -110,15 +110,16 @@ def daemon() -> list[PanelBuilder]:
         ),
         lines(
             "Notifications waiting",
-            "Saved, and not yet taken by their receiver. They are sent again until they are accepted; see "
-            "LeewaydOutboxStuck in the runbook.",
+            "Notifications saved but not yet accepted by their receiver. The daemon sends them again until they are "
+            "accepted; see LeewaydOutboxStuck in the runbook.",
             [Query(f"sum by (receiver) (leeway_outbox_notifications {ITS_DAEMON})", "{{receiver}}")],
             width=8,
         ),
         lines(
             "Time since the last turn and the last checkpoint",
-            "Turns: growing means that the loop hangs; see LeewaydHangs in the runbook. Checkpoints: how much would be "
-            "read once more after a crash; growing means that the state cannot be saved; see LeewaydCheckpointOld.",
+            "Turns: growth means that the loop hangs; see LeewaydHangs in the runbook. Checkpoints: the time whose "
+            "messages would be read again after a crash; growth means that the state cannot be saved; see "
+            "LeewaydCheckpointOld.",
             [
                 Query(f"max(time() - leeway_progress_timestamp_seconds {ITS_DAEMON})", "last turn"),
                 Query(f"max(time() - leeway_checkpoint_timestamp_seconds {ITS_DAEMON})", "last checkpoint"),
@@ -129,15 +130,15 @@ def daemon() -> list[PanelBuilder]:
         ),
         lines(
             "Time of one evaluation",
-            "How long it takes to judge every window of this model once; meanwhile nothing is read.",
+            "Time to judge every window of this model once; the daemon reads nothing meanwhile.",
             [Query(f"max(leeway_evaluation_duration_seconds{{{MODEL}}})", "evaluation")],
             unit="s",
             width=8,
         ),
         lines(
             "Memory and disk",
-            "The process in memory, the windows in it, and the state on disk. All three are bounded by the "
-            "configuration; steady growth is a defect.",
+            "Memory of the process and of its windows, and the state on disk. The configuration limits all three; "
+            "steady growth is a defect.",
             [
                 Query(f"sum by (kind) (leeway_state_bytes {ITS_DAEMON})", "state: {{kind}}"),
                 Query(f"sum(process_resident_memory_bytes {ITS_DAEMON})", "process"),
@@ -147,7 +148,7 @@ def daemon() -> list[PanelBuilder]:
         ),
         lines(
             "Series",
-            "Combinations of version and segment that are kept, and time series on the metrics page. "
+            "Combinations of version and segment with windows in memory, and time series on the metrics page. "
             "Dropped: left off the page because of http.max_metric_series.",
             [
                 Query(f"sum(leeway_series{{{MODEL}}})", "kept"),

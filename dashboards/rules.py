@@ -1,7 +1,7 @@
-"""What Prometheus rules and their unit tests are made of, and how they are written as YAML.
+"""The parts of Prometheus rules and of their unit tests, and their YAML.
 
-An alert carries its own examples: series under which it fires, and series under which it must stay quiet.
-So none can be added without its test.
+Every alert has examples: series with which it fires, and series with which it must not. So no alert can be added
+without a test.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Series in promtool's notation, one value a minute, and whether the alert fires at a minute.
+    """Series in promtool's notation, one value per minute, and whether the alert fires at ``minute``.
 
     Attributes:
-        series: (series, values); `1x30` is 1 and thirty more of it, `0+5x30` rises by 5.
+        series: (series, values); `1x30` is 1 repeated thirty more times, `0+5x30` rises by 5.
     """
 
     series: Sequence[tuple[str, str]]
@@ -30,9 +30,9 @@ class Alert:
     """An alerting rule.
 
     Attributes:
-        measured: a PromQL expression that has a value while all is well, too.
-        when: the condition, with `{}` where ``measured`` stands.
-        hold: for how long the condition must last before it fires, in Prometheus' notation.
+        measured: a PromQL expression that also has a value while the alert does not fire.
+        when: the condition, with `{}` in place of ``measured``.
+        hold: how long the condition must last before the alert fires, in Prometheus' notation.
         summary, description: templates of Prometheus; the summary is one line.
     """
 
@@ -52,7 +52,7 @@ class Alert:
 
     @property
     def anchor(self) -> str:
-        """The fragment of its section in the runbook."""
+        """URL fragment of the alert's section in the runbook."""
         return self.name.lower()
 
 
@@ -68,7 +68,7 @@ def rules_yaml(recordings: Sequence[Recording], alerts: Sequence[Alert], runbook
     """The rules file.
 
     Args:
-        runbook: address of the runbook page, to which each alert adds its anchor.
+        runbook: URL of the runbook page; each alert adds its anchor.
     """
     lines = [_HEADER, "groups:", "  - name: leewayd-recordings", "    rules:"]
     for recording in recordings:
@@ -93,12 +93,12 @@ def promtool_tests(alerts: Sequence[Alert], rules_file: str) -> str:
     """The unit tests of the rules, for `promtool test rules`.
 
     Args:
-        rules_file: the rules' path as seen from the tests' file.
+        rules_file: path of the rules, relative to the file with the tests.
     """
     lines = [_HEADER, f"rule_files: [{_quoted(rules_file)}]", "evaluation_interval: 1m", "tests:"]
     for alert in alerts:
         for example in alert.examples:
-            verdict = "fires" if example.fires else "stays quiet"
+            verdict = "fires" if example.fires else "does not fire"
             lines += [
                 f"  - name: {_quoted(f'{alert.name} {verdict}')}",
                 "    interval: 1m",
@@ -106,7 +106,7 @@ def promtool_tests(alerts: Sequence[Alert], rules_file: str) -> str:
             ]
             for series, values in example.series:
                 lines += [f"      - series: {_quoted(series)}", f"        values: {_quoted(values)}"]
-            # `or vector(0)`: an alert that does not fire has no series at all.
+            # `or vector(0)`: an alert that does not fire has no series.
             firing = f'count(ALERTS{{alertname="{alert.name}", alertstate="firing"}}) or vector(0)'
             lines += [
                 "    promql_expr_test:",
@@ -123,5 +123,5 @@ _HEADER = "# Written by `python -m dashboards.generate`; change dashboards/healt
 
 
 def _quoted(text: str) -> str:
-    # A JSON string is a YAML string, whatever is in it; single quotes read better around those of PromQL.
+    # Every JSON string is a YAML string; single quotes read better around PromQL's double quotes.
     return f"'{text}'" if '"' in text and "'" not in text else json.dumps(text, ensure_ascii=False)

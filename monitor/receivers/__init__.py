@@ -1,1 +1,1 @@
-"""The places that notifications go to: one file each, listed in `registry`."""
+"""The kinds of receivers: one file for each kind, listed in `registry`."""

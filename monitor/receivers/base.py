@@ -1,4 +1,4 @@
-"""A receiver's section of the configuration: what all receivers share, and what each states about itself."""
+"""A receiver's section of the configuration: the shared options, and the interface that each kind implements."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 _LONGEST_TIMEOUT = HOUR
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
-"""How a URL begins that stands where a path is wanted: as a path it has lost one of the slashes."""
+"""Start of a URL given in place of a path: parsing it as a path has removed one slash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """An option of a receiver whose value is secret: the section says in ``OPTION_file`` or ``OPTION_env`` where it is.
+    """An option with a secret value: ``OPTION_file`` or ``OPTION_env`` in the section names its source.
 
     Attributes:
         option: its name, such as ``url``.
         noun: its name in messages, such as ``URL``.
-        fault: why a value cannot be used; empty if it can. The reason never repeats the value. Its second argument is
+        fault: returns why a value cannot be used, or an empty text; never repeats the value. The second argument is
             whether receivers may have private addresses.
         required: whether the receiver needs it.
-        plain: whether it may also stand in the configuration itself, in a field of its name.
+        plain: whether the configuration may also hold the value itself, in the field ``OPTION``.
     """
 
     option: str
@@ -47,23 +47,23 @@ class Secret:
 
     @property
     def file(self) -> str:
-        """The field that names a file."""
+        """Name of the field that names a file."""
         return f"{self.option}_file"
 
     @property
     def variable(self) -> str:
-        """The field that names an environment variable."""
+        """Name of the field that names an environment variable."""
         return f"{self.option}_env"
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a sink is made of beside its section.
+    """The parts of a sink that its section does not hold.
 
     Attributes:
-        secrets: option → value, for those that are given.
-        source_name: the daemon's own name.
-        write: writes an event ``alert`` with these fields ``kind`` and ``text`` into the log.
+        secrets: option → value, for the given options.
+        source_name: name of this daemon.
+        write: logs an event ``alert`` with the fields ``kind`` and ``text``.
     """
 
     secrets: Mapping[str, str]
@@ -72,10 +72,10 @@ class Setting:
 
 
 class ReceiverSection(BaseModel):
-    """Base of the receivers' sections.
+    """Base class of the receivers' sections.
 
-    Not a `Section`: pydantic allows no validator of all fields where a field tells the type.
-    A subclass adds ``type``, its fields and `sink`, and overrides what differs of the rest.
+    Not a `Section`, because pydantic allows no validator of all fields in a class that a field selects.
+    A subclass adds ``type``, its fields and `sink`, and overrides other members where it differs.
     """
 
     model_config = Section.model_config
@@ -86,16 +86,16 @@ class ReceiverSection(BaseModel):
     send_resolved: bool = True
 
     def sink(self, setting: Setting) -> Sink:
-        """The place that notifications go to."""
+        """The sink for the receiver's notifications."""
         raise NotImplementedError
 
     @property
     def policy(self) -> ReceiverPolicy:
-        """Which notifications it gets."""
+        """Which notifications the receiver gets."""
         return ReceiverPolicy(self.name, self.send_resolved)
 
     def own_faults(self, allow_private: bool) -> Iterator[str]:
-        """Faults that only this kind of receiver can have, such as ``url: …``; none repeats a value.
+        """Faults that only this kind of receiver can have, such as ``url: …``; they never repeat a value.
 
         Args:
             allow_private: whether receivers may have private addresses.
@@ -104,22 +104,22 @@ class ReceiverSection(BaseModel):
 
     @property
     def timeout_seconds(self) -> float:
-        """How long an attempt may take."""
+        """Time limit of one attempt."""
         return self.timeout / 1000
 
     @property
     def place(self) -> str:
-        """How messages name the section."""
+        """Name of the section in messages."""
         return f'receiver "{self.name}"'
 
     def problems(self, allow_private: bool) -> list[str]:
-        """Everything that can be said without reading a secret.
+        """All faults that can be found without reading a secret.
 
         Args:
             allow_private: whether receivers may have private addresses.
         """
-        found = [*self._general_faults(), *self._misplaced_secrets(allow_private), *self.own_faults(allow_private)]
-        return [f"{self.place}: {problem}" for problem in found]
+        faults = [*self._general_faults(), *self._misplaced_secrets(allow_private), *self.own_faults(allow_private)]
+        return [f"{self.place}: {fault}" for fault in faults]
 
     def _general_faults(self) -> Iterator[str]:
         if not 0 < self.timeout <= _LONGEST_TIMEOUT:
@@ -139,29 +139,29 @@ class ReceiverSection(BaseModel):
             variable, file = getattr(self, secret.variable), getattr(self, secret.file)
             if variable is not None and not is_variable(variable):
                 yield (
-                    f"{secret.variable} wants the NAME of an environment variable, such as {secret.option.upper()}; "
-                    "this is none, and may be the secret itself"
+                    f"{secret.variable} must be the NAME of an environment variable, such as {secret.option.upper()}; "
+                    "this is not such a name, and may be the secret itself"
                 )
             if file is not None and _URL.match(str(file)):
-                yield f"{secret.file} wants the name of a file that holds the secret, not a URL"
+                yield f"{secret.file} must be the name of a file that holds the secret, not a URL"
 
     def anchored(self, folder: Path) -> Self:
-        """The section with relative paths taken from a folder."""
+        """The section with relative paths resolved against a folder."""
         paths = {secret.file: getattr(self, secret.file) for secret in self.SECRETS}
         return self.model_copy(update={name: folder / path for name, path in paths.items() if path is not None})
 
     def secrets(self, environment: Mapping[str, str] | None, allow_private: bool) -> dict[str, str]:
-        """Option → secret, for those that are given.
+        """Option → secret, for the given options.
 
         Args:
-            environment: of the process; None where nothing will be sent, so that secrets are left empty.
+            environment: of the process; None where nothing will be sent, so that secrets stay empty.
             allow_private: whether receivers may have private addresses.
 
         Raises:
-            ConfigError: if one cannot be read or cannot be used.
+            ConfigError: if a secret cannot be read or cannot be used.
         """
-        found = {secret.option: self._secret(secret, environment, allow_private) for secret in self.SECRETS}
-        return {option: value for option, value in found.items() if value is not None}
+        values = {secret.option: self._secret(secret, environment, allow_private) for secret in self.SECRETS}
+        return {option: value for option, value in values.items() if value is not None}
 
     def _secret(self, secret: Secret, environment: Mapping[str, str] | None, allow_private: bool) -> str | None:
         plain = getattr(self, secret.option) if secret.plain else None

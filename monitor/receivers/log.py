@@ -1,4 +1,4 @@
-"""The daemon's own log as a receiver: for a first look, or beside the others as a record."""
+"""The daemon's log as a receiver: for a first try, or as a record of notifications to other receivers."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 
 
 class LogReceiver(ReceiverSection):
-    """The daemon's own log."""
+    """The daemon's log."""
 
     type: Literal["log"]
 
     def sink(self, setting: Setting) -> Log:
-        """The log."""
+        """A sink that writes to the log."""
         return Log(self.name, setting.write)
 
 
 @dataclass(frozen=True, slots=True)
 class Log(Sink):
-    """Writes each notification as one event."""
+    """Writes each notification as one log event."""
 
     name: str
     write: Callable[[str, str], object]
-    """Called with ``trigger`` or ``resolve`` and the text."""
+    """Logs an event; takes ``trigger`` or ``resolve``, and the text."""
 
     heard_by_people = False
 
     def attempt(self, entry: OutboxEntry, transport: Transport, wall: Callable[[], float]) -> Outcome:
-        """Writes it."""
+        """Writes the notification to the log."""
         self.write(entry.kind, json.loads(entry.payload)["text"])
         return Delivered()
 
     def render(self, notice: Notice, words: AlertText) -> bytes:
-        """The text."""
+        """The text as JSON."""
         return to_json({"text": words.text()})

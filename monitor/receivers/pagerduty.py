@@ -1,4 +1,4 @@
-"""PagerDuty, Events API v2: one incident is triggered and resolved under one dedup key."""
+"""PagerDuty, Events API v2: the trigger and the resolve of an incident share one dedup key."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SUMMARY = 1024
 def routing_key_fault(key: str) -> str:
     """Why a text cannot be a routing key (an integration key of Events API v2); empty if it can."""
     if len(key) != 32 or not (key.isascii() and key.isalnum()):
-        return "a routing key of PagerDuty is 32 letters and digits"
+        return "a PagerDuty routing key has 32 letters and digits"
     return ""
 
 
@@ -46,7 +46,7 @@ class PagerDutyReceiver(ReceiverSection):
     url: str = "https://events.pagerduty.com/v2/enqueue"
 
     def sink(self, setting: Setting) -> PagerDuty:
-        """The service."""
+        """A sink that sends to the service."""
         return PagerDuty(self.name, setting.secrets["routing_key"], self.url, setting.source_name, self.timeout_seconds)
 
     def own_faults(self, allow_private: bool) -> Iterator[str]:
@@ -57,7 +57,7 @@ class PagerDutyReceiver(ReceiverSection):
 
 @dataclass(frozen=True, slots=True)
 class PagerDuty(HttpSink):
-    """A service; its routing key is a secret and is put in only when an event is sent."""
+    """A PagerDuty service; events get its secret routing key only when they are sent."""
 
     name: str
     routing_key: str = field(repr=False)
@@ -74,13 +74,13 @@ class PagerDuty(HttpSink):
         return HttpRequest(self.url, to_json(event), timeout_seconds=self.timeout_seconds)
 
     def read(self, response: HttpResponse, now: float) -> Outcome:
-        """202 is accepted, 400 is never to be sent again, 429 and 5xx are.
+        """202 is delivered, 400 is dropped, 429 and 5xx are retried.
 
-        A routing key that PagerDuty does not know is answered with 400 as well, but is a fault of the receiver.
+        PagerDuty also answers 400 to an unknown routing key, which is a fault of the receiver.
         """
         text = response.body.lower()
         if response.status == 400 and (b"routing_key" in text or b"routing key" in text):
-            return Refused("HTTP 400, the routing key is not known")
+            return Refused("HTTP 400, unknown routing key")
         return by_status(response.status, response.headers, now)
 
     def render(self, notice: Notice, words: AlertText) -> bytes:
@@ -96,7 +96,7 @@ class PagerDuty(HttpSink):
             "client": "leewayd",
             "payload": {
                 "summary": cut(words.title, _SUMMARY),
-                # The daemon's own name is put in with the routing key.
+                # `request` fills in the daemon's name together with the routing key.
                 "source": "",
                 "severity": notice.rule.severity,
                 "timestamp": rfc3339(notice.at),

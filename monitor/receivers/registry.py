@@ -1,4 +1,4 @@
-"""Every kind of receiver. The configuration, secrets, `check`, delivery and the tests of contracts follow this list."""
+"""All kinds of receivers. The configuration, secrets, `check`, delivery and the contract tests follow this list."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Slack incoming webhooks.
 
-Limits are those of Slack's Block Kit: 50 blocks a message, 150 characters in a header, 3000 in a section.
+Limits of Slack's Block Kit: 50 blocks per message, 150 characters per header, 3000 characters per section.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class SlackReceiver(ReceiverSection):
     url_env: str | None = None
 
     def sink(self, setting: Setting) -> Slack:
-        """The channel."""
+        """A sink that posts to the channel."""
         return Slack(self.name, setting.secrets["url"], self.timeout_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Slack(HttpSink):
-    """A channel; its URL is a secret."""
+    """A Slack channel; the URL of its webhook is a secret."""
 
     name: str
     url: str = field(repr=False)
@@ -61,7 +61,7 @@ class Slack(HttpSink):
         return HttpRequest(self.url, entry.payload.encode(), timeout_seconds=self.timeout_seconds)
 
     def read(self, response: HttpResponse, now: float) -> Outcome:
-        """Slack answers ``ok``, or an error word that tells a person what is wrong with the webhook."""
+        """Adds Slack's error word, which names the fault of the webhook, to the reason of a failure."""
         outcome = by_status(response.status, response.headers, now)
         word = response.body[:60].decode("ascii", "replace")
         if isinstance(outcome, Dead | Refused) and word.replace("_", "").isalnum():
@@ -82,22 +82,22 @@ class Slack(HttpSink):
             # The URL comes from the configuration, not from data; `|` and `>` would end it early.
             target = url.replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")
             link = f"<{target}|{escape(label)}>"
-            # Half a link is none, and would cost the whole message.
+            # Slack refuses a message with a truncated link, so a link that is too long is left out.
             if len(link) <= _SECTION:
                 blocks.append(_section(link))
         return to_json({"text": _cut_escaped(escape(words.title), _SECTION), "blocks": blocks})
 
 
 def escape(text: str) -> str:
-    """Slack's special characters, escaped: names come from data, and ``<!channel>`` would call everybody."""
+    """Escapes Slack's special characters: names come from data, and ``<!channel>`` would notify the whole channel."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _section(text: str) -> dict[str, object]:
-    # Verbatim: Slack makes no links or mentions of names that look like a URL, a channel or `@here`.
+    # Verbatim: Slack must not turn names that look like a URL, a channel or `@here` into links or mentions.
     return {"type": "section", "text": {"type": "mrkdwn", "text": _cut_escaped(text, _SECTION), "verbatim": True}}
 
 
 def _cut_escaped(text: str, limit: int) -> str:
-    """Cut, but never within an escaped character."""
+    """Truncates a text, but never within an escaped character."""
     return text if len(text) <= limit else re.sub(r"&[a-z]*$", "", text[: limit - 1]) + "…"

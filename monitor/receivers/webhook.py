@@ -1,4 +1,4 @@
-"""A JSON POST to any URL: for people's own tools, and to start a retraining with the evidence for it."""
+"""A JSON POST to any URL: for other tools, and to start a retraining with its evidence."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class WebhookReceiver(ReceiverSection):
     cooldown: Duration | None = None
 
     def sink(self, setting: Setting) -> Webhook:
-        """The URL."""
+        """A sink that posts to the URL."""
         secrets = setting.secrets
         return Webhook(self.name, secrets["url"], secrets.get("token"), dict(self.headers), self.timeout_seconds)
 
     @property
     def policy(self) -> ReceiverPolicy:
-        """Which notifications it gets; a retraining starts once a day, and people are notified without a limit."""
+        """Which notifications the receiver gets; by default, a retraining starts at most once a day."""
         retrains = self.purpose == "retrain"
         cooldown = self.cooldown if self.cooldown is not None else DAY if retrains else 0
         return ReceiverPolicy(self.name, self.send_resolved, retrains, cooldown)
@@ -69,7 +69,7 @@ class WebhookReceiver(ReceiverSection):
 
 @dataclass(frozen=True, slots=True)
 class Webhook(HttpSink):
-    """A URL, with fixed headers and, if given, a bearer token."""
+    """A URL with fixed headers and, if configured, a bearer token."""
 
     name: str
     url: str = field(repr=False)
@@ -78,18 +78,18 @@ class Webhook(HttpSink):
     timeout_seconds: float = 10.0
 
     def request(self, entry: OutboxEntry) -> HttpRequest:
-        """The POST of an outbox entry; who has seen its ``Idempotency-Key`` has seen the entry."""
+        """The POST of an outbox entry; a receiver detects repeats by the ``Idempotency-Key``."""
         headers = {**self.headers, "Idempotency-Key": entry.id}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         return HttpRequest(self.url, entry.payload.encode(), headers, self.timeout_seconds)
 
     def read(self, response: HttpResponse, now: float) -> Outcome:
-        """The usual reading of HTTP; 409 says that the receiver has it already."""
+        """The default meaning of HTTP statuses; 409 means that the receiver already has the notification."""
         return by_status(200 if response.status == 409 else response.status, response.headers, now)
 
     def render(self, notice: Notice, words: AlertText) -> bytes:
-        """The body; its keys are a contract, told in ``docs/alerts.md``."""
+        """The body; its keys are a contract, documented in ``docs/alerts.md``."""
         key, evidence = notice.transition.key, notice.transition.evidence
         event = "retrain" if notice.retrains else "alert.firing" if notice.kind == "trigger" else "alert.resolved"
         body = {
@@ -136,5 +136,5 @@ def _finding(finding: Finding) -> dict[str, object]:
 
 
 def _plain(value: float) -> float | None:
-    """JSON has no NaN."""
+    """A finite number, or None, because JSON has no NaN."""
     return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""The metrics of one judged window: names, labels, numbers, and their priority on the page."""
+"""The metrics of one judged window: names, labels and numbers, and their order when the page has too little room."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SERIES = ("model", "version", "segment", "window")
 # Tiers of importance. The status of every window comes first: it is small, and shows where to look.
 _STATUS, _VALUE, _LOWER, _UPPER, _QUALITY, _QUALITY_BOUNDS, _SHOWN = range(7)
-# Statistics that are shown but not judged, most important first; unlisted ones come last.
+# Statistics that are shown but not judged, the most important first; statistics that are not listed come last.
 _IMPORTANCE = ("jensen_shannon", "ks", "wasserstein", "chi2")
 
 
@@ -27,10 +27,10 @@ class Claim(NamedTuple):
     """Series of one metric and one statistic in one window.
 
     Attributes:
-        rank: lowest first: the whole before its segments, then the tier, then the statistic's importance.
+        rank: the least comes first: all rows before segments, then the tier, then the importance of the statistic.
         metric: its name.
-        size: most series; constant while the judged subjects do not change, independent of their numbers.
-        samples: returns the samples of the first n of these series, without series that have no number now.
+        size: the greatest number of series; it depends on the judged subjects, not on their numbers.
+        samples: returns the samples of the first ``count`` series, without series that have no number now.
     """
 
     rank: Rank
@@ -44,32 +44,36 @@ _KINDS = tuple(subject.shown for subject in SUBJECTS if isinstance(subject.shown
 
 def _metrics() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     drift = (*SERIES, "feature", "statistic")
-    yield "leeway_drift_statistic", "A statistic of a window against the reference.", drift
-    text = "confidence bound of the statistic: the change is at"
-    yield "leeway_drift_lower_bound", f"Lower {text} least this large.", drift
-    yield "leeway_drift_upper_bound", f"Upper {text} most this large.", drift
-    yield "leeway_drifted", "1 if the feature is judged drifted in the window.", (*SERIES, "feature")
+    yield "leeway_drift_statistic", "Drift statistic of a window compared with the reference.", drift
+    yield "leeway_drift_lower_bound", "Lower confidence bound of the drift statistic.", drift
+    yield "leeway_drift_upper_bound", "Upper confidence bound of the drift statistic.", drift
+    yield "leeway_drifted", "1 if the feature has drifted in the window.", (*SERIES, "feature")
     yield "leeway_insufficient_data", "1 if the window holds too little data to be judged.", SERIES
-    yield "leeway_drifted_features", "How many subjects are judged drifted in the window.", SERIES
+    yield "leeway_drifted_features", "Number of features and outputs that have drifted in the window.", SERIES
     yield "leeway_window_rows", "Rows in the window.", SERIES
     yield "leeway_window_end_timestamp_seconds", "Event time at which the judged window ends.", SERIES
-    text = "1 if a window is compared with a reference that stands in for its own."
+    text = "1 if the window is compared with a substitute because its own reference is missing."
     yield "leeway_reference_fallback", text, SERIES
     for kind in _KINDS:
         labels = (*SERIES, *kind.labels)
         yield kind.name, f"{kind.text}.", labels
-        yield f"{kind.name}_lower_bound", "Lower confidence bound of the same.", labels
-        yield f"{kind.name}_upper_bound", "Upper confidence bound of the same.", labels
+        yield f"{kind.name}_lower_bound", f"Lower confidence bound of the {kind.noun}.", labels
+        yield f"{kind.name}_upper_bound", f"Upper confidence bound of the {kind.noun}.", labels
         if kind.reference:
-            yield f"{kind.name}_reference", "The same on the reference.", labels
+            yield f"{kind.name}_reference", f"Value of the {kind.noun} on the reference.", labels
         if kind.judged:
-            yield f"{kind.name}_threshold", "What the bound of a judged one is held against.", labels
+            text = f"Threshold that the confidence bound of the {kind.noun} is compared with."
+            yield f"{kind.name}_threshold", text, labels
             yield f"{kind.name}_breached", f"{kind.judged}.", labels
-    yield "leeway_worse_segments", "Segments that are surely worse than the rest.", (*SERIES, "metric")
-    yield "leeway_performance_rows", "Predictions in the window that performance was judged on.", SERIES
-    yield "leeway_performance_labelled_rows", "Those of them that had a label.", SERIES
-    yield "leeway_performance_window_end_timestamp_seconds", "Event time at which that window ends.", SERIES
-    yield "leeway_performance_judged_timestamp_seconds", "Event time at which it was judged.", SERIES
+    text = "Number of segments with a significantly worse performance metric than all rows."
+    yield "leeway_worse_segments", text, (*SERIES, "metric")
+    yield "leeway_performance_rows", "Predictions in the newest window whose performance was judged.", SERIES
+    text = "Predictions with a label in the newest window whose performance was judged."
+    yield "leeway_performance_labelled_rows", text, SERIES
+    text = "Event time at which the newest window whose performance was judged ends."
+    yield "leeway_performance_window_end_timestamp_seconds", text, SERIES
+    text = "Event time at which the performance of the newest window was judged."
+    yield "leeway_performance_judged_timestamp_seconds", text, SERIES
 
 
 METRICS = {name: (text, labels) for name, text, labels in _metrics()}
@@ -79,31 +83,31 @@ METRICS = {name: (text, labels) for name, text, labels in _metrics()}
 def feature_label(subject: str) -> str:
     """The ``feature`` label of a subject: a feature's own name, ``prediction``, ``score`` or ``score:class``."""
     name = subject.removeprefix("feature:")
-    # A feature may have the name of an output; the prefix then distinguishes them.
+    # A feature may have the name of an output; the prefix then separates them.
     reserved = name in ("prediction", "score") or name.startswith("score:")
     return subject if reserved and name != subject else name
 
 
 def claims(key: EvaluationKey, evaluation: Evaluation) -> list[Claim]:
-    """All claims of a window."""
-    groups: dict[tuple[Shown, str], list[Finding]] = {}
+    """All series that a window could show."""
+    parts: dict[tuple[Shown, str], list[Finding]] = {}
     for finding in evaluation.findings:
-        groups.setdefault((subject_named(finding.subject).shown, finding.statistic), []).append(finding)
-    drift = [finding for (shown, _), findings in groups.items() if shown == "drift" for finding in findings]
+        parts.setdefault((subject_named(finding.subject).shown, finding.statistic), []).append(finding)
+    drift = [finding for (shown, _), findings in parts.items() if shown == "drift" for finding in findings]
     empty = {finding.subject for finding in drift if _is_judged(finding) and math.isnan(finding.value)}
-    claimed = list(_of_window(key, evaluation, [finding for finding in drift if _is_judged(finding)]))
-    for (shown, statistic), findings in groups.items():
+    wanted = list(_of_window(key, evaluation, [finding for finding in drift if _is_judged(finding)]))
+    for (shown, statistic), findings in parts.items():
         if isinstance(shown, Metric):
-            claimed += _beside_drift(key, shown, findings)
+            wanted += _of_kind(key, shown, findings)
         elif shown == "drift":
-            claimed += _drift(key, statistic, findings, empty)
+            wanted += _drift(key, statistic, findings, empty)
         elif shown == "segments":
-            claimed.append(_claim(key, (_VALUE, 0), "leeway_worse_segments", "value", findings))
-    return claimed
+            wanted.append(_claim(key, (_VALUE, 0), "leeway_worse_segments", "value", findings))
+    return wanted
 
 
 def thresholds(evaluation: Evaluation) -> dict[str, float]:
-    """Statistic → threshold of drift."""
+    """Drift statistic → threshold."""
     return {
         finding.statistic: finding.threshold
         for finding in evaluation.findings
@@ -116,7 +120,7 @@ def _is_judged(finding: Finding) -> bool:
 
 
 def _of_window(key: EvaluationKey, evaluation: Evaluation, judged: Sequence[Finding]) -> Iterator[Claim]:
-    """Claims of the window itself, and of whether its subjects have drifted."""
+    """The numbers of the window itself, and whether its subjects have drifted."""
     verdicts: dict[str, bool] = {}
     for finding in judged:
         verdicts[finding.subject] = verdicts.get(finding.subject, False) or finding.status == "drifted"
@@ -156,16 +160,16 @@ def _drift(key: EvaluationKey, statistic: str, findings: list[Finding], empty: s
         for tier, metric, attribute in columns:
             yield _claim(key, (tier, 0), metric, attribute, findings)
         return
-    # NaN: not defined for this subject, such as KS for categories; but subjects without values now keep their room.
+    # NaN: not defined for the subject, such as KS for categories. A subject without values keeps its room.
     findings = [finding for finding in findings if not math.isnan(finding.value) or finding.subject in empty]
     importance = _IMPORTANCE.index(statistic) if statistic in _IMPORTANCE else len(_IMPORTANCE)
     for _, metric, attribute in columns:
         yield _claim(key, (_SHOWN, importance), metric, attribute, findings)
 
 
-def _beside_drift(key: EvaluationKey, kind: Metric, findings: list[Finding]) -> Iterator[Claim]:
+def _of_kind(key: EvaluationKey, kind: Metric, findings: list[Finding]) -> Iterator[Claim]:
     judged = [finding for finding in findings if kind.judged and _is_judged(finding)]
-    # Each feature has several statistics of quality: they come after the drift of all features.
+    # Each feature has several statistics of quality, which come after the drift of all features.
     status, value, lower, upper = (
         (_QUALITY, _QUALITY, _QUALITY_BOUNDS, _QUALITY_BOUNDS)
         if kind.per_feature
@@ -194,7 +198,7 @@ def _first(samples: list[Sample], count: int) -> list[Sample]:
 
 
 def _of_findings(key: EvaluationKey, attribute: str, findings: list[Finding], count: int) -> list[Sample]:
-    """Samples of an attribute of findings; without an attribute, of whether they are breached."""
+    """Samples of an attribute of findings; with an empty name, 1 for breached findings and 0 for others."""
     samples = []
     for finding in findings[:count]:
         number = getattr(finding, attribute) if attribute else float(finding.status == "breached")
@@ -204,7 +208,7 @@ def _of_findings(key: EvaluationKey, attribute: str, findings: list[Finding], co
 
 
 def _labels(finding: Finding) -> tuple[str, ...]:
-    """The labels of a finding beside those of its window."""
+    """The labels of a finding that follow the labels of its window."""
     subject = subject_named(finding.subject)
     if subject.shown == "drift":
         return feature_label(finding.subject), finding.statistic

@@ -1,8 +1,8 @@
 """A small HTTP server for /metrics, /healthz and /readyz that a slow or hostile client cannot block.
 
-Each connection has one request. A request head and an answer each have one deadline as a whole, not for each byte. At
-the cap on connections, a new one replaces the oldest that has not sent its request yet, else the oldest that does not
-read its answer. So scrapes succeed, and /healthz, whose answer is short and ready, never waits for /metrics.
+Each connection serves one request. A request head and an answer each have one deadline, not a deadline per byte. When
+the cap on connections is reached, the server closes one: the oldest that has not sent its request yet, else the oldest
+that does not read its answer. So a scrape gets through, and /healthz, whose answer is short, never waits for /metrics.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _MAX_HEAD = 16_384
-# Threads, in multiples of the cap on connections: a thread that waits for a page outlives its dropped connection.
+# Threads, in multiples of the cap on connections: a thread that waits for a page outlives its closed connection.
 _THREADS = 4
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 500: "Internal Server Error",
             503: "Service Unavailable"}  # fmt: skip
@@ -28,7 +28,7 @@ _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Al
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The answer of a path."""
+    """The answer to a request."""
 
     status: int
     body: bytes
@@ -37,7 +37,7 @@ class Response:
 
 
 class _State(IntEnum):
-    """The state of a connection, in the order in which connections are dropped."""
+    """The state of a connection; connections with the lowest state are closed first."""
 
     HEAD = 0
     ANSWER = 1
@@ -45,13 +45,13 @@ class _State(IntEnum):
 
 
 class HttpServer:
-    """Serves GET requests from threads of its own.
+    """Serves GET requests, each connection in a thread.
 
     Args:
-        host, port: where to listen; port 0 takes a free one.
+        host, port: where to listen; port 0 chooses a free one.
         routes: path → handler, called with the request's headers (names in lower case).
-        max_connections: connections at a time.
-        head_seconds: deadline of a request head, and of an answer.
+        max_connections: greatest number of connections at a time.
+        head_seconds: deadline for receiving a request head, and for sending an answer.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class HttpServer:
         self._routes, self._cap, self._head_seconds = routes, max_connections, head_seconds
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host.strip("[]"), port), family=family, backlog=128)
-        # Oldest first. A dropped connection is removed, while its thread may still wait for a handler.
+        # The oldest first. A connection that was closed to make room is removed; its thread may still run a handler.
         self._connections: dict[socket.socket, _State] = {}
         self._threads = 0
         self._guard = threading.Lock()
@@ -75,14 +75,14 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port of the listening socket."""
         port: int = self._socket.getsockname()[1]
         return port
 
     def close(self) -> None:
-        """Stops listening; threads finish the answers in progress."""
+        """Stops listening; threads finish the answers that they have begun."""
         self._closed = True
-        # shutdown() wakes the thread in accept(); close() does not.
+        # shutdown() wakes the thread that waits in accept(); close() alone does not.
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -92,14 +92,14 @@ class HttpServer:
             try:
                 connection, _ = self._socket.accept()
             except OSError:
-                time.sleep(0.05)  # out of file descriptors until connections close
+                time.sleep(0.05)  # out of file descriptors: retry after some are closed
                 continue
             with self._guard:
                 if self._threads >= _THREADS * self._cap:
                     _drop(connection)
                     continue
                 if len(self._connections) >= self._cap:
-                    leaving = min(self._connections, key=lambda connection: self._connections[connection])
+                    leaving = min(self._connections, key=lambda candidate: self._connections[candidate])
                     del self._connections[leaving]
                     _hang_up(leaving)
                 self._connections[connection] = _State.HEAD
@@ -107,14 +107,14 @@ class HttpServer:
             try:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
             except RuntimeError:
-                # Out of threads until some end.
+                # Out of threads: close the connection and go on.
                 self._leave(connection)
                 _drop(connection)
 
     def _serve(self, connection: socket.socket) -> None:
         try:
             if hasattr(socket, "TCP_USER_TIMEOUT"):
-                # The answer to a client that stops reading must not stay in the kernel's memory either.
+                # The kernel must drop the answer of a client that stops reading.
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._head_seconds * 1000))
             head = self._read_head(connection)
             if head and self._enter(connection, _State.HANDLER):
@@ -126,7 +126,7 @@ class HttpServer:
                         connection.sendall(response.body)
             connection.close()
         except OSError:
-            _drop(connection)  # the client disconnected, was too slow or was dropped
+            _drop(connection)  # the client disconnected or was too slow, or the connection was closed to make room
         finally:
             self._leave(connection)
 
@@ -136,7 +136,7 @@ class HttpServer:
             self._threads -= 1
 
     def _enter(self, connection: socket.socket, state: _State) -> bool:
-        """Sets the state of a connection; False if it was dropped for another one."""
+        """Records the state of a connection; returns False if the connection was closed to make room."""
         with self._guard:
             if connection not in self._connections:
                 return False
@@ -151,14 +151,14 @@ class HttpServer:
             if left <= 0 or len(head) > _MAX_HEAD:
                 return b""
             connection.settimeout(left)
-            received = connection.recv(4096)
-            if not received:
+            chunk = connection.recv(4096)
+            if not chunk:
                 return b""
-            head += received
+            head += chunk
         return head
 
     def _answer(self, head: bytes) -> tuple[Response, bool]:
-        """The response, and whether to send its body."""
+        """The response, and whether the client wants its body."""
         lines = head.split(b"\r\n\r\n", 1)[0].decode("latin-1").split("\r\n")
         words = lines[0].split(" ")
         if len(words) != 3:
@@ -172,7 +172,7 @@ class HttpServer:
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         try:
             response = handler(headers)
-        except Exception:  # noqa: BLE001 - a page that fails must not stop the server
+        except Exception:  # noqa: BLE001 - a page that fails must not take the server with it
             response = Response(500, b"internal error\n")
         return response, words[0] == "GET"
 
@@ -184,7 +184,7 @@ def _hang_up(connection: socket.socket) -> None:
 
 
 def _drop(connection: socket.socket) -> None:
-    """Closes a connection, and discards data that the client has not read."""
+    """Closes a connection and discards unsent data."""
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

@@ -1,4 +1,4 @@
-"""Metrics of labels: names, labels and numbers."""
+"""The label metrics on the metrics page: names, labels and numbers."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class Family(NamedTuple):
 
 
 def label_gauges(models: Sequence[ModelStatus]) -> Iterator[Family]:
-    """Metrics of waiting predictions and labels, and of the delay of labels."""
+    """The size of the label store, and the delay of labels."""
     kept = [(model.name, model.labels) for model in models if model.labels is not None]
     yield Family(
-        "leeway_labels_held", "Labels that wait for event time to reach them.", ("model",),
+        "leeway_labels_held", "Labels that wait until the watermark reaches their event time.", ("model",),
         [((name,), labels.waiting) for name, labels in kept],
     )  # fmt: skip
     yield Family(
-        "leeway_label_store_bytes", "Size on disk of the predictions that wait for a label.", ("model",),
+        "leeway_label_store_bytes", "Size on disk of the predictions that wait for labels.", ("model",),
         [((name,), labels.nbytes) for name, labels in kept],
     )  # fmt: skip
     yield Family(
-        "leeway_label_delay_seconds", "Quantiles of the delay of all labels so far, within a factor of 1.42.",
+        "leeway_label_delay_seconds", "Quantile of the delay of all labels so far, accurate to a factor of 1.42.",
         ("model", "quantile"),
         [((name, str(q)), delay) for name, labels in kept for q, delay in zip(_QUANTILES, _delays(labels), strict=True)
          if not math.isnan(delay)],
@@ -49,14 +49,14 @@ def label_gauges(models: Sequence[ModelStatus]) -> Iterator[Family]:
 
 
 def label_counters(models: Sequence[ModelStatus]) -> Iterator[Family]:
-    """Counters of the outcomes of labels and predictions."""
+    """Outcomes of labels and of the predictions that wait for them."""
     kept = [(model.name, model.labels) for model in models if model.labels is not None]
     yield Family(
-        "leeway_labels", "What became of labels and of predictions that wait for them.", ("model", "outcome"),
+        "leeway_labels", "Labels, and predictions that waited for labels, by outcome.", ("model", "outcome"),
         [((name, outcome), count) for name, labels in kept for outcome, count in labels.outcomes.items()],
     )  # fmt: skip
     yield Family(
-        "leeway_waiting_predictions_lost", "Rows of waiting predictions that were damaged or gone at start-up.",
+        "leeway_waiting_predictions_lost", "Predictions waiting for labels that were corrupt or missing at start-up.",
         ("model", "reason"),
         [((name, reason), labels.lost.get(reason, 0)) for name, labels in kept for reason in LOSS_REASONS],
     )  # fmt: skip
@@ -67,5 +67,5 @@ def _delays(labels: Totals) -> list[float]:
     total = np.cumsum(labels.delays)
     if not len(total) or not total[-1]:
         return [math.nan] * len(_QUANTILES)
-    octaves = np.searchsorted(total, np.array(_QUANTILES) * total[-1])
-    return [float(2.0 ** ((octave + 1) / 2) / 1000) for octave in octaves.tolist()]
+    indices = np.searchsorted(total, np.array(_QUANTILES) * total[-1])
+    return [float(2.0 ** ((index + 1) / 2) / 1000) for index in indices.tolist()]

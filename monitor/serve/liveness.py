@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from monitor.common.clock import Clock
 
-# Number of watchdog messages within its time-out.
+# Number of watchdog messages within one watchdog time-out.
 _FEEDS = 4
 
 
@@ -36,7 +36,7 @@ class Liveness:
         """Wall clock of the last progress, epoch seconds; None before the first turn."""
 
     def progress(self) -> None:
-        """Marks the end of a turn, and feeds the watchdog. Only the loop may call it."""
+        """Marks the end of a turn and notifies the watchdog. Only the loop may call it."""
         now = self._clock.monotonic()
         if self._progress_at is None and self._watched:
             # The configuration, not the systemd unit, decides how long a turn may take.
@@ -47,7 +47,7 @@ class Liveness:
             self._fed_at = now
 
     def fault(self) -> str:
-        """A sentence when the loop hangs; empty while it makes progress."""
+        """Why the loop counts as hanging; empty while it makes progress."""
         progress_at = self._progress_at
         if progress_at is None:
             return ""

@@ -29,9 +29,9 @@ _OPEN_METRICS = "application/openmetrics-text"
 
 
 class OwnProcessCollector(ProcessCollector):
-    """The library's collector, made to work without /proc/stat (ProcSubset=pid of systemd).
+    """The library's collector, which also works where /proc holds processes only (ProcSubset=pid of systemd).
 
-    The library reads the boot time from /proc/stat, and reports no process metric without it.
+    The library reads the boot time from /proc/stat and shows no process metrics without it.
     """
 
     def _boot_time(self) -> float:
@@ -42,9 +42,9 @@ class Telemetry(Collector):
     """Collects the metrics of the current snapshot.
 
     Args:
-        version: leewayd's own.
+        version: of leewayd.
         snapshot: returns the current snapshot.
-        max_series: the most series of model statistics on the page; further ones are counted, not shown.
+        max_series: greatest number of series of model statistics on the page; further series are counted, not shown.
         monotonic: seconds.
         liveness: whether the loop makes progress.
         log_lines_dropped: returns the number of log lines that could not be written.
@@ -66,7 +66,7 @@ class Telemetry(Collector):
         self.registry.register(self)
         OwnProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        # Only two formats, because each format is another page to render.
+        # Only two formats: each further format would be another page to render.
         rendering = threading.Lock()
         self._pages = {
             accept: (PageCache(partial(encode, self.registry), snapshot, monotonic, rendering), content_type)
@@ -75,7 +75,7 @@ class Telemetry(Collector):
         }
 
     def page(self, headers: Mapping[str, str]) -> Response:
-        """The /metrics page in the format that the scraper requested."""
+        """The /metrics page in the format that the scraper accepts."""
         pages, content_type = self._pages[_OPEN_METRICS if _OPEN_METRICS in headers.get("accept", "") else ""]
         page = pages.get()
         if gzip_accepted(headers.get("accept-encoding", "")):
@@ -83,12 +83,12 @@ class Telemetry(Collector):
         return Response(200, page.body, content_type)
 
     def healthy(self, headers: Mapping[str, str]) -> Response:
-        """Whether the loop makes progress, and if not, for how long."""
+        """200 while the loop makes progress; else 503 and for how long it has made none."""
         fault = self._liveness.fault()
         return Response(503, f"{fault}\n".encode()) if fault else Response(200, b"ok\n")
 
     def ready(self, headers: Mapping[str, str]) -> Response:
-        """Whether the daemon is ready, and if not, why."""
+        """200 while the daemon does its work; else 503 and the reason."""
         reason = self._liveness.fault() or self._snapshot().not_ready
         return Response(503, f"{reason}\n".encode()) if reason else Response(200, b"ready\n")
 
@@ -116,18 +116,21 @@ class Telemetry(Collector):
         )
 
     def describe(self) -> list[Metric]:
-        """Empty, because registration must not collect."""
+        """Empty, so that registration does not collect."""
         return []
 
     def _process(self, snapshot: Snapshot) -> Iterator[Metric]:
         ready = not snapshot.not_ready and not self._liveness.fault()
-        yield _gauge("leeway_ready", "1 if the daemon does its work (/readyz).", (), [((), float(ready))])
+        yield _gauge("leeway_ready", "1 if the daemon is ready (/readyz).", (), [((), float(ready))])
         if (progress := self._liveness.progress_timestamp) is not None:
             yield _gauge(
-                "leeway_progress_timestamp_seconds", "When the loop last finished a turn.", (), [((), progress)]
+                "leeway_progress_timestamp_seconds",
+                "Wall clock at the end of the loop's last turn.",
+                (),
+                [((), progress)],
             )
         yield _counter(
-            "leeway_log_lines_dropped", "Lines of the log that could not be written.", (),
+            "leeway_log_lines_dropped", "Log lines that could not be written.", (),
             [((), self._log_lines_dropped())],
         )  # fmt: skip
 
@@ -155,20 +158,25 @@ def _counter(
 
 
 def _progress(snapshot: Snapshot) -> Iterator[Metric]:
-    """Metrics of the backlog of judging, of failures and of reloads."""
+    """How far judging is behind reading; failed turns; reloads of the configuration."""
     progress, process = snapshot.progress, snapshot.process
     yield _gauge(
-        "leeway_judging_behind_seconds", "Event time that has been read and is not judged yet.", (),
+        "leeway_judging_behind_seconds", "Event time that all partitions have reached and that is not judged yet.", (),
         [((), progress.behind_ms / 1000)],
     )  # fmt: skip
-    yield _gauge("leeway_waiting_messages", "Messages that are not counted yet.", (), [((), progress.waiting)])
+    yield _gauge(
+        "leeway_waiting_messages",
+        "Messages that are not counted in windows yet.",
+        (),
+        [((), progress.waiting)],
+    )
     if progress.seconds is not None:
         yield _gauge(
             "leeway_catch_up_seconds", "Time until no message waits, at the rate of the last minute.", (),
             [((), progress.seconds)],
         )  # fmt: skip
     yield _counter(
-        "leeway_turn_failures", "Turns that failed and were repeated from the last checkpoint.", (),
+        "leeway_turn_failures", "Failed turns; after each, the daemon restarts from its last checkpoint.", (),
         [((), process.failures)],
     )  # fmt: skip
     yield _gauge(
@@ -176,7 +184,7 @@ def _progress(snapshot: Snapshot) -> Iterator[Metric]:
         [((), float(not process.reload_failed))],
     )  # fmt: skip
     yield _gauge(
-        "leeway_configuration_timestamp_seconds", "When the configuration in force was loaded.", (),
+        "leeway_configuration_timestamp_seconds", "Wall clock when the configuration in use was loaded.", (),
         [((), process.reloaded_at)],
     )  # fmt: skip
 
@@ -184,13 +192,19 @@ def _progress(snapshot: Snapshot) -> Iterator[Metric]:
 def _daemon(snapshot: Snapshot) -> Iterator[Metric]:
     if snapshot.checkpoint_at is not None:
         yield _gauge(
-            "leeway_checkpoint_timestamp_seconds", "When the state was last saved.", (), [((), snapshot.checkpoint_at)]
+            "leeway_checkpoint_timestamp_seconds",
+            "Wall clock of the last checkpoint.",
+            (),
+            [((), snapshot.checkpoint_at)],
         )
         yield _gauge(
-            "leeway_checkpoint_duration_seconds", "How long saving it took.", (), [((), snapshot.checkpoint_seconds)]
+            "leeway_checkpoint_duration_seconds",
+            "Duration of the last checkpoint.",
+            (),
+            [((), snapshot.checkpoint_seconds)],
         )
     yield _counter(
-        "leeway_state_damaged", "Damage that was found in the state directory.", ("kind",),
+        "leeway_state_damaged", "Corrupt parts of the state directory that were found.", ("kind",),
         [((kind,), count) for kind, count in snapshot.state_damaged.items()],
     )  # fmt: skip
     yield _counter(
@@ -198,37 +212,38 @@ def _daemon(snapshot: Snapshot) -> Iterator[Metric]:
     )
     memory = sum(model.nbytes for model in snapshot.models)
     yield _gauge(
-        "leeway_state_bytes", "Size of the windows in memory, and of the state on disk.", ("kind",),
+        "leeway_state_bytes", "Size of windows in memory and of state on disk.", ("kind",),
         [(("memory",), memory), (("disk",), snapshot.disk_bytes)],
     )  # fmt: skip
     yield _gauge(
         "leeway_alerts", "Alerts by state.", ("model", "version", "rule", "severity", "state"), snapshot.alerts.items()
     )
     yield _gauge(
-        "leeway_outbox_notifications", "Notifications that wait to be delivered.", ("receiver",),
+        "leeway_outbox_notifications", "Notifications that wait for delivery.", ("receiver",),
         [((receiver,), count) for receiver, (count, _) in snapshot.outbox.items()],
     )  # fmt: skip
     yield _gauge(
-        "leeway_outbox_oldest_timestamp_seconds", "Since when the oldest of them has waited.", ("receiver",),
+        "leeway_outbox_oldest_timestamp_seconds", "Wall clock when the oldest waiting notification was created.",
+        ("receiver",),
         [((receiver,), oldest / 1000) for receiver, (_, oldest) in snapshot.outbox.items() if oldest is not None],
     )  # fmt: skip
     yield _counter(
-        "leeway_notifications", "What became of attempts to deliver notifications.", ("receiver", "result"),
+        "leeway_notifications", "Notifications by result of delivery.", ("receiver", "result"),
         snapshot.notifications.items(),
     )  # fmt: skip
     yield _gauge(
-        "leeway_receiver_up", "1 if the receiver takes notifications, 0 while it fails.", ("receiver",),
+        "leeway_receiver_up", "1 if the receiver accepts notifications, 0 while it fails.", ("receiver",),
         [((receiver,), float(status.works)) for receiver, status in snapshot.receivers.items()],
     )  # fmt: skip
     yield _gauge(
         "leeway_outbox_parked_notifications",
-        "Notifications that wait until the receiver is mended.", ("receiver",),
+        "Notifications that wait until the receiver's fault is repaired.", ("receiver",),
         [((receiver,), status.parked) for receiver, status in snapshot.receivers.items()],
     )  # fmt: skip
 
 
 def _known_repeats(model: ModelStatus) -> int:
-    """Number of repeated predictions; exact where labels are read, because their ids are stored."""
+    """Repeated predictions, known one by one where labels are read; else 0."""
     return 0 if model.labels is None else model.labels.outcomes.get("duplicate_prediction", 0)
 
 
@@ -239,15 +254,15 @@ def _models(snapshot: Snapshot) -> Iterator[Metric]:
         [((model.name, version), count) for model in models for version, count in model.rows.items()],
     )  # fmt: skip
     for name, text, values in (
-        ("leeway_rows_late", "Rows that came after their pane had closed.", [model.late for model in models]),
+        ("leeway_rows_late", "Rows that arrived after their pane had closed.", [model.late for model in models]),
         (
             "leeway_rows_repeated",
-            "Rows that came again under the id of an earlier row, as far as it is remembered.",
+            "Rows that repeat the id of an earlier row, among the ids still remembered.",
             [model.repeated or _known_repeats(model) for model in models],
         ),
         (
             "leeway_series_overflow_rows",
-            "Rows of versions and segments beyond max_series.",
+            "Rows of versions and segments left out by the cap max_series.",
             [model.overflow for model in models],
         ),
         ("leeway_evaluations", "Windows judged.", [model.evaluations for model in models]),
@@ -255,20 +270,27 @@ def _models(snapshot: Snapshot) -> Iterator[Metric]:
     ):
         yield _counter(name, text, ("model",), [((m.name,), v) for m, v in zip(models, values, strict=True)])
     yield _gauge(
-        "leeway_evaluation_duration_seconds", "How long the last judgement of all series took.", ("model",),
+        "leeway_evaluation_duration_seconds", "Duration of the last judgement of all series.", ("model",),
         [((model.name,), model.last_evaluation_seconds) for model in models],
     )  # fmt: skip
-    yield _gauge("leeway_series", "Series that are kept.", ("model",), [((m.name,), m.series) for m in models])
     yield _gauge(
-        "leeway_watermark_timestamp_seconds", "How far event time has surely come.", ("model",),
+        "leeway_series",
+        "Series (versions and segments) with windows in memory.",
+        ("model",),
+        [((m.name,), m.series) for m in models],
+    )
+    yield _gauge(
+        "leeway_watermark_timestamp_seconds",
+        "Watermark: event time up to which all partitions have been counted, less the lateness.",
+        ("model",),
         [((model.name,), model.watermark / 1000) for model in models if model.watermark is not None],
     )  # fmt: skip
     yield _counter(
-        "leeway_unseen_values", "Values of categories that the reference never held.", ("model", "feature"),
+        "leeway_unseen_values", "Categorical values that the reference does not hold.", ("model", "feature"),
         [((model.name, feature_label(name)), count) for model in models for name, count in model.unseen.items()],
     )  # fmt: skip
     yield _counter(
-        "leeway_invalid_values", "Values of the wrong kind: text or infinity for a number, a list for a category.",
+        "leeway_invalid_values", "Values of the wrong type: text or infinity for a number, a list for a category.",
         ("model", "feature"),
         [((model.name, feature_label(name)), count) for model in models for name, count in model.invalid.items()],
     )  # fmt: skip
@@ -277,26 +299,26 @@ def _models(snapshot: Snapshot) -> Iterator[Metric]:
 def _source(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge("leeway_source_up", "1 if the source can be read.", (), [((), float(snapshot.source_up))])
     yield _gauge(
-        "leeway_source_fault", "1 for the reason why the source cannot be read, or not all of it.", ("reason",),
+        "leeway_source_fault", "1 for the reason why the source cannot be read, or only in part.", ("reason",),
         [((reason,), float(reason == snapshot.source_fault)) for reason in SOURCE_FAULTS],
     )  # fmt: skip
     yield _counter(
-        "leeway_rows_rejected", "Rows that could not be used.", ("topic", "reason"), snapshot.rejects.items()
+        "leeway_rows_rejected", "Records that could not be used.", ("topic", "reason"), snapshot.rejects.items()
     )
-    where = ("topic", "partition")
+    names = ("topic", "partition")
     parts = [((part.topic, str(part.partition)), part) for part in snapshot.partitions]
     yield _gauge(
-        "leeway_source_lag_messages", "Messages behind the end of the partition.", where,
+        "leeway_source_lag_messages", "Messages behind the end of the partition.", names,
         [(labels, part.lag) for labels, part in parts if part.lag is not None],
     )  # fmt: skip
     yield _gauge(
-        "leeway_source_position_offset", "Offset at which reading goes on after a restart.", where,
+        "leeway_source_position_offset", "Offset at which reading continues after a restart.", names,
         [(labels, part.position) for labels, part in parts if part.position is not None],
     )  # fmt: skip
     yield _counter(
-        "leeway_source_messages", "Messages read.", where, [(labels, part.messages) for labels, part in parts]
+        "leeway_source_messages", "Messages read.", names, [(labels, part.messages) for labels, part in parts]
     )
     yield _counter(
-        "leeway_source_lost_messages", "Messages that could not be read any more.", (*where, "reason"),
+        "leeway_source_lost_messages", "Messages that were no longer readable.", (*names, "reason"),
         [((*labels, reason), count) for labels, part in parts for reason, count in part.lost.items()],
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Caches a page that is expensive to render: one thread renders it, once for each snapshot."""
+"""A page that is expensive to render, cached as bytes: one thread renders it once for each state of its content."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-# Shortest time between two renderings, in multiples of the rendering time: rendering uses a fifth of a core at most.
+# Pause after rendering, in multiples of the rendering time: rendering takes at most a fifth of a core, however often
+# clients request the page.
 _REST = 4.0
-# A request during rendering gets the last page if it is at most this old; seconds.
+# Requests during rendering get the previous page if it is at most this old; seconds.
 _STALE = 10.0
 
 
@@ -21,10 +22,10 @@ class Page:
     """A rendered page.
 
     Attributes:
-        shows: the object it was rendered from.
-        body, packed: the bytes, and the bytes compressed by gzip.
+        shows: the object that it was rendered from.
+        body, packed: the bytes, plain and compressed by gzip.
         at: when it was ready, in monotonic seconds.
-        seconds: rendering time.
+        seconds: duration of rendering.
     """
 
     shows: object
@@ -35,11 +36,11 @@ class Page:
 
 
 class PageCache:
-    """The newest page; safe to use from many threads.
+    """The newest page; many threads may request it.
 
     Args:
-        render: renders the page.
-        current: returns the object that the page shows now; a different object makes the page outdated.
+        render: makes the page.
+        current: returns the object that the page shows now; a different object means that the page is out of date.
         monotonic: seconds.
         lock: held while rendering; several caches may share one.
     """
@@ -52,7 +53,7 @@ class PageCache:
         self._page: Page | None = None
 
     def get(self) -> Page:
-        """The page; rendered now if it is outdated and no other thread renders it."""
+        """The page; renders it first if it is out of date and no other thread renders it."""
         page = self._page
         if page is not None and self._is_fresh(page):
             return page

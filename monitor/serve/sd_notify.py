@@ -1,7 +1,7 @@
 """Reports the state of the process to systemd, or to any supervisor that speaks sd_notify(3).
 
-The protocol is one datagram of ``NAME=value`` lines to the Unix socket that $NOTIFY_SOCKET names. Sending never raises,
-because a missing supervisor must not stop the daemon.
+The protocol is one datagram of ``NAME=value`` lines to the Unix socket that $NOTIFY_SOCKET names. Sending never raises:
+the daemon works without a supervisor.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def notify(environment: Mapping[str, str], *assignments: str) -> bool:
         assignments: ``NAME=value`` each.
 
     Returns:
-        Whether a supervisor took the message.
+        Whether a supervisor received the message.
     """
     address = environment.get("NOTIFY_SOCKET", "")
     if address[:1] not in ("/", "@"):
@@ -39,7 +39,7 @@ def notify(environment: Mapping[str, str], *assignments: str) -> bool:
             sender.settimeout(_SEND_SECONDS)
             sender.sendto("\n".join(assignments).encode(), address)
     except (OSError, ValueError):
-        # ValueError: the address contains a null character, or the text an invalid one.
+        # ValueError: the address holds a null character, or the text cannot be encoded.
         return False
     return True
 

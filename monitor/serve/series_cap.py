@@ -1,4 +1,4 @@
-"""Chooses the series for the metrics page under a cap: a fair share for every model, most important first."""
+"""Chooses the series on the metrics page: a fair share for every model, the most important series first."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Rank = tuple[int, ...]
 
 
 def shared(wanted: Mapping[str, Sequence[tuple[Rank, int]]], cap: int) -> dict[str, list[int]]:
-    """Shares the cap of series among models.
+    """Divides the room for series among models.
 
-    All claims of one rank come before claims of the next rank. Within a rank the model with the fewest series so far
-    comes next, so a model with few series keeps all of its series. The result depends on ranks and sizes only: while
-    they do not change, the chosen series do not change.
+    Every claim of one rank comes before any claim of the next rank. Within a rank the model with the fewest series so
+    far comes next, so a model with few series keeps all its series, whatever other models want. The result depends on
+    ranks and sizes alone: the series on the page change only when ranks or sizes change.
 
     Args:
-        wanted: model → (rank, size) of its claims, lowest rank first.
-        cap: most series in total.
+        wanted: model → (rank, size) of its claims, least rank first.
+        cap: the greatest number of series.
 
     Returns:
-        Model → number of series granted to each claim, in the order of its claims.
+        Model → the number of series granted to each claim, in the order of its claims.
     """
     granted: dict[str, list[int]] = {model: [0] * len(claims) for model, claims in wanted.items()}
     taken = dict.fromkeys(wanted, 0)

@@ -1,4 +1,4 @@
-"""The snapshot of the daemon: one immutable value, replaced as a whole, read by other threads without a lock."""
+"""The daemon's published status: one immutable value, replaced as a whole, so other threads read it without a lock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.labels.document import Totals
 
 
 class EvaluationKey(NamedTuple):
-    """Identifies an evaluation: one window of one series."""
+    """Key of an evaluation: one window of one series."""
 
     model: str
     version: str
@@ -22,14 +22,14 @@ class EvaluationKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """One model's health; times are epoch ms, durations seconds; ``labels`` is None if no labels are read.
+    """One model's health; times are epoch ms, durations seconds; ``labels`` is None where none are read.
 
     Attributes:
-        insufficient: number of ``evaluations`` with too little data for every finding.
-        first, last: event time of the first and the last row; None before the first row.
+        insufficient: number of ``evaluations`` with too little data to judge anything.
+        first, last: event time of the first and the last row; None before any.
         labels_read: usable label records.
-        repeated: rows that repeat the id of another row and were counted again, because no labels are read.
-        unjudged: windows of performance that still wait for labels at the end of a replay.
+        repeated: rows that repeat an earlier id; counted again, because no labels are read.
+        unjudged: performance windows that still wait for labels after a replay.
     """
 
     name: str
@@ -55,7 +55,7 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """One partition's progress; ``lag`` is None while unknown, ``position`` once the partition is gone."""
+    """One partition's progress; ``lag`` is None while unknown, ``position`` after the partition was removed."""
 
     topic: str
     partition: int
@@ -70,8 +70,8 @@ class ProcessStatus:
     """The process around the daemon.
 
     Attributes:
-        failures: turns that failed, after each of which the daemon restarted from its last checkpoint.
-        reload_failed: the last attempt to load the configuration again did not succeed.
+        failures: failed turns; after each, the daemon restarts from its last checkpoint.
+        reload_failed: the last attempt to reload the configuration failed.
         reloaded_at: when the configuration in force was loaded, epoch seconds.
     """
 
@@ -82,13 +82,13 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of judging.
+    """How far judging is behind reading.
 
     Attributes:
-        busy: whether rows have been read whose windows are not judged yet.
-        behind_ms: event time that all partitions have reached and that is not judged yet, ms.
+        busy: some rows have been read, but their windows are not judged yet.
+        behind_ms: event time between the last judgement and the watermark, ms.
         waiting: messages that are not counted yet.
-        seconds: estimated time until no message waits, at the rate of the last minute; None if unknown.
+        seconds: until no message waits, at the rate of the last minute; None while unknown.
     """
 
     busy: bool = False
@@ -107,12 +107,12 @@ class Snapshot:
     partitions: tuple[PartitionStatus, ...] = ()
     rejects: Mapping[tuple[str, str], int] = field(default_factory=dict)
     hints: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """Topic and reason of a reject → hint on the first one."""
+    """Topic and reason of a reject → the fault in the first rejected record."""
     label_topics: frozenset[str] = frozenset()
     learned_rows: int = 0
-    """Rows that models have used to learn their reference."""
+    """Rows that models have used to learn their references."""
     ended: bool = False
-    """Whether a replay has reached the end of its log."""
+    """A replay has reached the end of its log."""
     alerts: Mapping[AlertGroup, int] = field(default_factory=dict)
     outbox: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)

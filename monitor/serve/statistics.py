@@ -1,4 +1,4 @@
-"""The statistics of models on the metrics page, within a cap of series that all models share."""
+"""The statistics of models on the metrics page. All models share one cap on the number of series."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class Statistics(NamedTuple):
-    """The chosen series.
+    """The statistics on the page.
 
     Attributes:
         families: the metrics of all windows.
-        shown: model → series on the page.
-        dropped: model → series left out.
+        shown: model → number of series on the page.
+        dropped: model → number of series left out by the cap.
     """
 
     families: list[Family]
@@ -33,7 +33,7 @@ class Statistics(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """The claims of a window, cached until it is judged again."""
+    """The series that a window could show, kept until the window is judged again."""
 
     evaluation: Evaluation
     claims: list[Claim]
@@ -44,7 +44,7 @@ class StatisticsPage:
     """Chooses the series of model statistics.
 
     Args:
-        max_series: most series on the page.
+        max_series: the greatest number of series on the page.
     """
 
     def __init__(self, max_series: int) -> None:
@@ -54,11 +54,11 @@ class StatisticsPage:
     def collect(
         self, evaluations: Mapping[EvaluationKey, Evaluation], realised: Mapping[EvaluationKey, Evaluation]
     ) -> Statistics:
-        """The chosen series.
+        """The series on the page.
 
         Args:
             evaluations: the newest evaluation of each series and window.
-            realised: the newest evaluations of realised performance.
+            realised: the newest evaluation of realised performance of each series and window.
         """
         self._windows = {
             (key, late): self._window(key, late, evaluation)
@@ -68,12 +68,12 @@ class StatisticsPage:
         # Sorting by rank keeps this order within a rank: short windows first, then versions and segments by name.
         wanted: dict[str, list[Claim]] = {}
         limits: dict[tuple[str, ...], float] = {}
-        for key, late in sorted(self._windows, key=_order):
+        for key, late in sorted(self._windows, key=_page_order):
             window = self._windows[key, late]
             wanted.setdefault(key.model, []).extend(window.claims)
             limits |= {(key.model, statistic): limit for statistic, limit in window.thresholds.items()}
-        for ranked in wanted.values():
-            ranked.sort(key=lambda claim: claim.rank)
+        for model_claims in wanted.values():
+            model_claims.sort(key=lambda claim: claim.rank)
         return self._emitted(wanted, limits)
 
     def _window(self, key: EvaluationKey, late: bool, evaluation: Evaluation) -> _Window:
@@ -84,24 +84,24 @@ class StatisticsPage:
 
     def _emitted(self, wanted: Mapping[str, list[Claim]], limits: Mapping[tuple[str, ...], float]) -> Statistics:
         granted = shared(
-            {model: [(claim.rank, claim.size) for claim in ranked] for model, ranked in wanted.items()},
+            {model: [(claim.rank, claim.size) for claim in model_claims] for model, model_claims in wanted.items()},
             self._max_series,
         )
         samples: dict[str, list[Sample]] = {name: [] for name in METRICS}
         shown, dropped = dict.fromkeys(wanted, 0), dict.fromkeys(wanted, 0)
-        for model, ranked in wanted.items():
-            for claim, room in zip(ranked, granted[model], strict=True):
+        for model, model_claims in wanted.items():
+            for claim, room in zip(model_claims, granted[model], strict=True):
                 dropped[model] += claim.size - room
                 if room:
                     emitted = claim.samples(room)
                     samples[claim.metric] += emitted
                     shown[model] += len(emitted)
         families = [Family(name, text, labels, samples[name]) for name, (text, labels) in METRICS.items()]
-        text = "What the lower bound of a judged statistic is held against."
+        text = "Threshold that the lower confidence bound of a judged drift statistic is compared with."
         families.append(Family("leeway_drift_threshold", text, ("model", "statistic"), list(limits.items())))
         return Statistics(families, shown, dropped)
 
 
-def _order(which: tuple[EvaluationKey, bool]) -> tuple[int, str, str, bool]:
+def _page_order(which: tuple[EvaluationKey, bool]) -> tuple[int, str, str, bool]:
     key, late = which
     return parse_duration(key.window), key.version, key.segment, late

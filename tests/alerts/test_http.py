@@ -471,7 +471,7 @@ def test_the_process_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("not a url", "spaces"), ("", "begins with https"), ("ftp://h/x", "begins with https"),
+        ("not a url", "spaces"), ("", "begin with https"), ("ftp://h/x", "begin with https"),
         ("http://", "host name"),
         ("https://h:99999/", "not a URL"), ("https://h:x/", "not a URL"), ("https://h:0/", "port"),
         ("https://a..b/", "host name"), (f"https://{'a' * 64}.example/", "host name"), ("hooks.slack.com/x", "https"),

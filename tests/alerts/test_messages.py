@@ -59,8 +59,8 @@ def test_a_number_that_fell_below_its_limit_is_told_with_both_and_how_sure_it_is
         "Severity: error",
         "Since: 2013-04-02 06:00 UTC",
         "Seen in: window 1h, 2013-04-02 05:00 to 06:00 UTC, 2,300 of 2,304 predictions labelled",
-        "Judged: 2013-04-02 06:00 UTC, under a minute after the window's end, by the labels that had come",
-        "- ROC AUC 0.741, surely between 0.729 and 0.753; the limit is 0.8",
+        "Judged: 2013-04-02 06:00 UTC, under a minute after the window's end, with the labels received by then",
+        "- ROC AUC 0.741, confidence interval 0.729 to 0.753, threshold 0.8",
         "Runbook: https://wiki.example.org/auc",
     ]
 
@@ -147,10 +147,10 @@ def test_a_feature_that_two_statistics_find_is_told_once_by_its_worse() -> None:
 @pytest.mark.parametrize(
     ("lower", "upper", "told"),
     [
-        (0.1, 0.3, "age: PSI 0.2, surely between 0.1 and 0.3; it matters from 0.02"),
-        (0.1, NAN, "age: PSI 0.2, surely at least 0.1; it matters from 0.02"),
-        (NAN, 0.3, "age: PSI 0.2, surely at most 0.3; it matters from 0.02"),
-        (NAN, NAN, "age: PSI 0.2; it matters from 0.02"),
+        (0.1, 0.3, "age: PSI 0.2, confidence interval 0.1 to 0.3, threshold 0.02"),
+        (0.1, NAN, "age: PSI 0.2, lower confidence bound 0.1, threshold 0.02"),
+        (NAN, 0.3, "age: PSI 0.2, upper confidence bound 0.3, threshold 0.02"),
+        (NAN, NAN, "age: PSI 0.2, threshold 0.02"),
     ],
 )
 def test_how_sure_a_number_is_is_told_by_the_bounds_that_there_are(lower: float, upper: float, told: str) -> None:
@@ -164,14 +164,14 @@ def test_a_statistic_that_is_not_judged_tells_no_limit() -> None:
 
 def test_a_value_that_could_not_be_computed_is_unknown() -> None:
     assert with_finding(Finding("score", "ks", NAN, NAN, NAN, 0.05, "drifted")).startswith(
-        "score: KS distance unknown;"
+        "score: KS distance unknown,"
     )
 
 
 def test_a_rules_own_limit_is_told_and_not_the_threshold_of_the_finding() -> None:
     finding = Finding("feature:age", "psi", 0.4, 0.35, 0.45, 0.02, "drifted", "age moved up")
     line = with_finding(finding, rule(when=None, metric="psi", above=0.3))
-    assert line == "age moved up. PSI 0.4, surely between 0.35 and 0.45; the limit is 0.3"
+    assert line == "age moved up. PSI 0.4, confidence interval 0.35 to 0.45, threshold 0.3"
 
 
 # Performance
@@ -201,8 +201,8 @@ def test_an_alert_on_realised_performance_says_of_which_predictions_and_how_many
             "Seen in: window 28d, 2013-01-29 06:00 to 2013-02-26 06:00 UTC, "
             "21,930 of 22,000 predictions of segment SEX=1 labelled"
         ),
-        "Judged: 2013-04-02 06:00 UTC, 35 d after the window's end, by the labels that had come",
-        "- accuracy 0.741, surely between 0.73 and 0.752 (0.827 on the reference); the limit is 0.786",
+        "Judged: 2013-04-02 06:00 UTC, 35 d after the window's end, with the labels received by then",
+        "- accuracy 0.741, confidence interval 0.73 to 0.752 (0.827 on the reference), threshold 0.786",
     ]
 
 
@@ -224,7 +224,7 @@ def test_estimated_performance_is_told_as_such_and_with_all_rows() -> None:
     estimate = structs.replace(FALLEN, subject="estimated_performance", statistic="roc_auc")
     title, line = told(estimate, rule("r", when="breached", estimated=True))
     assert title == "estimated ROC AUC fell to 0.741 from 0.827 on the reference"
-    assert line.startswith("estimated ROC AUC (without labels) 0.741, surely between 0.73 and 0.752 (0.827 on")
+    assert line.startswith("estimated ROC AUC (without labels) 0.741, confidence interval 0.73 to 0.752 (0.827 on")
     facts = dict(said(rule("r", when="breached", estimated=True), estimate).facts)
     assert facts["Seen in"].endswith("11,842 rows")
     assert "Judged" not in facts
@@ -236,11 +236,11 @@ def test_a_worse_version_is_told_beside_the_champion(version: str, own: str) -> 
     worse = Finding("version", "roc_auc", -0.031, -0.045, -0.017, 0.0, "breached", detail)
     title, line = told(worse, version=version)
     assert title == f"ROC AUC{own} is 0.031 worse than that of version 3 in the same window"
-    assert line == f"{title} (surely between 0.017 and 0.045)"
+    assert line == f"{title} (confidence interval 0.017 to 0.045)"
     loss = structs.replace(
         worse, statistic="mae", value=0.2, lower=0.1, upper=0.3, detail=detail.replace("roc_auc", "mae")
     )
-    assert told(loss)[1].endswith("(surely between 0.1 and 0.3)")
+    assert told(loss)[1].endswith("(confidence interval 0.1 to 0.3)")
 
 
 def test_fairness_names_the_column_and_the_groups() -> None:
@@ -251,19 +251,19 @@ def test_fairness_names_the_column_and_the_groups() -> None:
     title, line = told(unfair)
     assert title == "demographic parity difference by SEX is 0.3, above 0.2"
     assert line == (
-        "demographic parity difference by SEX 0.3, surely between 0.25 and 0.35; the limit is 0.2; "
+        "demographic parity difference by SEX 0.3, confidence interval 0.25 to 0.35, threshold 0.2; "
         "lowest for SEX=1, highest for SEX=2"
     )
 
 
 def test_segments_that_are_worse_are_named() -> None:
-    detail = "surely worse than all rows (0.83): SEX=1 0.79 on 1,000 rows"
+    detail = "significantly worse than all rows (0.83): SEX=1 0.79 on 1,000 rows"
     title, line = told(
         Finding("segments", "accuracy", 1.0, NAN, NAN, NAN, "ok", detail),
         metric_rule("accuracy", above=0, subject="segments"),
     )
-    assert title == "number of segments with a surely worse accuracy is 1, above 0"
-    assert line == f"accuracy is {detail}; the limit is 0"
+    assert title == "number of segments with significantly worse accuracy is 1, above 0"
+    assert line == f"accuracy is {detail}; threshold 0"
 
 
 @pytest.mark.parametrize(
@@ -273,31 +273,31 @@ def test_segments_that_are_worse_are_named() -> None:
             Finding("quality:age", "invalid_rate", 0.1, 0.08, 0.12, 0.01, "breached", "age: 10% of values are wrong"),
             "age: 10% of values are wrong",
             (
-                "age: 10% of values are wrong. Share of values of the wrong type 0.1, surely between 0.08 and 0.12; "
-                "the limit is 0.01"
+                "age: 10% of values are wrong. Share of values of the wrong type 0.1, "
+                "confidence interval 0.08 to 0.12, threshold 0.01"
             ),
         ),
         (
             Finding("quality", "traffic_ratio", 0.2, 0.1, 0.3, 1.0, "breached"),
             "traffic is out of bounds",
-            "traffic: traffic against the usual 0.2, surely between 0.1 and 0.3; the limit is 1",
+            "traffic: traffic relative to the usual 0.2, confidence interval 0.1 to 0.3, threshold 1",
         ),
         (
             Finding("multivariate", "pca_reconstruction", 0.2, 0.1, 0.3, 0.02, "drifted", "rows lie farther out"),
             "the features' joint distribution has drifted",
-            "rows lie farther out. Reconstruction error 0.2, surely between 0.1 and 0.3; it matters from 0.02",
+            "rows lie farther out. Reconstruction error 0.2, confidence interval 0.1 to 0.3, threshold 0.02",
         ),
         (
             Finding("embedding:text", "mmd", 0.2, 0.1, 0.3, 0.02, "drifted"),
             "embedding text has drifted",
-            "embedding text: kernel distance 0.2, surely between 0.1 and 0.3; it matters from 0.02",
+            "embedding text: kernel distance 0.2, confidence interval 0.1 to 0.3, threshold 0.02",
         ),
         (
             Finding("score", "cusum:a_b", 25.0, 25.0, NAN, 20.0, "drifted", "score: the share of 'a_b' has risen"),
             "score has drifted",
             (
-                "score: the share of 'a_b' has risen. Cumulative sum of small changes of a_b 25, surely at least 25; "
-                "it matters from 20"
+                "score: the share of 'a_b' has risen. Cumulative sum of small changes of a_b 25, "
+                "lower confidence bound 25, threshold 20"
             ),
         ),
     ],
@@ -309,19 +309,19 @@ def test_other_findings_are_told_by_their_own_sentence(finding: Finding, title: 
 @pytest.mark.parametrize(
     ("limits", "title", "limit"),
     [
-        ({"below": 0.8}, "accuracy is 0.741 (0.827 on the reference), below 0.8", "0.8"),
-        ({"below": 0.8, "sure": True}, "accuracy is 0.741 (0.827 on the reference), surely below 0.8", "0.8"),
+        ({"below": 0.8}, "accuracy is 0.741 (0.827 on the reference), below 0.8", " 0.8"),
+        ({"below": 0.8, "sure": True}, "accuracy is 0.741 (0.827 on the reference), significantly below 0.8", " 0.8"),
         (
             {"change_from_reference": -0.05},
             "accuracy is 0.741 (0.827 on the reference), a fall by 0.05 or more",
-            "a fall by 0.05",
+            ": a fall by 0.05",
         ),
     ],
 )
 def test_a_rule_on_a_metric_tells_its_limit_and_the_reference(limits: dict[str, float], title: str, limit: str) -> None:
     found = told(FALLEN, metric_rule("accuracy", **limits))
     assert found[0] == title
-    assert found[1].endswith(f"(0.827 on the reference); the limit is {limit}")
+    assert found[1].endswith(f"(0.827 on the reference), threshold{limit}")
 
 
 def test_a_number_just_beyond_its_limit_is_told_with_the_digits_that_show_it() -> None:

@@ -127,7 +127,7 @@ def test_an_unknown_variable_is_noticed() -> None:
 def test_expressions_are_tested_without_what_hides_a_missing_metric(path: Path) -> None:
     texts = {expression.where: expression.text for expression in expressions_of_dashboard(path)}
     assert texts["leeway-model: Alerts firing/A"].endswith('state="firing"})')
-    assert texts["leeway-model: annotation Alerts that fire"].endswith('state="firing"})')
+    assert texts["leeway-model: annotation Firing alerts"].endswith('state="firing"})')
 
 
 def test_data_source_and_dashboards_can_be_provisioned() -> None:

@@ -182,4 +182,4 @@ def check_notifications(receiver: Receiver, frame: pd.DataFrame) -> None:
     message = receiver.accepted(SLACK_PATH)[0].body
     assert "income" in message["text"]
     assert "AGEP" in message["blocks"][2]["text"]["text"]
-    assert "it matters from 0.02" in message["blocks"][2]["text"]["text"]
+    assert "threshold 0.02" in message["blocks"][2]["text"]["text"]

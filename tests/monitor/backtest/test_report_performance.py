@@ -94,7 +94,7 @@ def test_a_rule_on_a_change_is_told_in_words(told: tuple[str, Rows]) -> None:
 
 def test_versions_segments_and_fairness_are_told(told: tuple[str, Rows]) -> None:
     page = told[0]
-    assert "against the champion" in page
+    assert "compared with the champion" in page
     assert "segments that are worse" in page
     assert "fairness:group" in page
     assert "demographic_parity_difference" in page

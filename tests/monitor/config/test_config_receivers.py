@@ -46,9 +46,9 @@ def webhook(**options: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("not a url", "a URL holds no spaces"),
-        ("", "a URL begins with https:// or http://"),
-        ("ftp://h/", "a URL begins with https:// or http://"),
+        ("not a url", "a URL must not hold spaces"),
+        ("", "a URL must begin with https:// or http://"),
+        ("ftp://h/", "a URL must begin with https:// or http://"),
         ("https://h:port/", "this is not a URL"),
         ("http://169.254.169.254/latest", "clouds hand out credentials at this address"),
     ],
@@ -77,7 +77,7 @@ def test_links_of_messages_must_be_urls() -> None:
     assert problems(webhook(), rules=[{**rule, "runbook": "see the wiki"}])[0].startswith(
         'rule "drift": runbook: a URL'
     )
-    assert problems(webhook(), alerts={"dashboard_url": "grafana"})[0].startswith("alerts.dashboard_url: a URL begins")
+    assert problems(webhook(), alerts={"dashboard_url": "grafana"})[0].startswith("alerts.dashboard_url: a URL must")
     fine = {"dashboard_url": "https://{model}.example.org/d?v={version}&s={segment}&w={window}"}
     assert problems(webhook(), alerts=fine, rules=[{**rule, "runbook": "https://wiki/x"}]) == []
 
@@ -110,7 +110,7 @@ def test_a_header_that_cannot_be_sent_is_refused(name: str, value: str) -> None:
 @pytest.mark.parametrize("key", ["short", KEY + "0", KEY[:-1] + "-", KEY[:-1] + "é", "x" * 20 + "\r\n" + "y" * 10])
 def test_a_routing_key_of_another_shape_is_refused_and_not_repeated(key: str) -> None:
     (problem,) = problems({"type": "pagerduty", "routing_key_env": "PAGERDUTY_KEY"}, {"PAGERDUTY_KEY": key})
-    assert problem.endswith("a routing key of PagerDuty is 32 letters and digits")
+    assert problem.endswith("a PagerDuty routing key has 32 letters and digits")
     assert key not in problem
 
 
@@ -124,7 +124,7 @@ def test_a_routing_key_of_another_shape_is_refused_and_not_repeated(key: str) ->
 def test_a_secret_in_place_of_the_name_of_its_variable_is_never_repeated(option: str, secret: str) -> None:
     receiver: dict[str, Any] = {"type": "pagerduty"} if option == "routing_key_env" else webhook(url_env="URL")
     found = problems({**receiver, option: secret}, {"URL": "http://h/"})
-    assert found[0].startswith(f'receiver "team": {option} wants the NAME of an environment variable')
+    assert found[0].startswith(f'receiver "team": {option} must be the NAME of an environment variable')
     assert not any(secret in problem for problem in found)
 
 

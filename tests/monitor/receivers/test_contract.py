@@ -162,7 +162,7 @@ def test_a_link_cannot_end_early() -> None:
 def test_a_routing_key_that_pagerduty_does_not_know_is_a_fault_of_the_receiver() -> None:
     sink = PagerDuty("r", ROUTING_KEY)
     body = b'{"status":"invalid event","errors":["Invalid routing key"]}'
-    assert sink.read(HttpResponse(400, {}, body), 0.0) == Refused("HTTP 400, the routing key is not known")
+    assert sink.read(HttpResponse(400, {}, body), 0.0) == Refused("HTTP 400, unknown routing key")
     assert sink.read(HttpResponse(400, {}, b'{"errors":["summary is too long"]}'), 0.0) == Dead("HTTP 400")
 
 
@@ -215,9 +215,9 @@ def test_a_message_tells_what_how_much_how_sure_since_when_and_on_what() -> None
         "Since: 2013-04-02 06:00 UTC",
         "Seen in: window 1h, 2013-04-02 05:00 to 06:00 UTC, 11,842 rows",
         "Share of the proven drift: dep_delay 54%, carrier 25%, month 20%",
-        f"- {wind}. Change of the missing share 0.412, surely between 0.388 and 0.436; it matters from 0.02",
-        f"- {delay}. PSI 0.214, surely between 0.187 and 0.243; it matters from 0.02",
-        f"- {carrier}. PSI 0.1, surely between 0.0875 and 0.14; it matters from 0.02",
+        f"- {wind}. Change of the missing share 0.412, confidence interval 0.388 to 0.436, threshold 0.02",
+        f"- {delay}. PSI 0.214, confidence interval 0.187 to 0.243, threshold 0.02",
+        f"- {carrier}. PSI 0.1, confidence interval 0.0875 to 0.14, threshold 0.02",
         "- and 1 more",
         "Runbook: https://wiki.example.org/drift",
     ]
