@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectors.array_types import Integers
 from monitor.common.event_time import to_milliseconds
 from monitor.decode.json import JsonDecoder
 from monitor.decode.readers import at, versions_of
@@ -16,11 +18,25 @@ from monitor.rows.records import Decoded, Messages, RawColumns
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from detectors.array_types import Integers
     from monitor.config.schema import Config, IngestSection
     from monitor.decode.label_reader import LabelReader
     from monitor.decode.readers import ModelReader, RawReader
     from monitor.rows.records import LabelRows, ModelRows, Table
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """Rows of one model in a chunk.
+
+    Attributes:
+        index: int64[n], rows with a valid event time.
+        times: int64[n], epoch ms.
+        rejects: row → reason, for the others.
+    """
+
+    index: Integers
+    times: Integers
+    rejects: dict[int, str]
 
 
 class TopicDecoder:
@@ -72,10 +88,7 @@ class TopicDecoder:
             )
             next_offset = chunk.first_offset + chunk.rows
         size = len(raw.offsets)
-        times = np.zeros(size, dtype=np.int64)
-        rejects = dict(raw.rejects)
-        models = [rows for route in self._routes for rows in self._rows(route, raw, times, rejects, now)]
-        labels = [self._label_rows(route, raw, times, rejects, now) for route in self._labels] if raw.columns else []
+        times, rejects, models, labels = self._read(raw, now)
         owners: dict[int, str] = {}
         foreign: frozenset[int] = frozenset()
         if any(route.model for route in (*self._routes, *self._labels)):
@@ -118,46 +131,36 @@ class TopicDecoder:
                 foreign.add(row)
         return owners, frozenset(foreign)
 
-    def _rows(
-        self,
-        route: ModelReader | RawReader,
-        raw: RawColumns,
-        times: Integers,
-        rejects: dict[int, str],
-        now: int,
-    ) -> list[ModelRows]:
-        """The rows of one model, grouped by reference; fills in their ``times`` and adds the rejects."""
-        kept = self._usable(route, raw, times, rejects, now) if raw.columns else []
-        if not kept:
-            return []
-        versions = versions_of(None if route.version is None else at(raw.columns[route.version], kept), len(kept))
-        return route.rows(raw, times, np.array(kept, dtype=np.int64), versions)
+    def _read(self, raw: RawColumns, now: int) -> tuple[Integers, dict[int, str], list[ModelRows], list[LabelRows]]:
+        """Event times int64[N], rejects, and the rows and labels of every model."""
+        times, rejects = np.zeros(len(raw.offsets), dtype=np.int64), dict(raw.rejects)
+        models: list[ModelRows] = []
+        labels: list[LabelRows] = []
+        for reader in self._routes if raw.columns else ():
+            timed = self._timed(reader, raw, now)
+            times[timed.index] = timed.times
+            rejects |= timed.rejects
+            if size := len(timed.index):
+                column = None if reader.version is None else at(raw.columns[reader.version], timed.index.tolist())
+                models += reader.rows(raw, times, timed.index, versions_of(column, size))
+        for label_reader in self._labels if raw.columns else ():
+            timed = self._timed(label_reader, raw, now)
+            times[timed.index] = timed.times
+            rows, unusable = label_reader.rows(raw, times, timed.index)
+            rejects |= timed.rejects | unusable
+            labels.append(rows)
+        return times, rejects, models, labels
 
-    def _label_rows(
-        self, route: LabelReader, raw: RawColumns, times: Integers, rejects: dict[int, str], now: int
-    ) -> LabelRows:
-        """The labels of one model; fills in their ``times`` and adds the rejects."""
-        kept = self._usable(route, raw, times, rejects, now)
-        rows, without = route.rows(raw, times, np.array(kept, dtype=np.int64))
-        rejects.update(without)
-        return rows
-
-    def _usable(
-        self,
-        route: ModelReader | RawReader | LabelReader,
-        raw: RawColumns,
-        times: Integers,
-        rejects: dict[int, str],
-        now: int,
-    ) -> list[int]:
-        """Rows of one model with a valid time; fills in their ``times`` and adds the rejects."""
-        mine: Sequence[int] = range(len(raw.offsets))
-        if route.model is not None:
-            mine = [row for row in mine if _is(raw.columns[route.model][row], route.name)]
-        stamps = raw.columns[route.timestamp]
-        kept: list[int] = []
+    def _timed(self, reader: ModelReader | RawReader | LabelReader, raw: RawColumns, now: int) -> _Timed:
+        """The rows of one model that have a valid event time."""
+        rows: Sequence[int] = range(len(raw.offsets))
+        if reader.model is not None:
+            rows = [row for row in rows if _is(raw.columns[reader.model][row], reader.name)]
+        stamps = raw.columns[reader.timestamp]
+        valid: dict[int, int] = {}
+        rejects: dict[int, str] = {}
         ahead, oldest = now + self._skew, max(now - self._max_past, 0)
-        for row in mine:
+        for row in rows:
             if row in raw.rejects:
                 continue
             value = stamps[row]
@@ -166,12 +169,12 @@ class TopicDecoder:
             except (ValueError, OverflowError):
                 rejects[row] = "no_timestamp" if value is None else "bad_timestamp"
                 continue
-            if not oldest <= time <= ahead:
+            if oldest <= time <= ahead:
+                valid[row] = time
+            else:
                 rejects[row] = "past" if time < oldest else "future"
-                continue
-            times[row] = time
-            kept.append(row)
-        return kept
+        index, times = (np.fromiter(part, dtype=np.int64, count=len(valid)) for part in (valid, valid.values()))
+        return _Timed(index, times, rejects)
 
 
 def _is(value: object, name: str) -> bool:
