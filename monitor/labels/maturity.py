@@ -65,8 +65,8 @@ class Arrivals:
 
         Only panes that reached this delay within ``patience.memory`` count, since labelling changes over the years.
         """
-        settled = self.ends + patience.max_delay <= tick
-        lately = settled & (self.ends > tick - patience.max_delay - patience.memory)
+        latest = tick - patience.max_delay
+        lately = slice(*np.searchsorted(self.ends, (latest - patience.memory, latest), side="right"))
         rows = int(self.rows[lately].sum())
         return int(self.labelled[lately].sum()) / rows if rows >= max(patience.min_labels, 1) else None
 
@@ -102,9 +102,11 @@ def newest_mature(
         on_boundary: bool[n], whether each of int64[n] times is a boundary of panes; a window contains whole panes only.
         log_end: no window ends later; None if there is no such end.
     """
-    ends, rows, labelled = _windows(arrivals, window, after, tick, on_boundary, log_end)
-    mature = ends + patience.max_delay <= tick
     share = arrivals.final_share(tick, patience)
+    # Without a final share, a window becomes mature by time alone.
+    until = tick if share is not None else tick - patience.max_delay
+    ends, rows, labelled = _windows(arrivals, window, after, until, on_boundary, log_end)
+    mature = ends + patience.max_delay <= tick
     if share is not None:
         mature |= (labelled >= patience.min_labels) & (labelled >= patience.share * share * rows)
     ready = ends[mature]
@@ -147,10 +149,15 @@ def _windows(
     first = int(arrivals.starts[0]) // window.step * window.step
     last = tick if log_end is None else min(tick, log_end)
     ends = _ends(arrivals, window, max(first, first if after is None else after), last)
+    if not len(ends):
+        return ends, ends, ends
     begins = ends - window.length
     whole = on_boundary(ends) & on_boundary(begins)
     low, high = np.searchsorted(arrivals.starts, begins), np.searchsorted(arrivals.starts, ends)
-    row_sums, label_sums = (np.concatenate([[0], np.cumsum(part)]) for part in (arrivals.rows, arrivals.labelled))
+    # Only the panes of these windows are summed: a month may have a hundred thousand.
+    used = slice(int(low[0]), int(high[-1]))
+    row_sums, label_sums = (np.concatenate([[0], np.cumsum(part[used])]) for part in (arrivals.rows, arrivals.labelled))
+    low, high = low - low[0], high - low[0]
     rows, labelled = row_sums[high] - row_sums[low], label_sums[high] - label_sums[low]
     kept = whole & (rows > 0)
     return ends[kept], rows[kept], labelled[kept]
