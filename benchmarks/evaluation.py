@@ -39,14 +39,14 @@ def frame(rows: int, seed: int) -> pd.DataFrame:
 
 
 def counted(profile: Profile, rows: int) -> Counts:
-    """Three windows of so many rows."""
-    parts = []
+    """Three windows of ``rows`` rows."""
+    windows = []
     for window in range(WINDOWS):
         table = frame(rows, seed=100 + window)
         codes, z = Encoder(profile).encode([table[name].tolist() for name in profile.columns])
-        part = count_groups(codes, z, np.zeros(rows, dtype=np.int64), 1)
-        parts.append((part.rows[0], part.bins[0], moments_as_float(part.moments[0]), part.extremes[0]))
-    return Counts(*(np.stack(arrays) for arrays in zip(*parts, strict=True)))
+        counts = count_groups(codes, z, np.zeros(rows, dtype=np.int64), 1)
+        windows.append((counts.rows[0], counts.bins[0], moments_as_float(counts.moments[0]), counts.extremes[0]))
+    return Counts(*(np.stack(arrays) for arrays in zip(*windows, strict=True)))
 
 
 def measure() -> Iterator[tuple[str, str]]:

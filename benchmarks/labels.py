@@ -70,7 +70,7 @@ def _measure(folder: Path, rows: int) -> Iterator[tuple[str, str]]:
         _forget(folder)
         cold.append(_batch(join, random.integers(0, rows, _BATCH), random))
     yield (
-        "the same, files not in the system's cache",
+        "a batch with files not in the system's cache",
         f"median {_ms(statistics.median(cold))}, worst {_ms(max(cold))}",
     )
     peak = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, _status("VmHWM"))
@@ -125,7 +125,7 @@ def _disk(folder: Path) -> int:
 
 
 def _status(name: str) -> int:
-    """Bytes, as the kernel counts them."""
+    """Bytes of memory, from the kernel."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 

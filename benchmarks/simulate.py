@@ -1,7 +1,7 @@
-"""False alarms and power of the decision, beside the rules that peers use: `make simulate` writes docs/statistics.md.
+"""False alarms and power of the decision, and of the rules of peers: `make simulate` writes docs/statistics.md.
 
-Windows are drawn as counts over the reference's bins from the true shares of the population, which is exact for rules
-that read counts and lets a window of 50,000 rows cost no more than one of 100. Every seed is fixed.
+Windows are drawn as counts over the reference's bins from the true shares of the population. This is exact for rules
+that use counts, and a window of 50,000 rows costs no more than one of 100. All seeds are fixed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def settings(min_effect: float = 0.0) -> Settings:
     return Settings(min_effect=min_effect, min_missing=0.01 if min_effect else 0.0, alpha=ALPHA, min_rows=50)
 
 
-# What peers do, on the same counts.
+# The rules of peers, on these counts.
 
 
 def peer_flags(reference: Reference, counts: Counts, rows: int, dice: np.random.Generator) -> dict[str, Flags]:
@@ -73,7 +73,7 @@ def peer_flags(reference: Reference, counts: Counts, rows: int, dice: np.random.
 
 
 def _deciles(counts: Array, reference: Array) -> Array:
-    """Pooled into ten bins of about equal reference share; the usual bins of a PSI."""
+    """Counts pooled into ten bins of about equal reference share; the usual bins of a PSI."""
     share = np.cumsum(reference, axis=-1) / reference.sum(axis=-1, keepdims=True)
     bins = np.minimum(np.ceil(np.maximum(share, 1e-12) * 10 - 1e-9).astype(int) - 1, 9)
     return np.stack([(counts * (bins == place)).sum(axis=-1) for place in range(10)], axis=-1)
@@ -82,7 +82,7 @@ def _deciles(counts: Array, reference: Array) -> Array:
 def _plain_psi(c: Array, r: Array, numeric: Flags) -> Array:
     def psi(window: Array, reference: Array) -> Array:
         p, q = (np.maximum(effects.shares(part), 1e-4) for part in (window, reference))
-        # Both sides lack columns that neither has ever filled.
+        # Columns that are empty on both sides are left out.
         used = (window + reference) > 0
         return np.where(used, (p - q) * np.log(p / q), 0.0).sum(axis=-1)
 
@@ -108,7 +108,7 @@ def _chunks(reference: Reference, rows: int) -> int:
 
 
 def _js_limit(reference: Reference, rows: int, dice: np.random.Generator) -> Array:
-    """Mean plus three standard deviations over chunks of the reference; infinite when it holds fewer than three."""
+    """Mean plus three standard deviations over chunks of the reference; infinite with fewer than three chunks."""
     chunks = _chunks(reference, rows)
     if chunks < LEAST_CHUNKS:
         return np.full(FEATURES, np.inf)
@@ -126,7 +126,7 @@ def _whole(reference: Reference) -> NDArray[np.int64]:
 
 
 def without_drift(kept: int, rows: int) -> tuple[int, int, dict[str, float]]:
-    """Alarms of ours, decisions, and for each rule of a peer the share of windows with any feature flagged."""
+    """Alarms of leewayd, decisions, and for each rule of a peer the share of windows with any flagged feature."""
     dice = np.random.default_rng([kept, rows])
     alarms, peers = 0, dict.fromkeys(PEERS, 0.0)
     for _ in range(REFERENCES):
@@ -152,7 +152,7 @@ CHANGES: dict[str, Callable[[Reference], tuple[Array, list[int]]]] = {
 
 
 def _moved(reference: Reference) -> Array:
-    """Five in a hundred rows go from the most frequent category to the tenth."""
+    """Shares after 5 % of the rows have moved from the most frequent category to the tenth."""
     shares = population(reference)
     for place, kind in enumerate(KINDS):
         if kind == "zipf":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def binned(layout: Layout, values: Array, rows: int) -> Counts:
-    """Consecutive panes of so many rows of finite numbers, float64[n, S], counted."""
+    """Counts of consecutive panes of ``rows`` rows of finite numbers, float64[n, S]."""
     many, features = len(values) // rows, values.shape[1]
     bins = np.zeros((many, features, COLUMNS), dtype=np.int64)
     moments = np.zeros((many, features, 2))
@@ -36,7 +36,7 @@ def binned(layout: Layout, values: Array, rows: int) -> Counts:
 
 
 def sliding(panes: Counts, length: int, step: int = 1) -> Counts:
-    """Every window of so many panes, one ``step`` panes after the other."""
+    """All windows of ``length`` panes, sliding by ``step`` panes."""
 
     def sums(values: Any) -> Any:
         total = np.concatenate([np.zeros((1, *values.shape[1:]), values.dtype), np.cumsum(values, axis=0)])

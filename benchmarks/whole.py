@@ -1,4 +1,4 @@
-"""One whole evaluation as the daemon makes it: drift, data quality, attribution, features together, scores followed."""
+"""One whole evaluation of the daemon: drift, data quality, attribution, features together, scores over time."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def measure() -> Iterator[tuple[str, str]]:
 
 
 def _evaluation(section: ModelSection, references, rows: int) -> tuple[float, int, int]:  # type: ignore[no-untyped-def]  # References
-    """Seconds of an evaluation of all window lengths at the end of a day of so many rows (the least of some)."""
+    """Least seconds of an evaluation of all window lengths after a day of ``rows`` rows; findings and evaluations."""
     with tempfile.TemporaryDirectory() as folder:
         model = MonitoredModel(section, references, labelled=False, folder=Path(folder), reader=_NoPanes())
-        router, place = TopicDecoder([model.route], IngestSection(), keep_rejected=False), Partition("p", 0)
+        router, partition = TopicDecoder([model.route], IngestSection(), keep_rejected=False), Partition("p", 0)
         many = -(-rows // _BATCH)
         size = rows // many
         for batch in range(many):
@@ -74,19 +74,19 @@ def _evaluation(section: ModelSection, references, rows: int) -> tuple[float, in
             first = BEGIN + DAY * batch // many
             table["t"] = np.linspace(first, first + DAY // many - 1, size).astype(np.int64)
             columns = {name: table[name].tolist() for name in table.columns}
-            decoded = router.decode(Table(place, batch * size, size, columns), BEGIN + 2 * DAY)
-            for part in decoded.models:
-                model.add(part, part.times, decoded.offsets[part.index], place)
+            decoded = router.decode(Table(partition, batch * size, size, columns), BEGIN + 2 * DAY)
+            for chunk in decoded.models:
+                model.add(chunk, chunk.times, decoded.offsets[chunk.index], partition)
         clock, made, findings = system_clock(), 0, 0
         due_at: dict[int, float] = {}
-        told: dict[int, int] = {}
+        judged: dict[int, int] = {}
         for due in model.advance(BEGIN + DAY + model.lateness):
             began = time.perf_counter()
-            found = model.judge(due, clock)
+            evaluations = model.judge(due, clock)
             if due.end > BEGIN + DAY - HOUR:
                 due_at[due.end] = due_at.get(due.end, 0.0) + time.perf_counter() - began
-                told[due.end] = told.get(due.end, 0) + 1
-                made += len(found)
-                findings += sum(len(evaluation.findings) for evaluation in found)
-        spent = [due_at[end] for end, count in told.items() if count == len(WINDOWS)]
+                judged[due.end] = judged.get(due.end, 0) + 1
+                made += len(evaluations)
+                findings += sum(len(evaluation.findings) for evaluation in evaluations)
+        spent = [due_at[end] for end, count in judged.items() if count == len(WINDOWS)]
         return min(spent), made, findings
