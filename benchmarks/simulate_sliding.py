@@ -153,7 +153,7 @@ def _hours(last: int, length: int) -> Array:
 
 
 def _expected(slots: Counts, weights: Array, days: float) -> Expected:
-    """Expected counts of blocks with ``weights`` of each hour; no value is missing, all hours have equally many rows."""
+    """Expected counts of blocks with ``weights`` of each hour; no value is missing, all hours have equal rows."""
     values, rows = by_value(slots.bins), float(slots.rows[0])
     shares = np.tensordot(weights, values / rows, axes=1)
     means = np.tensordot(weights, slots.moments[..., 0] / rows, axes=1)

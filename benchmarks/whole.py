@@ -63,7 +63,7 @@ def measure() -> Iterator[tuple[str, str]]:
 
 
 def _evaluation(section: ModelSection, references, rows: int) -> tuple[float, int, int]:  # type: ignore[no-untyped-def]  # References
-    """Least seconds of an evaluation of all window lengths after a day of ``rows`` rows; findings and evaluations."""
+    """Least seconds of an evaluation of all window lengths after a day of ``rows`` rows; evaluations; findings."""
     with tempfile.TemporaryDirectory() as folder:
         model = MonitoredModel(section, references, labelled=False, folder=Path(folder), reader=_NoPanes())
         router, partition = TopicDecoder([model.route], IngestSection(), keep_rejected=False), Partition("p", 0)
