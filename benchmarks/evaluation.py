@@ -30,10 +30,10 @@ def frame(rows: int, seed: int) -> pd.DataFrame:
     """Numeric features of several shapes, categorical ones with up to 50 categories."""
     dice = np.random.default_rng(seed)
     columns: dict[str, object] = {}
-    for place in range(NUMERIC):
-        columns[f"n{place}"] = dice.normal(0, 1, rows) if place % 2 else dice.lognormal(0, 1, rows)
-    for place in range(CATEGORICAL):
-        columns[f"c{place}"] = np.minimum(dice.zipf(1.7, rows), 50).astype(str)
+    for index in range(NUMERIC):
+        columns[f"n{index}"] = dice.normal(0, 1, rows) if index % 2 else dice.lognormal(0, 1, rows)
+    for index in range(CATEGORICAL):
+        columns[f"c{index}"] = np.minimum(dice.zipf(1.7, rows), 50).astype(str)
     columns["prediction"] = dice.integers(0, 2, rows)
     return pd.DataFrame(columns)
 

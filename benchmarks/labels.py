@@ -50,8 +50,8 @@ def _measure(folder: Path, rows: int) -> Iterator[tuple[str, str]]:
         payload = np.zeros(count, _PREDICTION)
         payload["score"] = random.random(count)
         payload["predicted"] = payload["score"] > 0.5
-        for part in range(0, count, _BATCH):
-            chosen = slice(part, part + _BATCH)
+        for first in range(0, count, _BATCH):
+            chosen = slice(first, first + _BATCH)
             join.add_predictions(_ids(numbers[chosen]), numbers[chosen] * 30 * _DAY // rows, payload[chosen])
         manifest = _checkpoint(join, prepares)
     seconds = time.perf_counter() - began
@@ -79,9 +79,9 @@ def _measure(folder: Path, rows: int) -> Iterator[tuple[str, str]]:
 
 def _labels(join: LabelJoin, rows: int, random: np.random.Generator) -> Iterator[tuple[str, str]]:
     seconds, prepares = [], []
-    for place in range(_BATCHES):
+    for number in range(_BATCHES):
         seconds.append(_batch(join, random.integers(0, rows, _BATCH), random))
-        if place % 5 == 4:
+        if number % 5 == 4:
             _checkpoint(join, prepares)
     total = _BATCHES * _BATCH
     rate, middle = total / (sum(seconds) + sum(prepares)), statistics.median(seconds)

@@ -70,26 +70,26 @@ def joint_alarms(references: int, many: int, alphas: tuple[float, ...], kept: in
         float64[lengths, alphas, 3] each.
     """
     dice = np.random.default_rng(kept)
-    found = np.zeros((2, len(LENGTHS), len(alphas), len(STATISTICS)))
+    results = np.zeros((2, len(LENGTHS), len(alphas), len(STATISTICS)))
     for _ in range(references):
         model = fit(features(kept, PAIRED, dice))
         rows = features((many + max(LENGTHS) - 1) * PANE, PAIRED, dice)
-        for place, length in enumerate(LENGTHS):
+        for index, length in enumerate(LENGTHS):
             counts = slid(model, rows, length)[-many:]
             for number, alpha in enumerate(alphas):
                 flags = judge_multivariate(model, counts, alpha, 0.0).status == DRIFTED
                 begun = flags & ~np.concatenate([np.zeros_like(flags[:1]), flags[:-1]])
-                found[0, place, number] += flags.mean(axis=0) / references
-                found[1, place, number] += begun.sum(axis=0)
-    return found[0], found[1]
+                results[0, index, number] += flags.mean(axis=0) / references
+                results[1, index, number] += begun.sum(axis=0)
+    return results[0], results[1]
 
 
 def broken(rho: float, length: int, many: int) -> tuple[Array, float]:
     """Shares of separate windows in which each joint statistic, and any feature, drifts at correlation ``rho``."""
     dice = np.random.default_rng([int(100 * rho), length])
-    held = features(10_000, PAIRED, dice)
-    model = fit(held)
-    columns = {f"feature:{place}": held[:, place] for place in range(FEATURES)}
+    values = features(10_000, PAIRED, dice)
+    model = fit(values)
+    columns = {f"feature:{index}": values[:, index] for index in range(FEATURES)}
     reference, layout = reference_of(columns), layout_of(columns)
     rows = features(many * length * PANE, rho, dice)
     status = judge_multivariate(model, slid(model, rows, length)[::length], ALPHA, 0.0).status
@@ -136,8 +136,8 @@ def run_lengths(kind: str, arl: float, streams: int, panes: int, rows: int = 50)
         scores = pane_scores(n, total, squares, spread)
         summed, alarms = step(summed, scores.u, pane, limit, scores.reference_error, None, scores.skew)
         first = np.where(alarms.fired, np.minimum(first, pane + 1), first)
-        window, found = adaptive_step(window, n, total, squares, pane, other, spread)
-        changes += int(found.fired.sum())
+        window, detected = adaptive_step(window, n, total, squares, pane, other, spread)
+        changes += int(detected.fired.sum())
     alarmed = int(np.isfinite(first).sum())
     return (
         float(np.minimum(first, panes).sum()) / alarmed if alarmed else np.inf,
@@ -151,19 +151,19 @@ def delays(shift: float, arl: float, streams: int, rows: int = 50) -> tuple[floa
     spread, n = plain_spread(streams, 0.0), np.full(streams, float(rows))
     summed, limit = cusum.start(streams), cusum_for(arl)
     window, other = adaptive.start(streams), adaptive_for(arl)
-    seen, place = np.full((2, streams), np.inf), np.full(streams, np.nan)
+    seen, found_at = np.full((2, streams), np.inf), np.full(streams, np.nan)
     for pane in range(100 + 400):
         z = dice.standard_normal((rows, streams)) + shift * (pane >= 100)
         total, squares = z.sum(axis=0), (z**2).sum(axis=0)
         scores = pane_scores(n, total, squares, spread)
         summed, alarms = step(summed, scores.u, pane, limit, scores.reference_error, None, scores.skew)
-        window, found = adaptive_step(window, n, total, squares, pane, other, spread)
+        window, detected = adaptive_step(window, n, total, squares, pane, other, spread)
         if pane < 100:
             continue
-        place = np.where(found.fired & np.isinf(seen[1]), found.change_at, place)
-        for number, fired in enumerate((alarms.fired, found.fired)):
+        found_at = np.where(detected.fired & np.isinf(seen[1]), detected.change_at, found_at)
+        for number, fired in enumerate((alarms.fired, detected.fired)):
             seen[number] = np.where(fired, np.minimum(seen[number], pane - 99), seen[number])
-    return float(np.median(seen[0])), float(np.median(seen[1])), float(np.nanmedian(np.abs(place - 100)))
+    return float(np.median(seen[0])), float(np.median(seen[1])), float(np.nanmedian(np.abs(found_at - 100)))
 
 
 # The report.
@@ -186,12 +186,12 @@ def report() -> list[str]:
     expected = len(STATISTICS) * references * many * ALPHA
     for kept in (10_000, 2_000):
         shares, episodes = joint_alarms(references, many, (ALPHA, LOOSE), kept)
-        for place, length in enumerate(LENGTHS):
-            alarms = round(float(shares[place, 0].sum()) * references * many)
-            rates = " | ".join(f"{1000 * rate:.1f}" for rate in shares[place, 1])
+        for index, length in enumerate(LENGTHS):
+            alarms = round(float(shares[index, 0].sum()) * references * many)
+            rates = " | ".join(f"{1000 * rate:.1f}" for rate in shares[index, 1])
             lines.append(
-                f"| {kept:,} | {length * PANE:,} | {alarms} ({expected:.1f}) | {episodes[place, 0].sum():.0f} |"
-                f" {rates} | {episodes[place, 1].sum():.0f} |"
+                f"| {kept:,} | {length * PANE:,} | {alarms} ({expected:.1f}) | {episodes[index, 0].sum():.0f} |"
+                f" {rates} | {episodes[index, 1].sum():.0f} |"
             )
     lines += [
         "",

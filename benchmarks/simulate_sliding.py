@@ -129,7 +129,7 @@ class Held:
 
 def held_days(layout: Layout, values: Array, rows: int, length: int, *, season: bool) -> Held:
     """A reference from rows of whole days, with the dispersion of its windows."""
-    counts = count(layout, {name: values[:, place] for place, name in enumerate(layout.subjects)})
+    counts = count(layout, {name: values[:, index] for index, name in enumerate(layout.subjects)})
     panes = binned(layout, values, rows)
     blocks = sliding(panes, length, length)
     plain = prepare(layout, counts, measure_dispersion(blocks.rows, blocks.bins, blocks.moments))
@@ -182,25 +182,25 @@ def followed(
     dice = np.random.default_rng([len(kind), rows])
     traffic = TRAFFIC[kind]
     values = traffic(24 * DAYS, rows, dice)
-    layout = layout_of({f"feature:{place}": values[:, place] for place in range(FEATURES)})
-    held = {length: held_days(layout, values, rows, length, season=season) for length in lengths}
-    found = {length: (Tally(), Tally()) for length in lengths}
+    layout = layout_of({f"feature:{index}": values[:, index] for index in range(FEATURES)})
+    references = {length: held_days(layout, values, rows, length, season=season) for length in lengths}
+    tallies = {length: (Tally(), Tally()) for length in lengths}
     for _ in range(lives):
         panes = binned(layout, traffic(24 * 10, rows, dice) + shift, rows)
         for length in lengths:
             live = sliding(panes, length)
-            for tally, alpha in zip(found[length], (ALPHA, LOOSE), strict=True):
-                tally.add(_status(held[length], live, length, alpha))
+            for tally, alpha in zip(tallies[length], (ALPHA, LOOSE), strict=True):
+                tally.add(_status(references[length], live, length, alpha))
     for length in lengths:
-        yield length, *found[length]
+        yield length, *tallies[length]
 
 
-def _status(held: Held, live: Counts, length: int, alpha: float) -> NDArray[np.uint8]:
+def _status(days: Held, live: Counts, length: int, alpha: float) -> NDArray[np.uint8]:
     """uint8[N, 1, S]: status of the values; none is missing."""
-    if held.seasonal is None:
-        return judge(held.plain, live, settings(alpha)).status[:, VALUES, :]
+    if days.seasonal is None:
+        return judge(days.plain, live, settings(alpha)).status[:, VALUES, :]
     status = np.zeros((len(live.rows), 1, FEATURES), dtype=np.uint8)
-    for last, reference in enumerate(held.seasonal):
+    for last, reference in enumerate(days.seasonal):
         chosen = slice((last - (length - 1)) % 24, None, 24)
         windows = Counts(live.rows[chosen], live.bins[chosen], live.moments[chosen], live.extremes[chosen])
         status[chosen] = judge(reference, windows, settings(alpha)).status[:, VALUES, :]
@@ -223,9 +223,9 @@ def report() -> list[str]:
     ]
     for kept, references in ((50_000, 10), (2_000, 20)):
         for rows in (20, 200, 2_000):
-            found = independent(kept, rows, references, 2_400 // references, (ALPHA, LOOSE))
+            tallies = independent(kept, rows, references, 2_400 // references, (ALPHA, LOOSE))
             lines += [
-                f"| {kept:,} | {rows:,} | {length} | {_cells(found[length, ALPHA], found[length, LOOSE])} |"
+                f"| {kept:,} | {rows:,} | {length} | {_cells(tallies[length, ALPHA], tallies[length, LOOSE])} |"
                 for length in LENGTHS
             ]
     lines += [

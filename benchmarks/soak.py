@@ -192,9 +192,9 @@ def _outcome(
 
     _settle(lambda: unread() == 0 and all(wanted[name] == count for name, count in counted().items()), 60)
     _settle(lambda: daemon.metric("leeway_outbox_notifications") == 0, 60)
-    found, left = counted(), unread()
+    counts, left = counted(), unread()
     daemon.stop()
-    return Outcome(wanted, found, verdicts(samples), len(receiver.accepted(WEBHOOK_PATH)), left)
+    return Outcome(wanted, counts, verdicts(samples), len(receiver.accepted(WEBHOOK_PATH)), left)
 
 
 def _settle(done, seconds: float) -> None:  # type: ignore[no-untyped-def]  # a condition

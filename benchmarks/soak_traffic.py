@@ -113,7 +113,7 @@ class Traffic(threading.Thread):
         usage = self._dice.gauss(100 + shift, 20)
         score = 1 / (1 + 2.718281828 ** (-(usage - 100) / 20))
         silent = int(elapsed / _CANARY) % len(REGIONS)
-        regions = [region for place, region in enumerate(REGIONS) if place != silent]
+        regions = [region for index, region in enumerate(REGIONS) if index != silent]
         canary = self._dice.random() < 0.1
         return {
             "id": f"row-{self._number}",

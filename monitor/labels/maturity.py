@@ -78,8 +78,8 @@ def _ends(arrivals: Arrivals, window: Window, after: int, tick: int) -> Integers
     # After a jump of time there may be millions of windows without a pane.
     first = arrivals.starts // window.step * window.step
     reach = np.arange(window.step, window.length + window.step, window.step)
-    found = np.unique(first[:, None] + reach)
-    return found[(found > after) & (found <= tick)]
+    ends = np.unique(first[:, None] + reach)
+    return ends[(ends > after) & (ends <= tick)]
 
 
 def newest_mature(
@@ -150,7 +150,7 @@ def _windows(
     begins = ends - window.length
     whole = on_boundary(ends) & on_boundary(begins)
     low, high = np.searchsorted(arrivals.starts, begins), np.searchsorted(arrivals.starts, ends)
-    row_sums, label_sums = (np.concatenate([[0], np.cumsum(part)]) for part in (arrivals.rows, arrivals.labelled))
+    row_sums, label_sums = (np.concatenate([[0], np.cumsum(counts)]) for counts in (arrivals.rows, arrivals.labelled))
     rows, labelled = row_sums[high] - row_sums[low], label_sums[high] - label_sums[low]
     kept = whole & (rows > 0)
     return ends[kept], rows[kept], labelled[kept]

@@ -284,19 +284,22 @@ def _source(snapshot: Snapshot) -> Iterator[Metric]:
         "leeway_rows_rejected", "Rows that could not be used.", ("topic", "reason"), snapshot.rejects.items()
     )
     where = ("topic", "partition")
-    parts = [((part.topic, str(part.partition)), part) for part in snapshot.partitions]
+    partitions = [((partition.topic, str(partition.partition)), partition) for partition in snapshot.partitions]
     yield _gauge(
         "leeway_source_lag_messages", "Messages behind the end of the partition.", where,
-        [(labels, part.lag) for labels, part in parts if part.lag is not None],
+        [(labels, partition.lag) for labels, partition in partitions if partition.lag is not None],
     )  # fmt: skip
     yield _gauge(
         "leeway_source_position_offset", "Offset at which reading goes on after a restart.", where,
-        [(labels, part.position) for labels, part in parts if part.position is not None],
+        [(labels, partition.position) for labels, partition in partitions if partition.position is not None],
     )  # fmt: skip
     yield _counter(
-        "leeway_source_messages", "Messages read.", where, [(labels, part.messages) for labels, part in parts]
+        "leeway_source_messages",
+        "Messages read.",
+        where,
+        [(labels, partition.messages) for labels, partition in partitions],
     )
     yield _counter(
         "leeway_source_lost_messages", "Messages that could not be read any more.", (*where, "reason"),
-        [((*labels, reason), count) for labels, part in parts for reason, count in part.lost.items()],
+        [((*labels, reason), count) for labels, partition in partitions for reason, count in partition.lost.items()],
     )  # fmt: skip
