@@ -1,1 +1,1 @@
-"""Performance, measured by hand: `make bench`. Numbers are claims only if they come from here."""
+"""Performance benchmarks: `make bench`. All published numbers come from them."""

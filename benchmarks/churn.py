@@ -1,7 +1,7 @@
 """A backtest of a month with labels: nested JSON, windows of 1h and 24h. `python -m benchmarks.churn [CHECKOUT ...]`.
 
-Each further checkout of this project that is named runs on the very log, before this one, so that times before and
-after a change come from one run on one machine.
+Further checkouts of this project run on this log first, so that times before and after a change come from one run on
+one machine.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ max_delay = "10d"
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a run took: process CPU and wall seconds, greatest resident bytes, bytes of JSON, lines."""
+    """The cost of a run: process CPU and wall seconds, greatest resident bytes, bytes of JSON, lines."""
 
     cpu: float
     wall: float
@@ -77,12 +77,12 @@ class Cost:
 
 
 def frame(rows: int, seed: int, drifted: float = 0.0) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-    """Fifteen features and two columns to leave out; and the chance that each customer leaves, float64[rows].
+    """Fifteen features and two excluded columns; and the probability that each customer leaves, float64[rows].
 
     Args:
-        rows: how many.
+        rows: number of rows.
         seed: of the generator.
-        drifted: how far two features have moved at the last row; it grows from 0 at the first.
+        drifted: shift of two features at the last row; it grows from 0 at the first.
     """
     dice = np.random.default_rng(seed)
     moved = np.linspace(0.0, drifted, rows)
@@ -125,13 +125,13 @@ def with_outputs(table: pd.DataFrame, chance: NDArray[np.float64], seed: int) ->
 
 
 def times_of(rows: int, days: float, begin: int, seed: int) -> NDArray[np.int64]:
-    """int64[rows]: ascending event times, with quiet nights."""
+    """int64[rows]: ascending event times, with little traffic at night."""
     dice = np.random.default_rng(seed)
     hours = np.arange(24)
     weight = np.cumsum(1.2 + np.sin((hours - 9) / 24 * 2 * np.pi))
-    place = np.interp(dice.random(rows) * weight[-1], np.concatenate([[0.0], weight]), np.arange(25)) / 24
-    found = begin + ((dice.integers(0, max(int(days), 1), rows) + place) * DAY * days / max(int(days), 1)).astype(int)
-    return np.sort(found).astype(np.int64)
+    hour = np.interp(dice.random(rows) * weight[-1], np.concatenate([[0.0], weight]), np.arange(25)) / 24
+    times = begin + ((dice.integers(0, max(int(days), 1), rows) + hour) * DAY * days / max(int(days), 1)).astype(int)
+    return np.sort(times).astype(np.int64)
 
 
 def write(folder: Path, rows: int = ROWS, labels: int = LABELS, days: float = DAYS) -> None:
@@ -160,8 +160,8 @@ def write(folder: Path, rows: int = ROWS, labels: int = LABELS, days: float = DA
 
 
 def run(folder: Path, checkout: Path, out: Path, further: tuple[str, ...] = ()) -> Cost:
-    """One backtest by the code of a checkout, in a process of its own."""
-    # As a user starts it: only where Python finds the code is set.
+    """Runs one backtest with the code of a checkout, in a separate process."""
+    # As a user starts it, except for the path of the code.
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     command = [sys.executable, "-m", "monitor", "backtest", str(folder / "leewayd.toml"), "-i",
                str(folder / "log.jsonl"), "--labels", str(folder / "labels.jsonl"), "--json", str(out),
@@ -169,11 +169,11 @@ def run(folder: Path, checkout: Path, out: Path, further: tuple[str, ...] = ()) 
     began = time.perf_counter()
     process = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603
     assert process.stderr is not None
-    told = process.stderr.read()
+    errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"{checkout}: the backtest ended with {process.returncode}: {told.decode()[-2000:]}")
+        raise RuntimeError(f"{checkout}: the backtest ended with {process.returncode}: {errors.decode()[-2000:]}")
     wall = time.perf_counter() - began
     lines = 0
     if out.suffix == ".jsonl":
@@ -191,14 +191,14 @@ def measure(
         write(folder, rows, labels, days)
         what = f"backtest of {rows:,} rows over {days:g} days, {labels:,} labels, windows 1h and 24h"
         for checkout in before:
-            yield f"{what}, by {checkout.name}", _told(run(folder, checkout, folder / "before.jsonl"))
-        yield what, _told(run(folder, own, folder / "after.jsonl"))
+            yield f"{what}, by {checkout.name}", _shown(run(folder, checkout, folder / "before.jsonl"))
+        yield what, _shown(run(folder, own, folder / "after.jsonl"))
         for detail in ("judged", "changed"):
             cost = run(folder, own, folder / "detail.jsonl.zst", ("--json-detail", detail))
-            yield f"the same, --json-detail {detail}, compressed", _told(cost)
+            yield f"{what}, --json-detail {detail}, compressed", _shown(cost)
 
 
-def _told(cost: Cost) -> str:
+def _shown(cost: Cost) -> str:
     return (
         f"{cost.cpu:.0f} s CPU, {cost.wall:.0f} s wall, {cost.written / 1e6:,.0f} MB of JSON, "
         f"{cost.resident / 2**20:.0f} MiB resident"

@@ -61,7 +61,7 @@ def measure() -> Iterator[tuple[str, str]]:
     size = sum(map(len, values)) / ROWS
     yield (f"JSON records of {size:.0f} bytes to raw columns", f"{ROWS / typed:,.0f} rows/s")
     yield (
-        "the same with json.loads and look-ups",
+        "these records with json.loads and look-ups",
         f"{ROWS / standard:,.0f} rows/s ({typed / standard:.2f} of the time)",
     )
     yield (f"JSON records to encoded rows, {len(paths)} fields", f"{ROWS / whole:,.0f} rows/s")

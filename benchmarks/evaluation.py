@@ -30,23 +30,23 @@ def frame(rows: int, seed: int) -> pd.DataFrame:
     """Numeric features of several shapes, categorical ones with up to 50 categories."""
     dice = np.random.default_rng(seed)
     columns: dict[str, object] = {}
-    for place in range(NUMERIC):
-        columns[f"n{place}"] = dice.normal(0, 1, rows) if place % 2 else dice.lognormal(0, 1, rows)
-    for place in range(CATEGORICAL):
-        columns[f"c{place}"] = np.minimum(dice.zipf(1.7, rows), 50).astype(str)
+    for index in range(NUMERIC):
+        columns[f"n{index}"] = dice.normal(0, 1, rows) if index % 2 else dice.lognormal(0, 1, rows)
+    for index in range(CATEGORICAL):
+        columns[f"c{index}"] = np.minimum(dice.zipf(1.7, rows), 50).astype(str)
     columns["prediction"] = dice.integers(0, 2, rows)
     return pd.DataFrame(columns)
 
 
 def counted(profile: Profile, rows: int) -> Counts:
-    """Three windows of so many rows."""
-    parts = []
+    """Three windows of ``rows`` rows."""
+    windows = []
     for window in range(WINDOWS):
         table = frame(rows, seed=100 + window)
         codes, z = Encoder(profile).encode([table[name].tolist() for name in profile.columns])
-        part = count_groups(codes, z, np.zeros(rows, dtype=np.int64), 1)
-        parts.append((part.rows[0], part.bins[0], moments_as_float(part.moments[0]), part.extremes[0]))
-    return Counts(*(np.stack(arrays) for arrays in zip(*parts, strict=True)))
+        counts = count_groups(codes, z, np.zeros(rows, dtype=np.int64), 1)
+        windows.append((counts.rows[0], counts.bins[0], moments_as_float(counts.moments[0]), counts.extremes[0]))
+    return Counts(*(np.stack(arrays) for arrays in zip(*windows, strict=True)))
 
 
 def measure() -> Iterator[tuple[str, str]]:

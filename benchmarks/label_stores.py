@@ -1,7 +1,7 @@
-"""Where waiting predictions could be kept instead: `python -m benchmarks.label_stores [rows]`.
+"""Compares stores for waiting predictions: `python -m benchmarks.label_stores [rows]`.
 
 SQLite is always measured; LMDB and RocksDB if `lmdb` and `rocksdict` are installed, which the project does not need.
-Every store takes the same rows in the same batches with a durable commit each, then finds batches of random keys.
+All stores get identical rows and batches with a durable commit for each, then find batches of random keys.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Store(Protocol):
 
 
 class Files:
-    """What leewayd does."""
+    """The files of leewayd."""
 
     def __init__(self, folder: Path) -> None:
         self._files = KeyedFiles(folder, "rows", PAYLOAD)
@@ -71,8 +71,8 @@ class Sqlite:
 
     def find(self, keys: NDArray[np.uint64]) -> int:
         get = self._base.execute
-        found = [get("SELECT row FROM rows WHERE key = ?", (key,)).fetchone() for key in keys.view(np.int64).tolist()]
-        return len(found) - found.count(None)
+        rows = [get("SELECT row FROM rows WHERE key = ?", (key,)).fetchone() for key in keys.view(np.int64).tolist()]
+        return len(rows) - rows.count(None)
 
 
 class Lmdb:
@@ -111,8 +111,8 @@ class RocksDb:
         self._base.write(batch, self._durable)
 
     def find(self, keys: NDArray[np.uint64]) -> int:
-        found = self._base[[key.tobytes() for key in keys]]
-        return len(found) - found.count(None)
+        rows = self._base[[key.tobytes() for key in keys]]
+        return len(rows) - rows.count(None)
 
 
 def measure(rows: int = ROWS) -> Iterator[tuple[str, str]]:

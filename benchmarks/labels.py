@@ -50,8 +50,8 @@ def _measure(folder: Path, rows: int) -> Iterator[tuple[str, str]]:
         payload = np.zeros(count, _PREDICTION)
         payload["score"] = random.random(count)
         payload["predicted"] = payload["score"] > 0.5
-        for part in range(0, count, _BATCH):
-            chosen = slice(part, part + _BATCH)
+        for first in range(0, count, _BATCH):
+            chosen = slice(first, first + _BATCH)
             join.add_predictions(_ids(numbers[chosen]), numbers[chosen] * 30 * _DAY // rows, payload[chosen])
         manifest = _checkpoint(join, prepares)
     seconds = time.perf_counter() - began
@@ -70,7 +70,7 @@ def _measure(folder: Path, rows: int) -> Iterator[tuple[str, str]]:
         _forget(folder)
         cold.append(_batch(join, random.integers(0, rows, _BATCH), random))
     yield (
-        "the same, files not in the system's cache",
+        "a batch with files not in the system's cache",
         f"median {_ms(statistics.median(cold))}, worst {_ms(max(cold))}",
     )
     peak = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, _status("VmHWM"))
@@ -79,9 +79,9 @@ def _measure(folder: Path, rows: int) -> Iterator[tuple[str, str]]:
 
 def _labels(join: LabelJoin, rows: int, random: np.random.Generator) -> Iterator[tuple[str, str]]:
     seconds, prepares = [], []
-    for place in range(_BATCHES):
+    for number in range(_BATCHES):
         seconds.append(_batch(join, random.integers(0, rows, _BATCH), random))
-        if place % 5 == 4:
+        if number % 5 == 4:
             _checkpoint(join, prepares)
     total = _BATCHES * _BATCH
     rate, middle = total / (sum(seconds) + sum(prepares)), statistics.median(seconds)
@@ -125,7 +125,7 @@ def _disk(folder: Path) -> int:
 
 
 def _status(name: str) -> int:
-    """Bytes, as the kernel counts them."""
+    """Bytes of memory, from the kernel."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 

@@ -1,6 +1,6 @@
-"""The same comparison by peers, in the same process, where they are installed: `pip install evidently nannyml`.
+"""Measures the comparison by peers, if installed: `pip install evidently nannyml`.
 
-None of them is a dependency of leewayd, nor of its tests.
+They run in this process. Neither leewayd nor its tests depend on them.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ def measure(reference: pd.DataFrame, window: pd.DataFrame, ours: float) -> Itera
         for name in numeric:
             ks_2samp(reference[name], window[name])
 
-    def told(what: str, seconds: float) -> tuple[str, str]:
+    def line(what: str, seconds: float) -> tuple[str, str]:
         rows = f"{len(window):,} rows"
         return (
             f"{what}, one window of {rows}",
             f"{seconds * 1000:,.0f} ms, {seconds / ours:,.0f} times ours for three",
         )
 
-    yield told(f"scipy's ks_2samp for {len(numeric)} features", _seconds(scipy_loop))
+    yield line(f"scipy's ks_2samp for {len(numeric)} features", _seconds(scipy_loop))
     if find_spec("evidently") is None:
         yield ("Evidently", "not installed")
     else:
-        yield told(
+        yield line(
             f"Evidently's DataDriftPreset, {len(reference.columns)} columns",
             _seconds(lambda: _evidently(reference, window)),
         )
     if find_spec("nannyml") is None:
         yield ("NannyML", "not installed")
     else:
-        yield told(
+        yield line(
             "NannyML's UnivariateDriftCalculator, fit and calculate", _seconds(lambda: _nannyml(reference, window))
         )
 

@@ -1,4 +1,4 @@
-"""The whole road on Apache Kafka: the census log through a daemon of its own process."""
+"""The whole pipeline on Apache Kafka: the census log through a daemon in a separate process."""
 
 from __future__ import annotations
 

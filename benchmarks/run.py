@@ -15,8 +15,8 @@ def main() -> None:
         f"Python {platform.python_version()}, numpy {version('numpy')}, {os.cpu_count()} cores, {platform.machine()}\n"
     )
     print("| what | measured |\n|---|---|")
-    for part in (decoding, evaluation, whole, sparse, scraping, road):
-        for what, measured in part.measure():
+    for benchmark in (decoding, evaluation, whole, sparse, scraping, road):
+        for what, measured in benchmark.measure():
             print(f"| {what} | {measured} |", flush=True)
 
 

@@ -54,7 +54,7 @@ def _findings() -> tuple[Finding, ...]:
 
 
 def serve(pipe: Connection, cap: int) -> None:
-    """A process of its own: the server, and a loop that publishes a snapshot twice a second, as the daemon does."""
+    """Runs in a separate process: the server, and a loop that publishes a snapshot twice a second, like the daemon."""
     current = [full_snapshot()]
     clock = system_clock()
     telemetry = Telemetry(
@@ -74,7 +74,7 @@ def serve(pipe: Connection, cap: int) -> None:
 
 
 def fetch(port: int, path: str) -> float:
-    """Seconds of one honest request."""
+    """Seconds of one well-behaved request."""
     began = time.perf_counter()
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
         answer.read()
@@ -83,7 +83,7 @@ def fetch(port: int, path: str) -> float:
 
 @contextlib.contextmanager
 def served(cap: int = 20_000) -> Iterator[int]:
-    """The port of a server in a process of its own."""
+    """The port of a server in a separate process."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs, cap), daemon=True)
@@ -122,7 +122,7 @@ def never_reading(port: int, per_second: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def half_open(port: int, count: int) -> Iterator[None]:
-    """Clients that connect and say nothing."""
+    """Clients that connect and send nothing."""
     clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
     try:
         yield
@@ -132,7 +132,7 @@ def half_open(port: int, count: int) -> Iterator[None]:
 
 
 def slowest(port: int, seconds: float = _SECONDS) -> tuple[str, str]:
-    """The slowest scrape and the slowest liveness probe of some seconds, one of each at a time; or what failed."""
+    """The slowest scrape and liveness probe within ``seconds``, one of each at a time; and the number of failures."""
     times: dict[str, list[float]] = {"/metrics": [], "/healthz": []}
     failed: dict[str, int] = {"/metrics": 0, "/healthz": 0}
 
@@ -151,11 +151,11 @@ def slowest(port: int, seconds: float = _SECONDS) -> tuple[str, str]:
     for thread in threads:
         thread.join()
 
-    def told(path: str) -> str:
+    def shown(path: str) -> str:
         worst = f"{max(times[path]) * 1000:,.0f} ms" if times[path] else "no answer"
         return f"{worst}, {failed[path]} failed" if failed[path] else worst
 
-    return told("/metrics"), told("/healthz")
+    return shown("/metrics"), shown("/healthz")
 
 
 def measure() -> Iterator[tuple[str, str]]:

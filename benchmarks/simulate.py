@@ -1,7 +1,7 @@
-"""False alarms and power of the decision, beside the rules that peers use: `make simulate` writes docs/statistics.md.
+"""False alarms and power of the decision, and of the rules of peers: `make simulate` writes docs/statistics.md.
 
-Windows are drawn as counts over the reference's bins from the true shares of the population, which is exact for rules
-that read counts and lets a window of 50,000 rows cost no more than one of 100. Every seed is fixed.
+Windows are drawn as counts over the reference's bins from the true shares of the population. This is exact for rules
+that use counts, and a window of 50,000 rows costs no more than one of 100. All seeds are fixed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def settings(min_effect: float = 0.0) -> Settings:
     return Settings(min_effect=min_effect, min_missing=0.01 if min_effect else 0.0, alpha=ALPHA, min_rows=50)
 
 
-# What peers do, on the same counts.
+# The rules of peers, on these counts.
 
 
 def peer_flags(reference: Reference, counts: Counts, rows: int, dice: np.random.Generator) -> dict[str, Flags]:
@@ -73,16 +73,16 @@ def peer_flags(reference: Reference, counts: Counts, rows: int, dice: np.random.
 
 
 def _deciles(counts: Array, reference: Array) -> Array:
-    """Pooled into ten bins of about equal reference share; the usual bins of a PSI."""
+    """Counts pooled into ten bins of about equal reference share; the usual bins of a PSI."""
     share = np.cumsum(reference, axis=-1) / reference.sum(axis=-1, keepdims=True)
     bins = np.minimum(np.ceil(np.maximum(share, 1e-12) * 10 - 1e-9).astype(int) - 1, 9)
-    return np.stack([(counts * (bins == place)).sum(axis=-1) for place in range(10)], axis=-1)
+    return np.stack([(counts * (bins == decile)).sum(axis=-1) for decile in range(10)], axis=-1)
 
 
 def _plain_psi(c: Array, r: Array, numeric: Flags) -> Array:
     def psi(window: Array, reference: Array) -> Array:
-        p, q = (np.maximum(effects.shares(part), 1e-4) for part in (window, reference))
-        # Both sides lack columns that neither has ever filled.
+        p, q = (np.maximum(effects.shares(counts), 1e-4) for counts in (window, reference))
+        # Columns that are empty on both sides are left out.
         used = (window + reference) > 0
         return np.where(used, (p - q) * np.log(p / q), 0.0).sum(axis=-1)
 
@@ -108,11 +108,13 @@ def _chunks(reference: Reference, rows: int) -> int:
 
 
 def _js_limit(reference: Reference, rows: int, dice: np.random.Generator) -> Array:
-    """Mean plus three standard deviations over chunks of the reference; infinite when it holds fewer than three."""
+    """Mean plus three standard deviations over chunks of the reference; infinite with fewer than three chunks."""
     chunks = _chunks(reference, rows)
     if chunks < LEAST_CHUNKS:
         return np.full(FEATURES, np.inf)
-    drawn = np.stack([dice.multivariate_hypergeometric(held, rows, min(chunks, 50)) for held in _whole(reference)], 1)
+    drawn = np.stack(
+        [dice.multivariate_hypergeometric(counts, rows, min(chunks, 50)) for counts in _whole(reference)], 1
+    )
     distances = _js(drawn.astype(np.float64), reference.held)
     limit: Array = distances.mean(axis=0) + 3 * distances.std(axis=0)
     return limit
@@ -126,7 +128,7 @@ def _whole(reference: Reference) -> NDArray[np.int64]:
 
 
 def without_drift(kept: int, rows: int) -> tuple[int, int, dict[str, float]]:
-    """Alarms of ours, decisions, and for each rule of a peer the share of windows with any feature flagged."""
+    """Alarms of leewayd, decisions, and for each rule of a peer the share of windows with any flagged feature."""
     dice = np.random.default_rng([kept, rows])
     alarms, peers = 0, dict.fromkeys(PEERS, 0.0)
     for _ in range(REFERENCES):
@@ -152,32 +154,32 @@ CHANGES: dict[str, Callable[[Reference], tuple[Array, list[int]]]] = {
 
 
 def _moved(reference: Reference) -> Array:
-    """Five in a hundred rows go from the most frequent category to the tenth."""
+    """Shares after 5 % of the rows have moved from the most frequent category to the tenth."""
     shares = population(reference)
-    for place, kind in enumerate(KINDS):
+    for index, kind in enumerate(KINDS):
         if kind == "zipf":
-            shares[place, 0] -= 0.05
-            shares[place, 9] += 0.05
+            shares[index, 0] -= 0.05
+            shares[index, 9] += 0.05
     return shares
 
 
 def power(change: str, rows: int) -> tuple[float, float, dict[str, float]]:
     """Share of windows in which a changed feature is flagged: ours at 0 and at .02, and peers' rules."""
     dice = np.random.default_rng([len(change), rows])
-    found, peers = [0.0, 0.0], dict.fromkeys(PEERS, 0.0)
+    flagged_share, peers = [0.0, 0.0], dict.fromkeys(PEERS, 0.0)
     statistic = GONE if change.startswith("missing") else PSI
     for _ in range(REFERENCES):
         reference = reference_rows(50_000, dice)
         shares, changed = CHANGES[change](reference)
         counts = windows(shares, rows, 100, dice)
-        for place, least in enumerate((0.0, 0.02)):
+        for index, least in enumerate((0.0, 0.02)):
             flags = flagged(judge(reference, counts, settings(least)), statistic)
-            found[place] += float(flags[:, changed].mean()) / REFERENCES
+            flagged_share[index] += float(flags[:, changed].mean()) / REFERENCES
         for name, flags in peer_flags(reference, counts, rows, dice).items():
             peers[name] += float(flags[:, changed].mean()) / REFERENCES
     if _chunks(reference, rows) < LEAST_CHUNKS:
         peers["JS > mean + 3 sd"] = np.nan
-    return found[0], found[1], peers
+    return flagged_share[0], flagged_share[1], peers
 
 
 def correlated(kind: str) -> tuple[int, int, int, int]:
@@ -193,14 +195,20 @@ def correlated(kind: str) -> tuple[int, int, int, int]:
         hour = (np.arange(size * rows) // rows) % 24
         return noise + 0.5 * np.sin(2 * np.pi * hour / 24)[:, None]
 
-    held = traffic(blocks)
-    columns = {f"feature:{place}": held[:, place] for place in range(FEATURES)}
+    values = traffic(blocks)
+    columns = {f"feature:{index}": values[:, index] for index in range(FEATURES)}
     layout = layout_of(columns)
-    parts = binned(layout, held, rows)
+    panes = binned(layout, values, rows)
     plain = prepare(
-        layout, count(layout, columns), measure_dispersion(parts.rows[:0], parts.bins[:0], parts.moments[:0])
+        layout,
+        count(layout, columns),
+        measure_dispersion(panes.rows[:0], panes.bins[:0], panes.moments[:0]),
     )
-    known = prepare(layout, count(layout, columns), measure_dispersion(parts.rows, parts.bins, parts.moments))
+    known = prepare(
+        layout,
+        count(layout, columns),
+        measure_dispersion(panes.rows, panes.bins, panes.moments),
+    )
     with_effect = without = judged = 0
     for _ in range(10):
         live = binned(layout, traffic(many // 10), rows)

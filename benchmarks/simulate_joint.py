@@ -1,4 +1,4 @@
-"""All features together, and scores followed over time: false alarms and power. A part of `make simulate`."""
+"""False alarms and power for all features together, and for scores over time. A part of `make simulate`."""
 
 from __future__ import annotations
 
@@ -42,26 +42,26 @@ PAIRED = 0.8
 
 
 def features(rows: int, rho: float, dice: np.random.Generator) -> Array:
-    """Twenty normal features, independent but for the first two."""
-    found = dice.normal(size=(rows, FEATURES))
-    found[:, 1] = rho * found[:, 0] + np.sqrt(1 - rho**2) * found[:, 1]
-    return found
+    """Twenty normal features, independent except for the first two."""
+    values = dice.normal(size=(rows, FEATURES))
+    values[:, 1] = rho * values[:, 0] + np.sqrt(1 - rho**2) * values[:, 1]
+    return values
 
 
 def slid(model: Multivariate, rows: Array, length: int) -> NDArray[np.int64]:
-    """Counters of every window of so many panes, sliding by a pane."""
+    """Counts of every window of ``length`` panes, sliding by a pane."""
     many = len(rows) // PANE
     panes = count_multivariate(model, rows, np.repeat(np.arange(many), PANE), many)
     total = np.concatenate([np.zeros((1, panes.shape[1]), dtype=np.int64), np.cumsum(panes, axis=0)])
-    found: NDArray[np.int64] = total[length:] - total[:-length]
-    return found
+    counts: NDArray[np.int64] = total[length:] - total[:-length]
+    return counts
 
 
 def joint_alarms(references: int, many: int, alphas: tuple[float, ...], kept: int = 10_000) -> tuple[Array, Array]:
     """Sliding windows without drift: the share that each statistic flags, and in how many episodes (windows in a row).
 
     Args:
-        references: how many, each with a stream of its own.
+        references: number of references, each with its own stream.
         many: windows of each length in a stream.
         alphas: of one decision.
         kept: rows of a reference.
@@ -70,26 +70,26 @@ def joint_alarms(references: int, many: int, alphas: tuple[float, ...], kept: in
         float64[lengths, alphas, 3] each.
     """
     dice = np.random.default_rng(kept)
-    found = np.zeros((2, len(LENGTHS), len(alphas), len(STATISTICS)))
+    results = np.zeros((2, len(LENGTHS), len(alphas), len(STATISTICS)))
     for _ in range(references):
         model = fit(features(kept, PAIRED, dice))
         rows = features((many + max(LENGTHS) - 1) * PANE, PAIRED, dice)
-        for place, length in enumerate(LENGTHS):
+        for index, length in enumerate(LENGTHS):
             counts = slid(model, rows, length)[-many:]
             for number, alpha in enumerate(alphas):
                 flags = judge_multivariate(model, counts, alpha, 0.0).status == DRIFTED
                 begun = flags & ~np.concatenate([np.zeros_like(flags[:1]), flags[:-1]])
-                found[0, place, number] += flags.mean(axis=0) / references
-                found[1, place, number] += begun.sum(axis=0)
-    return found[0], found[1]
+                results[0, index, number] += flags.mean(axis=0) / references
+                results[1, index, number] += begun.sum(axis=0)
+    return results[0], results[1]
 
 
 def broken(rho: float, length: int, many: int) -> tuple[Array, float]:
-    """Shares of separate windows in which each joint statistic, and any feature by itself, drifts: now ``rho``."""
+    """Shares of separate windows in which each joint statistic, and any feature, drifts at correlation ``rho``."""
     dice = np.random.default_rng([int(100 * rho), length])
-    held = features(10_000, PAIRED, dice)
-    model = fit(held)
-    columns = {f"feature:{place}": held[:, place] for place in range(FEATURES)}
+    values = features(10_000, PAIRED, dice)
+    model = fit(values)
+    columns = {f"feature:{index}": values[:, index] for index in range(FEATURES)}
     reference, layout = reference_of(columns), layout_of(columns)
     rows = features(many * length * PANE, rho, dice)
     status = judge_multivariate(model, slid(model, rows, length)[::length], ALPHA, 0.0).status
@@ -99,7 +99,7 @@ def broken(rho: float, length: int, many: int) -> tuple[Array, float]:
     return (status == DRIFTED).mean(axis=0), float((alone[:, 0] == DRIFTED).any(axis=-1).mean())
 
 
-# Scores followed over time.
+# Scores over time.
 
 
 def normal(dice: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -136,8 +136,8 @@ def run_lengths(kind: str, arl: float, streams: int, panes: int, rows: int = 50)
         scores = pane_scores(n, total, squares, spread)
         summed, alarms = step(summed, scores.u, pane, limit, scores.reference_error, None, scores.skew)
         first = np.where(alarms.fired, np.minimum(first, pane + 1), first)
-        window, found = adaptive_step(window, n, total, squares, pane, other, spread)
-        changes += int(found.fired.sum())
+        window, detected = adaptive_step(window, n, total, squares, pane, other, spread)
+        changes += int(detected.fired.sum())
     alarmed = int(np.isfinite(first).sum())
     return (
         float(np.minimum(first, panes).sum()) / alarmed if alarmed else np.inf,
@@ -146,24 +146,24 @@ def run_lengths(kind: str, arl: float, streams: int, panes: int, rows: int = 50)
 
 
 def delays(shift: float, arl: float, streams: int, rows: int = 50) -> tuple[float, float, float]:
-    """Median panes until CUSUM and the adaptive window find a shift after 100 quiet panes; median error of its time."""
+    """Median panes until both tests find a shift after 100 unchanged panes; median error of the reported time."""
     dice = np.random.default_rng([int(1000 * shift), streams])
     spread, n = plain_spread(streams, 0.0), np.full(streams, float(rows))
     summed, limit = cusum.start(streams), cusum_for(arl)
     window, other = adaptive.start(streams), adaptive_for(arl)
-    seen, place = np.full((2, streams), np.inf), np.full(streams, np.nan)
+    seen, found_at = np.full((2, streams), np.inf), np.full(streams, np.nan)
     for pane in range(100 + 400):
         z = dice.standard_normal((rows, streams)) + shift * (pane >= 100)
         total, squares = z.sum(axis=0), (z**2).sum(axis=0)
         scores = pane_scores(n, total, squares, spread)
         summed, alarms = step(summed, scores.u, pane, limit, scores.reference_error, None, scores.skew)
-        window, found = adaptive_step(window, n, total, squares, pane, other, spread)
+        window, detected = adaptive_step(window, n, total, squares, pane, other, spread)
         if pane < 100:
             continue
-        place = np.where(found.fired & np.isinf(seen[1]), found.change_at, place)
-        for number, fired in enumerate((alarms.fired, found.fired)):
+        found_at = np.where(detected.fired & np.isinf(seen[1]), detected.change_at, found_at)
+        for number, fired in enumerate((alarms.fired, detected.fired)):
             seen[number] = np.where(fired, np.minimum(seen[number], pane - 99), seen[number])
-    return float(np.median(seen[0])), float(np.median(seen[1])), float(np.nanmedian(np.abs(place - 100)))
+    return float(np.median(seen[0])), float(np.median(seen[1])), float(np.nanmedian(np.abs(found_at - 100)))
 
 
 # The report.
@@ -186,29 +186,29 @@ def report() -> list[str]:
     expected = len(STATISTICS) * references * many * ALPHA
     for kept in (10_000, 2_000):
         shares, episodes = joint_alarms(references, many, (ALPHA, LOOSE), kept)
-        for place, length in enumerate(LENGTHS):
-            alarms = round(float(shares[place, 0].sum()) * references * many)
-            told = " | ".join(f"{1000 * part:.1f}" for part in shares[place, 1])
+        for index, length in enumerate(LENGTHS):
+            alarms = round(float(shares[index, 0].sum()) * references * many)
+            rates = " | ".join(f"{1000 * rate:.1f}" for rate in shares[index, 1])
             lines.append(
-                f"| {kept:,} | {length * PANE:,} | {alarms} ({expected:.1f}) | {episodes[place, 0].sum():.0f} |"
-                f" {told} | {episodes[place, 1].sum():.0f} |"
+                f"| {kept:,} | {length * PANE:,} | {alarms} ({expected:.1f}) | {episodes[index, 0].sum():.0f} |"
+                f" {rates} | {episodes[index, 1].sum():.0f} |"
             )
     lines += [
         "",
-        "The correlation breaks, each feature stays as it was: % of 100 windows in which each statistic drifts (at α),",
-        f"and in which any feature does by itself (at {UNIVARIATE:.1e}, seven tenths of the budget).",
+        "The correlation breaks, no single feature changes: % of 100 windows in which each statistic drifts (at α),",
+        f"and in which any single feature drifts (at {UNIVARIATE:.1e}, seven tenths of the budget).",
         "",
-        "| correlation now | rows | " + " | ".join(f"`{name}`" for name in STATISTICS) + " | a feature by itself |",
+        "| correlation now | rows | " + " | ".join(f"`{name}`" for name in STATISTICS) + " | a single feature |",
         "|---|---|" + "---|" * (len(STATISTICS) + 1),
     ]
     for rho in (0.0, 0.5, 0.7):
         for length in LENGTHS:
             shares, alone = broken(rho, length, 100)
-            told = " | ".join(percent(part) for part in shares)
-            lines.append(f"| {rho:g} | {length * PANE:,} | {told} | {percent(alone)} |")
+            cells = " | ".join(percent(value) for value in shares)
+            lines.append(f"| {rho:g} | {length * PANE:,} | {cells} | {percent(alone)} |")
     lines += [
         "",
-        "**Scores followed over time**: panes of 50 rows; realised panes between false alarms (2,000 streams of 1,500",
+        "**Scores over time**: panes of 50 rows; realised panes between false alarms (2,000 streams of 1,500",
         "panes).",
         "",
         "| rows | stated | CUSUM | adaptive window |",
@@ -216,12 +216,12 @@ def report() -> list[str]:
     ]
     for kind in STREAMS:
         for arl in (300.0, 3_000.0):
-            told = " | ".join(f"{length:,.0f}" for length in run_lengths(kind, arl, 2_000, 1_500))
-            lines.append(f"| {kind} | {arl:,.0f} | {told} |")
+            cells = " | ".join(f"{length:,.0f}" for length in run_lengths(kind, arl, 2_000, 1_500))
+            lines.append(f"| {kind} | {arl:,.0f} | {cells} |")
     lines += [
         "",
-        "A shift of the mean after 100 quiet panes, at a run length of 3,000: median panes until it is found, and how",
-        "far the adaptive window's time of it is off.",
+        "A shift of the mean after 100 unchanged panes, at a run length of 3,000: median panes until it is found, and",
+        "the error of the time that the adaptive window reports.",
         "",
         "| shift, σ | CUSUM | adaptive window | time off by, panes |",
         "|---|---|---|---|",

@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 
 def binned(layout: Layout, values: Array, rows: int) -> Counts:
-    """Consecutive panes of so many rows of finite numbers, float64[n, S], counted."""
+    """Counts of consecutive panes of ``rows`` rows of finite numbers, float64[n, S]."""
     many, features = len(values) // rows, values.shape[1]
     bins = np.zeros((many, features, COLUMNS), dtype=np.int64)
     moments = np.zeros((many, features, 2))
     extremes = np.zeros((many, features, 2))
-    for place in range(features):
-        z = ((values[: many * rows, place] - layout.location[place]) / layout.scale[place]).reshape(many, rows)
-        edges = own_edges(layout, place)
+    for index in range(features):
+        z = ((values[: many * rows, index] - layout.location[index]) / layout.scale[index]).reshape(many, rows)
+        edges = own_edges(layout, index)
         codes = np.searchsorted(edges, z, side="right") - 1
         codes = np.where(z < edges[0], LOW, np.where(z > edges[-1], HIGH, np.minimum(codes, edges.size - 2)))
         flat = codes + np.arange(many)[:, None] * COLUMNS
-        bins[:, place] = np.bincount(flat.ravel(), minlength=many * COLUMNS).reshape(many, COLUMNS)
-        moments[:, place, 0], moments[:, place, 1] = z.sum(axis=1), (z**2).sum(axis=1)
-        extremes[:, place, 0], extremes[:, place, 1] = z.min(axis=1), z.max(axis=1)
+        bins[:, index] = np.bincount(flat.ravel(), minlength=many * COLUMNS).reshape(many, COLUMNS)
+        moments[:, index, 0], moments[:, index, 1] = z.sum(axis=1), (z**2).sum(axis=1)
+        extremes[:, index, 0], extremes[:, index, 1] = z.min(axis=1), z.max(axis=1)
     return Counts(np.full(many, rows), bins, moments, extremes)
 
 
 def sliding(panes: Counts, length: int, step: int = 1) -> Counts:
-    """Every window of so many panes, one ``step`` panes after the other."""
+    """All windows of ``length`` panes, sliding by ``step`` panes."""
 
     def sums(values: Any) -> Any:
         total = np.concatenate([np.zeros((1, *values.shape[1:]), values.dtype), np.cumsum(values, axis=0)])

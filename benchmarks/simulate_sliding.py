@@ -1,4 +1,4 @@
-"""Sliding windows without drift: alarms of overlapping windows against the budget. A part of `make simulate`."""
+"""Sliding windows without drift: alarms of overlapping windows compared with the budget. A part of `make simulate`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LENGTHS = (6, 24, 72)
 BUDGET = 1.0
 ALPHA = alpha_of(BUDGET, subjects=FEATURES, segments=1, steps_ms=(HOUR,) * len(LENGTHS))
 LOOSE = 1e-3
-"""So large an error probability that there are alarms to count."""
+"""An error probability that is large enough to cause alarms."""
 DAYS = 60
 CYCLE = 0.5
 SHIFT = 0.25
@@ -45,12 +45,12 @@ JUDGED = (*VALUES, STATISTICS.index("missing"))
 
 @dataclass(slots=True)
 class Tally:
-    """What windows of one length came to.
+    """The results of windows of one length.
 
     Attributes:
-        windows, decisions: how many there were, of those that could be judged.
+        windows, decisions: number of windows, and of decisions that could be judged.
         alarms: decisions that were alarms.
-        episodes: alarms that stood in the next window, too, counted once.
+        episodes: alarms, with alarms in consecutive windows counted once.
     """
 
     windows: int = 0
@@ -59,7 +59,7 @@ class Tally:
     episodes: int = 0
 
     def add(self, status: NDArray[np.uint8]) -> None:
-        """Takes in uint8[N, statistics, S] of a stream, in the order of time."""
+        """Adds uint8[N, statistics, S] of a stream, in the order of time."""
         flags = status == DRIFTED
         self.windows += len(status)
         self.decisions += int((status != INSUFFICIENT).sum())
@@ -74,17 +74,17 @@ def settings(alpha: float) -> Settings:
 def independent(
     kept: int, rows: int, references: int, many: int, alphas: tuple[float, ...]
 ) -> dict[tuple[int, float], Tally]:
-    """Streams of the twenty features without drift, one a reference, for each length and error probability.
+    """Streams of the twenty features without drift, one for each reference, by length and error probability.
 
     Args:
         kept: rows of each reference.
         rows: of each pane.
-        references: how many.
+        references: number of references.
         many: windows of each length and reference.
         alphas: of one decision.
     """
     dice = np.random.default_rng([kept, rows])
-    found = {(length, alpha): Tally() for length in LENGTHS for alpha in alphas}
+    tallies = {(length, alpha): Tally() for length in LENGTHS for alpha in alphas}
     for _ in range(references):
         reference = reference_rows(kept, dice)
         panes = windows(population(reference), rows, many + max(LENGTHS) - 1, dice)
@@ -92,8 +92,8 @@ def independent(
             slid = sliding(panes, length)
             live = Counts(slid.rows[-many:], slid.bins[-many:], slid.moments[-many:], slid.extremes[-many:])
             for alpha in alphas:
-                found[length, alpha].add(judge(reference, live, settings(alpha)).status[:, JUDGED, :])
-    return found
+                tallies[length, alpha].add(judge(reference, live, settings(alpha)).status[:, JUDGED, :])
+    return tallies
 
 
 # Correlated traffic.
@@ -119,8 +119,8 @@ class Held:
     """A reference of whole days, for windows of one length.
 
     Attributes:
-        plain: every window is compared with all of it.
-        seasonal: what windows are compared with whose last pane is that of hour 0, 1, …; None without a season.
+        plain: the whole reference, for every window.
+        seasonal: the reference of windows whose last pane is hour 0, 1, …; None without a season.
     """
 
     plain: Reference
@@ -128,8 +128,8 @@ class Held:
 
 
 def held_days(layout: Layout, values: Array, rows: int, length: int, *, season: bool) -> Held:
-    """A reference from rows of whole days, with the dispersion of its own windows."""
-    counts = count(layout, {name: values[:, place] for place, name in enumerate(layout.subjects)})
+    """A reference from rows of whole days, with the dispersion of its windows."""
+    counts = count(layout, {name: values[:, index] for index, name in enumerate(layout.subjects)})
     panes = binned(layout, values, rows)
     blocks = sliding(panes, length, length)
     plain = prepare(layout, counts, measure_dispersion(blocks.rows, blocks.bins, blocks.moments))
@@ -148,12 +148,12 @@ def held_days(layout: Layout, values: Array, rows: int, length: int, *, season: 
 
 
 def _hours(last: int, length: int) -> Array:
-    """float64[24]: how many panes of each hour a window holds whose last pane is that hour's."""
+    """float64[24]: number of panes of each hour in a window whose last pane is hour ``last``."""
     return np.bincount(np.arange(last - length + 1, last + 1) % 24, minlength=24).astype(np.float64)
 
 
 def _expected(slots: Counts, weights: Array, days: float) -> Expected:
-    """What blocks of so many parts of each hour hold; no value is missing, and all hours have as many rows."""
+    """Expected counts of blocks with ``weights`` of each hour; no value is missing, all hours have equal rows."""
     values, rows = by_value(slots.bins), float(slots.rows[0])
     shares = np.tensordot(weights, values / rows, axes=1)
     means = np.tensordot(weights, slots.moments[..., 0] / rows, axes=1)
@@ -169,41 +169,41 @@ def _seasonal(layout: Layout, slots: Counts, rows: Array, dispersion: Dispersion
 def followed(
     kind: str, rows: int, lives: int, *, season: bool, shift: float = 0.0, lengths: tuple[int, ...] = LENGTHS
 ) -> Iterator[tuple[int, Tally, Tally]]:
-    """Length, tally at `ALPHA` and at `LOOSE`, of 20 features that are ``shift`` σ higher than in the reference.
+    """Yields length, tally at `ALPHA` and at `LOOSE`, of 20 features that are ``shift`` σ higher than in the reference.
 
     Args:
         kind: of `TRAFFIC`.
         rows: of each pane.
-        lives: so many streams of ten days each.
-        season: windows are compared with the same hours of the reference.
+        lives: number of streams of ten days.
+        season: windows are compared with their hours of the reference.
         shift: in σ.
         lengths: of windows, in panes.
     """
     dice = np.random.default_rng([len(kind), rows])
     traffic = TRAFFIC[kind]
     values = traffic(24 * DAYS, rows, dice)
-    layout = layout_of({f"feature:{place}": values[:, place] for place in range(FEATURES)})
-    held = {length: held_days(layout, values, rows, length, season=season) for length in lengths}
-    found = {length: (Tally(), Tally()) for length in lengths}
+    layout = layout_of({f"feature:{index}": values[:, index] for index in range(FEATURES)})
+    references = {length: held_days(layout, values, rows, length, season=season) for length in lengths}
+    tallies = {length: (Tally(), Tally()) for length in lengths}
     for _ in range(lives):
         panes = binned(layout, traffic(24 * 10, rows, dice) + shift, rows)
         for length in lengths:
             live = sliding(panes, length)
-            for tally, alpha in zip(found[length], (ALPHA, LOOSE), strict=True):
-                tally.add(_status(held[length], live, length, alpha))
+            for tally, alpha in zip(tallies[length], (ALPHA, LOOSE), strict=True):
+                tally.add(_status(references[length], live, length, alpha))
     for length in lengths:
-        yield length, *found[length]
+        yield length, *tallies[length]
 
 
-def _status(held: Held, live: Counts, length: int, alpha: float) -> NDArray[np.uint8]:
-    """uint8[N, 1, S]: of the values; none is missing."""
-    if held.seasonal is None:
-        return judge(held.plain, live, settings(alpha)).status[:, VALUES, :]
+def _status(days: Held, live: Counts, length: int, alpha: float) -> NDArray[np.uint8]:
+    """uint8[N, 1, S]: status of the values; none is missing."""
+    if days.seasonal is None:
+        return judge(days.plain, live, settings(alpha)).status[:, VALUES, :]
     status = np.zeros((len(live.rows), 1, FEATURES), dtype=np.uint8)
-    for last, reference in enumerate(held.seasonal):
+    for last, reference in enumerate(days.seasonal):
         chosen = slice((last - (length - 1)) % 24, None, 24)
-        part = Counts(live.rows[chosen], live.bins[chosen], live.moments[chosen], live.extremes[chosen])
-        status[chosen] = judge(reference, part, settings(alpha)).status[:, VALUES, :]
+        windows = Counts(live.rows[chosen], live.bins[chosen], live.moments[chosen], live.extremes[chosen])
+        status[chosen] = judge(reference, windows, settings(alpha)).status[:, VALUES, :]
     return status
 
 
@@ -213,19 +213,19 @@ def _status(held: Held, live: Counts, length: int, alpha: float) -> NDArray[np.u
 def report() -> list[str]:
     """Its part of the page."""
     lines = [
-        "**Sliding windows without drift.** The same features in a stream of panes of an hour; windows of 6, 24 and",
+        "**Sliding windows without drift.** These features in a stream of panes of an hour; windows of 6, 24 and",
         f"72 panes at once, each sliding by a pane: α = {ALPHA:.1e}. Alarms (the budget expects) and episodes: an",
-        "alarm that stands in several windows in a row is one. The same at a larger α, where there are some to count:",
-        "how many of a thousand decisions are alarms.",
+        "alarm in several consecutive windows is one episode. Also, at a larger α with more alarms, how many of a",
+        "thousand decisions are alarms.",
         "",
         f"| reference | rows a pane | panes | windows | alarms | episodes | ‰ at α = {LOOSE:g} | episodes |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for kept, references in ((50_000, 10), (2_000, 20)):
         for rows in (20, 200, 2_000):
-            found = independent(kept, rows, references, 2_400 // references, (ALPHA, LOOSE))
+            tallies = independent(kept, rows, references, 2_400 // references, (ALPHA, LOOSE))
             lines += [
-                f"| {kept:,} | {rows:,} | {length} | {_cells(found[length, ALPHA], found[length, LOOSE])} |"
+                f"| {kept:,} | {rows:,} | {length} | {_cells(tallies[length, ALPHA], tallies[length, LOOSE])} |"
                 for length in LENGTHS
             ]
     lines += [
@@ -238,11 +238,11 @@ def report() -> list[str]:
     ]
     for kind in TRAFFIC:
         for season in (False, True)[: 1 + (TRAFFIC[kind] is cyclic)]:
-            told = f"{kind}{', `season`' if season else ''}"
+            traffic = f"{kind}{', `season`' if season else ''}"
             moved = {length: tight for length, tight, _ in followed(kind, 200, 2, season=season, shift=SHIFT)}
             for length, tight, loose in followed(kind, 200, 15, season=season):
                 power = moved[length].alarms / max(moved[length].decisions, 1)
-                lines.append(f"| {told} | {length} | {_cells(tight, loose)} | {percent(power)} |")
+                lines.append(f"| {traffic} | {length} | {_cells(tight, loose)} | {percent(power)} |")
     return lines
 
 

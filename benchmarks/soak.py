@@ -1,7 +1,7 @@
-"""An hour of everything at once through Apache Kafka: `make soak`. Nothing may grow, and no row may be lost or doubled.
+"""Runs mixed traffic through Apache Kafka for an hour: `make soak`. No row may be lost or counted twice.
 
-The daemon runs as a process of its own. Its receiver is up and down; it is killed once and stopped once, while traffic
-goes on. After that, and after a warm-up, its memory, descriptors, threads, state and log must stay flat.
+The daemon runs in a separate process. Its receiver has outages; it is killed once and stopped once under load. After a
+warm-up its memory, descriptors, threads, state and log must not grow.
 """
 
 from __future__ import annotations
@@ -79,12 +79,12 @@ url = "{hook}"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a soak has found.
+    """The result of a soak.
 
     Attributes:
         wanted, counted: rows, late rows and labels as sent and as the daemon counted them.
-        figures: what must be flat.
-        delivered: notifications that the receiver took.
+        figures: quantities that must not grow.
+        delivered: notifications that the receiver accepted.
         unread: messages that the daemon has not read.
     """
 
@@ -95,27 +95,27 @@ class Outcome:
     unread: int
 
     def faults(self) -> list[str]:
-        """What is not as it should be, one sentence each."""
-        found = [
+        """All faults, one sentence each."""
+        faults = [
             f"{name}: {self.wanted[name]:,} sent, {count:,} counted"
             for name, count in self.counted.items()
             if count != self.wanted[name]
         ]
-        found += [
-            f"{part.name}: from {part.first:,.1f} to {part.last:,.1f}, {part.allowed:,.1f} more are allowed"
-            for part in self.figures
-            if not part.flat
+        faults += [
+            f"{figure.name}: from {figure.first:,.1f} to {figure.last:,.1f}, {figure.allowed:,.1f} more are allowed"
+            for figure in self.figures
+            if not figure.flat
         ]
         if self.unread:
-            found.append(f"{self.unread} messages were not read")
+            faults.append(f"{self.unread} messages were not read")
         if not self.delivered:
-            found.append("no notification was delivered")
-        return found
+            faults.append("no notification was delivered")
+        return faults
 
     def table(self) -> str:
         """A Markdown table."""
         lines = ["| what | first third | last third | may grow by |", "|---|---|---|---|"]
-        numbers = [(part.name, part.first, part.last, part.allowed) for part in self.figures]
+        numbers = [(figure.name, figure.first, figure.last, figure.allowed) for figure in self.figures]
         lines += [f"| {name} | {first:,.1f} | {last:,.1f} | {allowed:,.1f} |" for name, first, last, allowed in numbers]
         lines += ["", "| what | sent | counted |", "|---|---|---|"]
         lines += [f"| {name} | {self.wanted[name]:,} | {count:,} |" for name, count in self.counted.items()]
@@ -126,7 +126,7 @@ def soak(minutes: float, home: Path, broker: KafkaBroker) -> Outcome:
     """Runs traffic through a daemon.
 
     Args:
-        minutes: how long.
+        minutes: duration.
         home: an empty folder.
         broker: a running one without topics.
     """
@@ -153,7 +153,7 @@ def soak(minutes: float, home: Path, broker: KafkaBroker) -> Outcome:
 
 
 def _through(seconds: float, daemon: DaemonProcess, state: Path, receiver: Receiver) -> list[Sample]:
-    """Kills, stops, takes the receiver away; gives the samples after the warm-up."""
+    """Kills and stops the daemon, and stops the receiver; returns the samples after the warm-up."""
     began = time.monotonic()
     samples: list[Sample] = []
     killed = stopped = False
@@ -192,13 +192,13 @@ def _outcome(
 
     _settle(lambda: unread() == 0 and all(wanted[name] == count for name, count in counted().items()), 60)
     _settle(lambda: daemon.metric("leeway_outbox_notifications") == 0, 60)
-    found, left = counted(), unread()
+    counts, left = counted(), unread()
     daemon.stop()
-    return Outcome(wanted, found, verdicts(samples), len(receiver.accepted(WEBHOOK_PATH)), left)
+    return Outcome(wanted, counts, verdicts(samples), len(receiver.accepted(WEBHOOK_PATH)), left)
 
 
 def _settle(done, seconds: float) -> None:  # type: ignore[no-untyped-def]  # a condition
-    """Waits for a condition; what it waited for in vain shows in the outcome."""
+    """Waits for a condition; if it stays false, the outcome shows it."""
     try:
         wait_until(done, seconds, "settled")
     except AssertionError:

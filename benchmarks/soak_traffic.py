@@ -1,4 +1,4 @@
-"""The traffic of the soak: good rows, late ones, rejects, labels; versions and segments that come and go."""
+"""The traffic of the soak: usable rows, late rows, rejects, labels; versions and segments that begin and end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTITIONS = 2
 REGIONS = ("north", "south", "east", "west")
 _TICK = 0.25
 _LABEL_DELAY = 3.0
-# Each canary version lives this long; one more of the regions is silent for as long.
+# Seconds that each canary version lives, and that each region in turn is silent.
 _CANARY = 20.0
 # For a third of each minute a feature is shifted, so that alerts fire and resolve.
 _SHIFT_EVERY, _SHIFT_FOR = 60.0, 20.0
@@ -29,7 +29,7 @@ _WEIGHTS = (0.96, 0.01, 0.01, 0.01, 0.01)
 
 
 def write_reference(path: Path, rows: int = 20_000) -> None:
-    """Training data that the unshifted traffic resembles."""
+    """Writes training data with the distribution of the unshifted traffic."""
     dice = np.random.default_rng(1)
     usage = dice.normal(100, 20, rows)
     score = 1 / (1 + np.exp(-(usage - 100) / 20))
@@ -46,7 +46,7 @@ def write_reference(path: Path, rows: int = 20_000) -> None:
 
 
 class Traffic(threading.Thread):
-    """Produces until it is stopped; everything sent is counted.
+    """Produces messages until it is stopped, and counts them.
 
     Args:
         bootstrap: the broker.
@@ -90,7 +90,7 @@ class Traffic(threading.Thread):
                 self._send_labels(now)
                 done = now
             self._producer.flush(30)
-        except BaseException as error:  # noqa: BLE001 - told to who waits for the thread
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             self.fault = error
         finally:
             self._producer.close()
@@ -113,7 +113,7 @@ class Traffic(threading.Thread):
         usage = self._dice.gauss(100 + shift, 20)
         score = 1 / (1 + 2.718281828 ** (-(usage - 100) / 20))
         silent = int(elapsed / _CANARY) % len(REGIONS)
-        regions = [region for place, region in enumerate(REGIONS) if place != silent]
+        regions = [region for index, region in enumerate(REGIONS) if index != silent]
         canary = self._dice.random() < 0.1
         return {
             "id": f"row-{self._number}",
@@ -145,6 +145,6 @@ def _message(kind: str, row: dict[str, Any], at: float) -> bytes:
 
 
 def totals(sent: dict[str, int]) -> Counter[str]:
-    """What the daemon should have counted: rows, late rows, rejects."""
+    """The counts that the daemon should reach: rows, late rows, rejects."""
     rejects = sent["malformed"] + sent["no_timestamp"] + sent["future"]
     return Counter(rows=sent["good"], late=sent["late"], rejects=rejects, labels=sent["labels"])

@@ -1,4 +1,4 @@
-"""What the soak samples of the daemon's process, and whether it is flat."""
+"""Samples the daemon's process during the soak, and checks that it does not grow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look from outside: ``at`` in monotonic seconds, sizes in bytes."""
+    """One sample of the process: ``at`` in monotonic seconds, sizes in bytes."""
 
     at: float
     memory: int
@@ -29,7 +29,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How much a figure may grow over the samples after the warm-up: a share of its first value, and a fixed amount."""
+    """The allowed growth of a figure after the warm-up: a share of its first value, plus a fixed amount."""
 
     name: str
     number: Callable[[Sample], float]
@@ -39,13 +39,13 @@ class Bound:
 
 
 BOUNDS = (
-    # numpy's and SQLite's caches fill up slowly; a leak of one kilobyte a message would show a hundred times this.
+    # numpy's and SQLite's caches fill slowly; a leak of one kilobyte a message would be a hundred times this.
     Bound("resident memory, MiB", lambda sample: sample.memory, 0.05, 12 * MIB, MIB),
     Bound("open descriptors", lambda sample: sample.descriptors, 0.0, 8),
     Bound("threads", lambda sample: sample.threads, 0.0, 4),
     Bound("state directory, MiB", lambda sample: sample.state, 0.15, 3 * MIB, MIB),
 )
-# Lines are written for alerts and for series that end, and for nothing that happens more often.
+# The daemon logs alerts and ends of series, but no event that is more frequent.
 MOST_LOG_BYTES_A_MINUTE = 32_768
 
 
@@ -89,19 +89,19 @@ def _size(path: Path) -> int:
 
 
 def verdicts(samples: Sequence[Sample]) -> list[Verdict]:
-    """Compares the last third of the samples with the first, by medians: saw-teeth and single peaks do not count."""
+    """Compares the medians of the last and first third of the samples, which ignores saw-teeth and single peaks."""
     third = len(samples) // 3
-    found = []
+    results = []
     for bound in BOUNDS:
         first = median(map(bound.number, samples[:third]))
         last = median(map(bound.number, samples[-third:]))
         allowed = first * bound.share + bound.amount
-        found.append(Verdict(bound.name, first / bound.unit, last / bound.unit, allowed / bound.unit))
+        results.append(Verdict(bound.name, first / bound.unit, last / bound.unit, allowed / bound.unit))
     middle = samples[len(samples) // 2]
     rates = [
         (end.log - begin.log) / (end.at - begin.at) * 60 / 1024
         for begin, end in ((samples[0], middle), (middle, samples[-1]))
     ]
-    # Alerts come in bursts, so a short run sees more of them in one of its halves.
+    # Alerts come in bursts, so in a short run one half has more of them.
     allowed = min(MOST_LOG_BYTES_A_MINUTE / 1024 - rates[0], rates[0] * 0.5 + 16.0)
-    return [*found, Verdict("log, KiB a minute", *rates, allowed)]
+    return [*results, Verdict("log, KiB a minute", *rates, allowed)]

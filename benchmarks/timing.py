@@ -1,4 +1,4 @@
-"""How long something takes."""
+"""Measures durations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 def best(work, repeats: int = 3) -> float:  # type: ignore[no-untyped-def]  # a function without arguments
-    """Seconds of the fastest of some runs."""
+    """Seconds of the fastest of ``repeats`` runs."""
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()

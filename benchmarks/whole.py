@@ -1,4 +1,4 @@
-"""One whole evaluation as the daemon makes it: drift, data quality, attribution, features together, scores followed."""
+"""One whole evaluation of the daemon: drift, data quality, attribution, features together, scores over time."""
 
 from __future__ import annotations
 

@@ -38,10 +38,10 @@ class _Frame:
         return _TOP + inner * (1 - min(max((value - self.y0) / max(self.y1 - self.y0, 1e-12), 0.0), 1.0))
 
 
-def _svg(height: int, label: str, parts: Sequence[str]) -> str:
+def _svg(height: int, label: str, elements: Sequence[str]) -> str:
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(label, quote=True)}">'
-        + "".join(parts)
+        + "".join(elements)
         + "</svg>"
     )
 
@@ -67,16 +67,16 @@ def _ticks(bottom: float, top: float) -> list[float]:
 
 
 def _axes(frame: _Frame, ends: NDArray[np.int64]) -> list[str]:
-    parts = []
+    elements = []
     for value in _ticks(frame.y0, frame.y1):
         y = frame.y(value)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(_text(_LEFT - 6, y + 4, number(value), "end"))
+        elements.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        elements.append(_text(_LEFT - 6, y + 4, number(value), "end"))
     long = frame.x1 - frame.x0 > 3 * 86_400_000
     for moment in np.linspace(ends[0], ends[-1], 5):
         shown = datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d" if long else "%d %b %H:%M")
-        parts.append(_text(min(max(frame.x(moment), _LEFT + 30), _WIDTH - _RIGHT - 34), frame.height - 6, shown))
-    return parts
+        elements.append(_text(min(max(frame.x(moment), _LEFT + 30), _WIDTH - _RIGHT - 34), frame.height - 6, shown))
+    return elements
 
 
 def _thinned(
@@ -125,19 +125,19 @@ def interval_chart(
     else:
         low, top = _seen(shown, threshold)
     frame = _Frame(float(ends[0]), float(ends[-1]), top, 200, low)
-    parts = _axes(frame, ends)
+    elements = _axes(frame, ends)
     for run in _runs(np.asarray(np.isfinite(numbers).all(axis=1))):
         upper = " ".join(f"{frame.x(ends[index]):.1f},{frame.y(numbers[index, 2]):.1f}" for index in run)
         lower = " ".join(f"{frame.x(ends[index]):.1f},{frame.y(numbers[index, 1]):.1f}" for index in run[::-1])
-        parts.append(f'<polygon class="band" points="{upper} {lower}"/>')
+        elements.append(f'<polygon class="band" points="{upper} {lower}"/>')
     for column, style in ((0, "value"), (judged, "judged")):
         for run in _runs(np.isfinite(numbers[:, column])):
             points = " ".join(f"{frame.x(ends[index]):.1f},{frame.y(numbers[index, column]):.1f}" for index in run)
-            parts.append(f'<polyline class="{style}" points="{points}"/>')
+            elements.append(f'<polyline class="{style}" points="{points}"/>')
     if not np.isnan(threshold):
         y = frame.y(threshold)
-        parts.append(f'<line class="threshold" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-    return _svg(200, label, parts)
+        elements.append(f'<line class="threshold" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+    return _svg(200, label, elements)
 
 
 def _seen(numbers: NDArray[np.float64], threshold: float) -> tuple[float, float]:
@@ -166,18 +166,20 @@ def spans_chart(spans: Sequence[tuple[str, Sequence[tuple[int, int]]]], first: i
     """Spans of time by name: one line for each name, one bar for each span (epoch ms)."""
     height = _TOP + 26 * len(spans) + _BOTTOM
     frame = _Frame(float(first), float(last), 1.0, height)
-    parts = []
+    elements = []
     for index, (name, own) in enumerate(spans):
         y = _TOP + 26 * index
-        parts.append(_text(_LEFT, y + 9, name, "start", "name"))
-        parts.append(f'<rect class="rail" x="{_LEFT}" y="{y + 13}" width="{_WIDTH - _LEFT - _RIGHT}" height="7"/>')
+        elements.append(_text(_LEFT, y + 9, name, "start", "name"))
+        elements.append(f'<rect class="rail" x="{_LEFT}" y="{y + 13}" width="{_WIDTH - _LEFT - _RIGHT}" height="7"/>')
         for start, end in own:
             width = max(frame.x(end) - frame.x(start), 2.0)
-            parts.append(f'<rect class="firing" x="{frame.x(start):.1f}" y="{y + 13}" width="{width:.1f}" height="7"/>')
+            elements.append(
+                f'<rect class="firing" x="{frame.x(start):.1f}" y="{y + 13}" width="{width:.1f}" height="7"/>'
+            )
     for moment in np.linspace(first, last, 5):
         shown = datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d")
-        parts.append(_text(min(max(frame.x(moment), _LEFT + 30), _WIDTH - _RIGHT - 34), height - 6, shown))
-    return _svg(height, label, parts)
+        elements.append(_text(min(max(frame.x(moment), _LEFT + 30), _WIDTH - _RIGHT - 34), height - 6, shown))
+    return _svg(height, label, elements)
 
 
 def density_chart(
@@ -200,18 +202,18 @@ def density_chart(
         last -= int(window[-1] < _MUCH / last)
     densities, sides = [shares[first:last] for shares in densities], edges[first : last + 1]
     frame = _Frame(float(sides[0]), float(sides[-1]), max(float(np.max(densities)), 1e-12) * 1.05, 170)
-    parts = []
+    elements = []
     for heights, style in zip(densities, ("reference", "window"), strict=True):
         corners = [f"{frame.x(sides[0]):.1f},{frame.y(0):.1f}"]
         for left, right, height in zip(sides[:-1], sides[1:], heights, strict=True):
             corners.append(f"{frame.x(left):.1f},{frame.y(height):.1f} {frame.x(right):.1f},{frame.y(height):.1f}")
         corners.append(f"{frame.x(sides[-1]):.1f},{frame.y(0):.1f}")
-        parts.append(f'<polygon class="{style}" points="{" ".join(corners)}"/>')
-    parts += [
+        elements.append(f'<polygon class="{style}" points="{" ".join(corners)}"/>')
+    elements += [
         _text(min(max(frame.x(value), _LEFT + 12), _WIDTH - _RIGHT - 16), 164, number(float(value)))
         for value in np.linspace(sides[0], sides[-1], 5)
     ]
-    return _svg(170, label, parts)
+    return _svg(170, label, elements)
 
 
 def pairs_chart(names: Sequence[str], reference: Sequence[float], window: Sequence[float], label: str) -> str:
@@ -219,12 +221,12 @@ def pairs_chart(names: Sequence[str], reference: Sequence[float], window: Sequen
     height = _TOP + 34 * len(names)
     widest = max([*reference, *window, 1e-9])
     room = _WIDTH - 200 - 60
-    parts = []
+    elements = []
     for index, name in enumerate(names):
         y = _TOP + 34 * index
-        parts.append(_text(190, y + 17, name if len(name) <= 26 else name[:25] + "…", "end", "name"))
+        elements.append(_text(190, y + 17, name if len(name) <= 26 else name[:25] + "…", "end", "name"))
         for share, style, down in ((reference[index], "reference", 2), (window[index], "window", 15)):
             width = share / widest * room
-            parts.append(f'<rect class="{style}" x="200" y="{y + down}" width="{width:.1f}" height="12"/>')
-            parts.append(_text(206 + width, y + down + 10, f"{share:.1%}", "start"))
-    return _svg(height, label, parts)
+            elements.append(f'<rect class="{style}" x="200" y="{y + down}" width="{width:.1f}" height="12"/>')
+            elements.append(_text(206 + width, y + down + 10, f"{share:.1%}", "start"))
+    return _svg(height, label, elements)

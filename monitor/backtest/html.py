@@ -30,7 +30,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[i
 
 def where(key: TrackKey, many_models: bool) -> str:
     """Names the series and window; leaves out a single model, the default version and the segment ``all``."""
-    parts = [key.model] if many_models else []
-    parts += [f"version {key.version}"] if key.version != "-" else []
-    parts += [key.segment] if key.segment != "all" else []
-    return ", ".join([*parts, f"window {key.window}"])
+    names = [key.model] if many_models else []
+    names += [f"version {key.version}"] if key.version != "-" else []
+    names += [key.segment] if key.segment != "all" else []
+    return ", ".join([*names, f"window {key.window}"])

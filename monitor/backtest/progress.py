@@ -103,14 +103,14 @@ class ReplayProgress:
         rows = sum(sum(model.rows.values()) + model.late for model in snapshot.models) + snapshot.learned_rows
         reached = max((model.watermark for model in snapshot.models if model.watermark is not None), default=None)
         total = "" if self._share == 1.0 or not (rows and self._share) else f" of about {_rounded(rows / self._share)}"
-        parts = [
+        columns = [
             f"{math.floor(self._share * 100):3} %",
             *([] if reached is None else [utc(reached)]),
             f"{rows:,}{total} rows",
         ]
         if (left := self._left()) is not None:
-            parts.append(f"about {_duration(left)} left")
-        return "  ".join(parts)
+            columns.append(f"about {_duration(left)} left")
+        return "  ".join(columns)
 
     def _left(self) -> float | None:
         """Seconds to the end at the present rate; None while unknown, and at the end."""

@@ -39,11 +39,11 @@ def _shown(history: History, key: TrackKey, track: Track, many_models: bool) -> 
     judged = [metric for metric in metrics if not np.isnan(track.latest((kind, metric)).threshold)]
     charted = (judged or [metric for metric in _TELLING if metric in metrics])[:_MOST_CHARTS]
     title = f"{'Realised' if key.realised else 'Estimated'} performance, {where(key, many_models)}"
-    parts = [f"<h3>{escape(title)}</h3>"]
+    sections = [f"<h3>{escape(title)}</h3>"]
     if key.realised:
         labelled, rows = sum(track.labelled), sum(track.rows)
         share = f"{labelled / rows:.1%} of the predictions in its {len(track.ends):,} windows had a label."
-        parts.append(f'<p class="quiet">{share}</p>' if rows else "")
+        sections.append(f'<p class="quiet">{share}</p>' if rows else "")
     for metric in charted:
         name = (kind, metric)
         reference = track.latest(name).reference
@@ -52,13 +52,13 @@ def _shown(history: History, key: TrackKey, track: Track, many_models: bool) -> 
             np.array(track.ends), track.series(name), track.latest(name).threshold, f"{title}: {metric} over time",
             from_zero=metric.startswith(("cusum", "adwin")), judged=judged_bound(metric),
         )  # fmt: skip
-        parts.append(f"<article><h3>{escape(metric)} <small>{escape(title + against)}</small></h3>{chart}</article>")
+        sections.append(f"<article><h3>{escape(metric)} <small>{escape(title + against)}</small></h3>{chart}</article>")
     rows_of_table = [row for metric in metrics if (row := _last(track, (kind, metric))) is not None]
     if rows_of_table:
         head = ("Metric", "Last", "At least", "At most", "Reference", "Limit", "Window ended")
-        parts.append(f"<details><summary>All metrics of the last window</summary>{_numbers(head, rows_of_table)}"
+        sections.append(f"<details><summary>All metrics of the last window</summary>{_numbers(head, rows_of_table)}"
                      "</details>")  # fmt: skip
-    return "".join(parts) + _others(history, key, track)
+    return "".join(sections) + _others(history, key, track)
 
 
 def judged_bound(metric: str) -> int:

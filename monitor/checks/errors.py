@@ -53,13 +53,13 @@ def describe(items: Sequence[ErrorDetails], raw: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     kinds: dict[str, list[str]] = {}
     for item in items:
-        place = place_text(_without_tags(item["loc"], raw))
+        path = place_text(_without_tags(item["loc"], raw))
         if (kind := _kind(item["type"])) is None:
             lines += _described(item, raw)
-        elif place in kinds:  # a value that may be of several types fails for each of them
-            kinds[place].append(kind)
+        elif path in kinds:  # a value that may be of several types fails for each of them
+            kinds[path].append(kind)
         else:
-            kinds[place] = [kind]
+            kinds[path] = [kind]
             lines += _described(item, raw)
     several = {key: allowed for key, allowed in kinds.items() if len(allowed) > 1}
     for key, allowed in several.items():
@@ -77,16 +77,16 @@ def _kind(error: str) -> str | None:
 
 def _described(item: ErrorDetails, raw: dict[str, Any]) -> list[str]:
     location = _without_tags(item["loc"], raw)
-    place = place_text(location)
+    key = place_text(location)
     if item["type"] == "value_error":
         lines = str(item["ctx"]["error"] if "ctx" in item else item["msg"]).splitlines()
         # The fault of a section begins with the field at fault; the fault of a field has the field as its location.
-        return [_joined(place, line, field=_FIELD.match(line) is not None) for line in lines]
-    return [_joined(place, _sentence(item, location, raw), field=item["type"].startswith("union_tag"))]
+        return [_joined(key, line, field=_FIELD.match(line) is not None) for line in lines]
+    return [_joined(key, _sentence(item, location, raw), field=item["type"].startswith("union_tag"))]
 
 
-def _joined(place: str, sentence: str, *, field: bool) -> str:
-    return f"{place}{'.' if field else ': '}{sentence}" if place else sentence
+def _joined(key: str, sentence: str, *, field: bool) -> str:
+    return f"{key}{'.' if field else ': '}{sentence}" if key else sentence
 
 
 def _sentence(item: ErrorDetails, location: list[int | str], raw: dict[str, Any]) -> str:
@@ -99,17 +99,17 @@ def _sentence(item: ErrorDetails, location: list[int | str], raw: dict[str, Any]
         return f"type: required, but not given; valid: {listed(_expected(context.get('expected_tags', '')))}"
     if kind == "union_tag_invalid":
         return f"type: got {quoted(context['tag'])}; {hint(context['tag'], _expected(context['expected_tags']))}"
-    secret = any(isinstance(part, str) and _is_secret(part) for part in location)
-    found = item["input"]
-    got = "" if secret else f"got {shown(found)}; "
+    secret = any(isinstance(step, str) and _is_secret(step) for step in location)
+    value = item["input"]
+    got = "" if secret else f"got {shown(value)}; "
     if kind == "literal_error":
         valid = _expected(context["expected"])
-        return got + (hint(found, valid) if isinstance(found, str) else f"valid: {listed(valid)}")
+        return got + (hint(value, valid) if isinstance(value, str) else f"valid: {listed(valid)}")
     if location and location[-1] in _LIST_OF_TABLES and kind == "list_type":
         return f"must be a list of tables: write [[{location[-1]}]] with two brackets"
-    if isinstance(found, str):  # a limit of a duration
+    if isinstance(value, str):  # a limit of a duration
         context = {
-            key: f'"{format_duration(part)}"' if isinstance(part, int) else part for key, part in context.items()
+            key: f'"{format_duration(step)}"' if isinstance(step, int) else step for key, step in context.items()
         }
     return got + _must(kind, context, item["msg"])
 
@@ -153,10 +153,10 @@ def _unknown_key(whole: tuple[int | str, ...], location: list[int | str], raw: d
         for above in range(len(whole) - 2, -1, -1):
             outer = _section_at(list(whole[:above]))
             if isinstance(whole[above], str) and key in _keys(outer):
-                parents = [str(part) for part in _without_tags(whole[:above], raw) if isinstance(part, str)]
+                parents = [str(step) for step in _without_tags(whole[:above], raw) if isinstance(step, str)]
                 home = f"[{'.'.join(parents)}]" if parents else "the top of the file"
                 home = f"[{home}]" if len(parents) == 1 and parents[0] in _LIST_OF_TABLES else home
-                below = ".".join(str(part) for part in location[:-1] if isinstance(part, str))
+                below = ".".join(str(step) for step in location[:-1] if isinstance(step, str))
                 return f"unknown key; it belongs to {home}: move it above the line [{below}]"
         if nearest(key, known) is None and (beside := _section_beside(key, whole, raw)) is not None:
             return f"unknown key; it belongs to [{beside}]"
@@ -170,7 +170,7 @@ def _section_beside(key: str, whole: tuple[int | str, ...], raw: dict[str, Any])
         for name, field in outer.model_fields.items() if outer else ():
             if any(key in _keys(inner) for inner in _sections(field.annotation)):
                 return ".".join(
-                    [*(str(part) for part in _without_tags(whole[:above], raw) if isinstance(part, str)), name]
+                    [*(str(step) for step in _without_tags(whole[:above], raw) if isinstance(step, str)), name]
                 )
     return None
 
@@ -179,15 +179,15 @@ def _without_tags(location: tuple[int | str, ...], raw: Any) -> list[int | str]:
     """The location in the document: pydantic puts the ``type`` of a receiver, and branches of unions, in between."""
     kept: list[int | str] = []
     node = raw
-    for number, part in enumerate(location):
-        inside = (isinstance(node, dict) and part in node) or (
-            isinstance(node, list) and isinstance(part, int) and part < len(node)
+    for number, step in enumerate(location):
+        inside = (isinstance(node, dict) and step in node) or (
+            isinstance(node, list) and isinstance(step, int) and step < len(node)
         )
         if inside:
-            kept.append(part)
-            node = node[part]
-        elif number == len(location) - 1 and isinstance(node, dict) and BARE_KEY.fullmatch(str(part)):
-            kept.append(part)  # a key that is missing
+            kept.append(step)
+            node = node[step]
+        elif number == len(location) - 1 and isinstance(node, dict) and BARE_KEY.fullmatch(str(step)):
+            kept.append(step)  # a key that is missing
     return kept
 
 
@@ -198,10 +198,10 @@ def _keys(model: type[BaseModel] | None) -> set[str]:
 def _section_at(location: list[int | str]) -> type[BaseModel] | None:
     """The section that a location in a validation error lies in."""
     candidates: list[type[BaseModel]] = [Config]
-    for part in location:
-        if isinstance(part, int):
+    for step in location:
+        if isinstance(step, int):
             continue
-        tagged = [model for model in candidates if _tag(model) == part]
+        tagged = [model for model in candidates if _tag(model) == step]
         if tagged:
             candidates = tagged
             continue
@@ -209,7 +209,7 @@ def _section_at(location: list[int | str]) -> type[BaseModel] | None:
             inner
             for model in candidates
             for name, field in model.model_fields.items()
-            if part in (name, field.alias)
+            if step in (name, field.alias)
             for inner in _sections(field.annotation)
         ]
     return candidates[0] if candidates else None

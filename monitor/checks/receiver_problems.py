@@ -27,6 +27,6 @@ def link_problems(config: Config) -> list[str]:
     return problems
 
 
-def _url(place: str, text: str) -> list[str]:
+def _url(key: str, text: str) -> list[str]:
     fault = url_fault(text)
-    return [f"{place}: {fault}"] if fault else []
+    return [f"{key}: {fault}"] if fault else []

@@ -29,7 +29,7 @@ def load_all_references(config: Config, *, strict: bool = True) -> dict[str, Ref
     """
     references, problems = {}, []
     for model in config.models:
-        place = f'model "{model.name}": '
+        prefix = f'model "{model.name}": '
         try:
             if model.learn_rows is None:
                 references[model.name] = load_references(model)
@@ -38,9 +38,9 @@ def load_all_references(config: Config, *, strict: bool = True) -> dict[str, Ref
         except LeewayError as error:
             if model.learn_rows is not None and not strict:
                 continue
-            problems += [place + line for line in str(error).splitlines()]
+            problems += [prefix + line for line in str(error).splitlines()]
         else:
-            problems += [place + line for line in memory_problems(model, references.get(model.name))]
+            problems += [prefix + line for line in memory_problems(model, references.get(model.name))]
     if problems:
         raise ReferenceDataError("\n".join(problems))
     return references

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 _WILD = frozenset("*?[")
 
 
-def unknown(place: str, names: Sequence[str], known: Iterable[str], kind: str = "known") -> list[str]:
+def unknown(key: str, names: Sequence[str], known: Iterable[str], kind: str = "known") -> list[str]:
     """A line for each unknown name, with the nearest known one."""
     every = sorted(known)
     return [
-        f"{place}[{number}]: {quoted(name)} is not defined; {hint(name, every, kind, cutoff=0.4)}"
+        f"{key}[{number}]: {quoted(name)} is not defined; {hint(name, every, kind, cutoff=0.4)}"
         for number, name in enumerate(names)
         if name not in every
     ]
@@ -52,28 +52,28 @@ def rule_problems(number: int, rule: RuleSection, every_model: Sequence[ModelSec
         rule: its configuration.
         every_model: all models of the configuration.
     """
-    place = f"rules[{number}]"
+    key = f"rules[{number}]"
     models = [model for model in every_model if not rule.models or model.name in rule.models]
     if not models:
         return
-    yield from _windows(f"{place}.windows", rule, models)
+    yield from _windows(f"{key}.windows", rule, models)
     statistics = list(dict.fromkeys(name for model in models for name in statistic_names(model)))
     prefixes = {*PER_CLASS, *(name for model in models for name in metrics_of_classes(model))}
     if rule.metric is not None and not _is_statistic(rule.metric, statistics, prefixes):
-        yield f"{place}.metric: {_no_statistic(rule.metric, statistics)}"
+        yield f"{key}.metric: {_no_statistic(rule.metric, statistics)}"
     if not _is_statistic(rule.statistic, statistics, prefixes):
-        yield f"{place}.statistic: {_no_statistic(rule.statistic, statistics)}"
-    yield from _subject(f"{place}.subject", rule.subject, models)
-    yield from _segment(f"{place}.segment", rule.segment, models)
+        yield f"{key}.statistic: {_no_statistic(rule.statistic, statistics)}"
+    yield from _subject(f"{key}.subject", rule.subject, models)
+    yield from _segment(f"{key}.segment", rule.segment, models)
 
 
-def _windows(place: str, rule: RuleSection, models: Sequence[ModelSection]) -> Iterator[str]:
+def _windows(key: str, rule: RuleSection, models: Sequence[ModelSection]) -> Iterator[str]:
     known = list(dict.fromkeys(name for model in models for name in (*model.windows, *model.performance.windows)))
     for number, name in enumerate(rule.windows):
         if name not in known:
             alike = [other for other in known if parse_duration(other) == parse_duration(name)]
             advice = f"did you mean {quoted(alike[0])}?" if alike else hint(name, known, "windows", cutoff=0.4)
-            yield f"{place}[{number}]: no model of the rule has a window {quoted(name)}; {advice}"
+            yield f"{key}[{number}]: no model of the rule has a window {quoted(name)}; {advice}"
 
 
 def _is_statistic(pattern: str, names: Sequence[str], prefixes: Iterable[str]) -> bool:
@@ -90,18 +90,18 @@ def _no_statistic(name: str, names: Sequence[str]) -> str:
     return f"no finding has a statistic {quoted(name)}; {hint(name, names, 'statistics')}"
 
 
-def _subject(place: str, pattern: str, models: Sequence[ModelSection]) -> Iterator[str]:
+def _subject(key: str, pattern: str, models: Sequence[ModelSection]) -> Iterator[str]:
     family, colon, name = pattern.partition(":")
     if not colon:
         subjects = (*SUBJECTS, *(f"{family}:*" for family in FAMILIES))
         if not any(fnmatchcase(subject, pattern) for subject in subjects):
-            yield f"{place}: no finding has a subject {quoted(pattern)}; {hint(pattern, subjects, 'subjects')}"
+            yield f"{key}: no finding has a subject {quoted(pattern)}; {hint(pattern, subjects, 'subjects')}"
         return
     if _WILD & set(family):
         return
     if family not in FAMILIES:
         advice = hint(family, FAMILIES, "before the colon")
-        yield f"{place}: no finding has a subject {quoted(pattern)}; {advice}"
+        yield f"{key}: no finding has a subject {quoted(pattern)}; {advice}"
         return
     known = {
         "score": [subject.partition(":")[2] for model in models for subject in model.columns.scores()],
@@ -109,29 +109,29 @@ def _subject(place: str, pattern: str, models: Sequence[ModelSection]) -> Iterat
         "fairness": [column for model in models for column in model.performance.protected],
     }.get(family)
     if known is not None and not any(fnmatchcase(other, name) for other in known):
-        yield f"{place}: no model of the rule has a subject {quoted(pattern)}; {hint(name, known, family)}"
+        yield f"{key}: no model of the rule has a subject {quoted(pattern)}; {hint(name, known, family)}"
 
 
-def _segment(place: str, pattern: str, models: Sequence[ModelSection]) -> Iterator[str]:
+def _segment(key: str, pattern: str, models: Sequence[ModelSection]) -> Iterator[str]:
     columns = list(dict.fromkeys(column for model in models for column in model.segments))
     if fnmatchcase("all", pattern):
         return
     column, equals, _ = pattern.partition("=")
     if equals and not any(fnmatchcase(other, column) for other in columns):
-        yield f"{place}: no model of the rule has segments of {quoted(column)}; {hint(column, columns, 'segments')}"
+        yield f"{key}: no model of the rule has segments of {quoted(column)}; {hint(column, columns, 'segments')}"
     elif not equals and not _WILD & set(pattern):
-        yield f'{place}: got {quoted(pattern)}; write "all", or a column and a value such as "COLUMN=VALUE"'
+        yield f'{key}: got {quoted(pattern)}; write "all", or a column and a value such as "COLUMN=VALUE"'
 
 
 def metric_problems(number: int, model: ModelSection) -> Iterator[str]:
     """Metrics of performance that the model's task does not have."""
     names = metric_names(model)
     prefixes = metrics_of_classes(model)
-    for place, metric in enumerate(model.performance.metrics):
+    for index, metric in enumerate(model.performance.metrics):
         if metric not in names and metric.partition(":")[0] not in prefixes:
             advice = hint(metric, [*names, *(f"{prefix}:CLASS" for prefix in prefixes)], "its metrics")
             yield (
-                f"models[{number}].performance.metrics[{place}]: a {model.task} model has no metric {quoted(metric)}; "
+                f"models[{number}].performance.metrics[{index}]: a {model.task} model has no metric {quoted(metric)}; "
                 f"{advice}"
             )
 

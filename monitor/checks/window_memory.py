@@ -34,7 +34,7 @@ def series_bytes(model: ModelSection, references: ReferencesByVersion | None) ->
     else:
         shapes = [make_count_spec(model, profile) for profile in references.profiles]
         subjects = max(shape.subjects for shape in shapes)
-        extra = max(sum(part.width for part in shape.whole) for shape in shapes)
+        extra = max(sum(counts.width for counts in shape.whole) for shape in shapes)
     # Bins, two moments and two extremes for each subject; start, rows and the extra counts.
     pane = _NUMBER * (subjects * (COLUMNS + 4) + extra + 2)
     return pane * sum(pane_counts(model).values())

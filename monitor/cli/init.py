@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from monitor.cli.guess import Guess
 
 
-def starting_config(found: Guess, reference: str, model: str) -> str:
+def starting_config(guess: Guess, reference: str, model: str) -> str:
     """The text of a TOML file.
 
     Args:
-        found: the guessed roles of the sample's columns.
+        guess: the guessed roles of the sample's columns.
         reference: the sample's path, as written to the file.
         model: the model's name.
     """
-    rate = "" if found.rows_per_hour is None else f" ({found.rows_per_hour:,.0f} rows an hour in the sample)"
+    rate = "" if guess.rows_per_hour is None else f" ({guess.rows_per_hour:,.0f} rows an hour in the sample)"
     lines = [
         f"# Written by `leewayd init` from {reference}.",
         "# Review the lines marked GUESS; then: leewayd check THIS_FILE",
@@ -37,23 +37,23 @@ def starting_config(found: Guess, reference: str, model: str) -> str:
         "",
         "[[models]]",
         f"name = {_text(model)}",
-        f"task = {_text(found.task)}   # GUESS",
+        f"task = {_text(guess.task)}   # GUESS",
         f"reference = {_text(reference)}   # better: the data that the model was trained on, with event times",
-        f"pane = {_text(format_duration(found.pane))}",
-        f"windows = [{', '.join(map(_text, found.windows))}]   # about 1,000 rows in the shortest{rate}",
-        f"lateness = {_text(format_duration(found.lateness))}",
-        f"segments = [{', '.join(map(_text, found.segments))}]",
+        f"pane = {_text(format_duration(guess.pane))}",
+        f"windows = [{', '.join(map(_text, guess.windows))}]   # about 1,000 rows in the shortest{rate}",
+        f"lateness = {_text(format_duration(guess.lateness))}",
+        f"segments = [{', '.join(map(_text, guess.segments))}]",
         "",
         "[models.columns]",
-        *_column("timestamp", found.timestamp, "event time; required in messages, optional in the reference"),
-        *_column("prediction", found.prediction, "the model's output"),
-        *_column("score", found.score, None),
-        *_column("label", found.label, None),
-        *_column("id", found.id, None),
-        *_column("version", found.version, None),
+        *_column("timestamp", guess.timestamp, "event time; required in messages, optional in the reference"),
+        *_column("prediction", guess.prediction, "the model's output"),
+        *_column("score", guess.score, None),
+        *_column("label", guess.label, None),
+        *_column("id", guess.id, None),
+        *_column("version", guess.version, None),
     ]
-    if found.excluded:
-        names = ", ".join(map(_text, found.excluded))
+    if guess.excluded:
+        names = ", ".join(map(_text, guess.excluded))
         lines.append(f"exclude = [{names}]   # lists, or a distinct value in nearly every row")
     lines += [
         "",

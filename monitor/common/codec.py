@@ -100,16 +100,16 @@ def _unpack(kind: Any, value: Any) -> NDArray[Any]:
 
 
 def _from_lists(value: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
-    found = np.array(value)
-    with_nulls = found.dtype == object and wanted.kind == "f"
-    if found.size and not with_nulls and not np.can_cast(found.dtype, wanted, "safe"):
-        raise CorruptError(f"{found.dtype} where {wanted} is expected")
-    return found.astype(wanted)
+    array = np.array(value)
+    with_nulls = array.dtype == object and wanted.kind == "f"
+    if array.size and not with_nulls and not np.can_cast(array.dtype, wanted, "safe"):
+        raise CorruptError(f"{array.dtype} where {wanted} is expected")
+    return array.astype(wanted)
 
 
 def _writable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
-        return {name: _writable(part) for name, part in value.items()}
-    return [_writable(part) for part in value] if isinstance(value, list | tuple) else value
+        return {name: _writable(item) for name, item in value.items()}
+    return [_writable(item) for item in value] if isinstance(value, list | tuple) else value

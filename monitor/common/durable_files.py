@@ -105,13 +105,13 @@ def set_aside(paths: Iterable[Path], stamp: str) -> str:
     Raises:
         OSError: if a file cannot be renamed.
     """
-    found = [path for path in paths if path.exists()]
+    existing = [path for path in paths if path.exists()]
     number = 1
     while True:
         suffix = "-".join([".damaged", *([stamp] if stamp else []), *([str(number)] if number > 1 else [])])
-        if not any(path.with_name(path.name + suffix).exists() for path in found):
+        if not any(path.with_name(path.name + suffix).exists() for path in existing):
             break
         number += 1
-    for path in found:
+    for path in existing:
         path.rename(path.with_name(path.name + suffix))
     return suffix

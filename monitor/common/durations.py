@@ -32,10 +32,10 @@ def parse_duration(text: str) -> int:
     Raises:
         ValueError: if ``text`` is no such duration, with the nearest one, or if it is longer than `LONGEST`.
     """
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    terms = _PART.findall(text)
+    if not terms or "".join(number + unit for number, unit in terms) != text:
         raise ValueError(f"got {quoted(text)}; {_hint(text)}")
-    total = sum(int(number) * _UNITS[unit] for number, unit in parts)
+    total = sum(int(number) * _UNITS[unit] for number, unit in terms)
     if total > LONGEST:
         raise ValueError(f"got {quoted(text)}; the longest duration is {format_duration(LONGEST)}, a hundred years")
     return total
@@ -60,10 +60,10 @@ def _hint(text: str) -> str:
         return "a duration must not be negative"
     if re.fullmatch(r"\d+(\.\d+)?", stripped):
         return _spellings(float(stripped))
-    parts = _LOOSE_PART.findall(stripped)
+    terms = _LOOSE_PART.findall(stripped)
     bare = re.sub(r"[\s,]+|\band\b", "", _LOOSE_PART.sub("", stripped))
-    if parts and not bare and all(word.lower() in _WORDS for _, word in parts):
-        nearest = sum(round(float(number) * _UNITS[_WORDS[word.lower()]]) for number, word in parts)
+    if terms and not bare and all(word.lower() in _WORDS for _, word in terms):
+        nearest = sum(round(float(number) * _UNITS[_WORDS[word.lower()]]) for number, word in terms)
         if 0 < nearest <= LONGEST:
             return f'did you mean "{format_duration(nearest)}"?'
     return 'write a number and a unit, such as "90s", "15m", "1h" or "7d"'

@@ -47,8 +47,8 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     wanted = _plain(name)
     if wanted in plain:
         return plain[wanted]
-    found = difflib.get_close_matches(wanted, list(plain), n=1, cutoff=cutoff)
-    return plain[found[0]] if found else None
+    matches = difflib.get_close_matches(wanted, list(plain), n=1, cutoff=cutoff)
+    return plain[matches[0]] if matches else None
 
 
 def _plain(name: str) -> str:
@@ -73,10 +73,10 @@ def listed(names: Iterable[str]) -> str:
 def place_text(location: list[int | str]) -> str:
     """``models[0].drift.min_effect``, keys quoted where TOML needs it."""
     text = ""
-    for part in location:
-        if isinstance(part, int):
-            text += f"[{part}]"
+    for step in location:
+        if isinstance(step, int):
+            text += f"[{step}]"
         else:
-            key = part if BARE_KEY.fullmatch(part) else quoted(part)
+            key = step if BARE_KEY.fullmatch(step) else quoted(step)
             text += f".{key}" if text else key
     return text

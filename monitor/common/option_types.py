@@ -47,15 +47,15 @@ def takes_numbers(annotation: object, metadata: Iterable[object] = ()) -> bool:
         annotation: the type.
         metadata: its annotations; a type with its own validator checks true and false itself.
     """
-    if any(isinstance(part, BeforeValidator) for part in metadata):
+    if any(isinstance(item, BeforeValidator) for item in metadata):
         return False
     if typing.get_origin(annotation) is Annotated:
         inner, *more = typing.get_args(annotation)
         return takes_numbers(inner, more)
-    parts = typing.get_args(annotation)
-    if not parts or typing.get_origin(annotation) is Literal:
+    arguments = typing.get_args(annotation)
+    if not arguments or typing.get_origin(annotation) is Literal:
         return annotation in (int, float)
-    return bool not in parts and any(takes_numbers(part) for part in parts)
+    return bool not in arguments and any(takes_numbers(item) for item in arguments)
 
 
 def refuse_truth_values(value: object) -> None:
@@ -64,9 +64,9 @@ def refuse_truth_values(value: object) -> None:
     Raises:
         ValueError: naming the value.
     """
-    for part in value if isinstance(value, list) else [value]:
-        if isinstance(part, bool):
-            raise ValueError(f"got {shown(part)}; must be a number")
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, bool):
+            raise ValueError(f"got {shown(item)}; must be a number")
 
 
 Duration = Annotated[

@@ -26,7 +26,7 @@ def is_variable(name: str) -> bool:
 
 
 def read_secret(
-    place: str, file: Path | None, variable: str | None, environment: Mapping[str, str], option: str = ""
+    key: str, file: Path | None, variable: str | None, environment: Mapping[str, str], option: str = ""
 ) -> str | None:
     """The secret, without surrounding white space; None if neither a file nor a variable is named.
 
@@ -34,7 +34,7 @@ def read_secret(
     configuration serves systemd (``LoadCredential=slack_url:...``) and a container.
 
     Args:
-        place: where the option stands, for messages.
+        key: where the option stands, for messages.
         file, variable: the file or variable that holds the secret.
         environment: of the process.
         option: the option's name without ``_file`` and ``_env``, for messages.
@@ -46,7 +46,7 @@ def read_secret(
     if variable is not None:
         value = environment.get(variable, "").strip()
         if not value:
-            raise ConfigError([f"{place}: {_variable(variable, option)} is not set"])
+            raise ConfigError([f"{key}: {_variable(variable, option)} is not set"])
         return value
     if file is None:
         return None
@@ -57,13 +57,13 @@ def read_secret(
         try:
             value = candidate.read_text(encoding="utf-8").strip()
         except UnicodeDecodeError:
-            raise ConfigError([f"{place}: {_file(candidate, option)} is not text in UTF-8"]) from None
+            raise ConfigError([f"{key}: {_file(candidate, option)} is not text in UTF-8"]) from None
         except (OSError, ValueError):  # ValueError: a zero byte in the name
             continue
         if not value:
-            raise ConfigError([f"{place}: {_file(candidate, option)} is empty"])
+            raise ConfigError([f"{key}: {_file(candidate, option)} is empty"])
         return value
-    raise ConfigError([f"{place}: cannot read {_file(file, option)}"])
+    raise ConfigError([f"{key}: cannot read {_file(file, option)}"])
 
 
 def _variable(name: str, option: str) -> str:

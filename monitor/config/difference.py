@@ -18,11 +18,11 @@ _GONE = object()
 
 
 def _flat(value: Any, prefix: str) -> dict[str, object]:
-    if isinstance(value, list) and value and all(isinstance(part, dict) and "name" in part for part in value):
-        value = {part["name"]: part for part in value}
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
+        value = {item["name"]: item for item in value}
     if not isinstance(value, dict) or not value:
         return {prefix: value}
-    found: dict[str, object] = {}
-    for key, part in value.items():
-        found |= _flat(part, f"{prefix}.{key}" if prefix else str(key))
-    return found
+    flat: dict[str, object] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return flat

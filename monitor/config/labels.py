@@ -29,15 +29,15 @@ def label_problems(config: Config) -> list[str]:
     problems = []
     sources = label_sources(config)
     for model in config.models:
-        place = f'model "{model.name}"'
+        key = f'model "{model.name}"'
         for number, topic in enumerate(model.labels.topics):
             if topic not in sources:
                 advice = hint(topic, sorted(sources), "labels come from")
                 problems.append(
-                    f"{place}: labels.topics[{number}]: {quoted(topic)} is not among the sources of labels; {advice}"
+                    f"{key}: labels.topics[{number}]: {quoted(topic)} is not among the sources of labels; {advice}"
                 )
         if sources and model.columns.id is None and (model.labels.label or model.columns.label) is not None:
-            problems.append(f"{place}: columns: labels are joined to predictions by an id: give columns.id")
+            problems.append(f"{key}: columns: labels are joined to predictions by an id: give columns.id")
     if sources and not any(reads_labels(config, model) for model in config.models):
         problems.append(
             f"{'kafka' if config.kafka else 'file'}.labels: labels are read, but no model names their columns: "

@@ -211,17 +211,17 @@ def _window_problems(model: ModelSection) -> Iterator[str]:
     if model.pane < SECOND:
         yield f'pane: got "{pane}"; it must be at least "1s"'
         return
-    for place, names in (("windows", model.windows), ("performance.windows", model.performance.windows)):
+    for key, names in (("windows", model.windows), ("performance.windows", model.performance.windows)):
         lengths = [parse_duration(name) for name in names]
         for number, (name, length) in enumerate(zip(names, lengths, strict=True)):
             if length % model.pane:
                 near = max(round(length / model.pane), 1) * model.pane
                 yield (
-                    f"{place}[{number}]: got {quoted(name)}, which is not a whole number of panes of {pane}; "
+                    f"{key}[{number}]: got {quoted(name)}, which is not a whole number of panes of {pane}; "
                     f'did you mean "{format_duration(near)}"?'
                 )
             if length in lengths[:number]:
-                yield f"{place}[{number}]: {quoted(name)} is as long as {quoted(names[lengths.index(length)])}"
+                yield f"{key}[{number}]: {quoted(name)} is as long as {quoted(names[lengths.index(length)])}"
     step = window_step(min(map(parse_duration, model.windows)), model.pane)
     if model.drift.sequential_pane is not None and model.drift.sequential_pane % step:
         yield (

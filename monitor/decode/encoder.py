@@ -23,11 +23,11 @@ class Encoder:
         self.columns = profile.columns
         self.subjects: list[NumericSubject | CategoricalSubject] = []
         layout = profile.layout
-        for place, subject in enumerate(layout.subjects):
-            if layout.numeric[place]:
+        for index, subject in enumerate(layout.subjects):
+            if layout.numeric[index]:
                 self.subjects.append(
                     NumericSubject(
-                        np.array(profile.edges[subject]), float(layout.location[place]), float(layout.scale[place])
+                        np.array(profile.edges[subject]), float(layout.location[index]), float(layout.scale[index])
                     )
                 )
             else:
@@ -41,8 +41,8 @@ class Encoder:
         codes = np.empty((rows, len(self.subjects)), dtype=np.int64)
         z = np.full((rows, len(self.subjects)), np.nan)
         # One pass for each feature, which has its own edges or table; each pass is vectorised.
-        for place, (subject, values) in enumerate(zip(self.subjects, columns, strict=True)):
-            codes[:, place], numbers = subject.encode(values)
+        for index, (subject, values) in enumerate(zip(self.subjects, columns, strict=True)):
+            codes[:, index], numbers = subject.encode(values)
             if numbers is not None:
-                z[:, place] = numbers
+                z[:, index] = numbers
         return codes, z

@@ -72,10 +72,10 @@ class FirstUsable:
         """Moves such records to the chunk's rejects; chunks of a partition must come in order."""
         partition, kept, dropped = decoded.partition, list[ModelRows](), set[int]()
         for name in dict.fromkeys(rows.model for rows in decoded.models):
-            mine = [rows for rows in decoded.models if rows.model == name]
-            first = self._first(name, mine, partition)
+            own = [rows for rows in decoded.models if rows.model == name]
+            first = self._first(name, own, partition)
             without: set[int] = set()
-            for rows in mine:
+            for rows in own:
                 if rows.bare is None or first < 0:
                     kept.append(rows)
                     continue
@@ -93,11 +93,11 @@ class FirstUsable:
         rejects = dict(decoded.rejects) | dict.fromkeys(sorted(dropped), NO_FEATURES)
         return replace(decoded, models=tuple(kept), rejects=rejects)
 
-    def _first(self, name: str, mine: list[ModelRows], partition: Partition) -> int:
+    def _first(self, name: str, own: list[ModelRows], partition: Partition) -> int:
         """The row of the first usable record; −1 if the partition has already brought one."""
         if (name, partition) in self._ahead or partition in self._seen(name).partitions:
             return -1
-        usable = [rows.index if rows.bare is None else rows.index[~rows.bare] for rows in mine]
+        usable = [rows.index if rows.bare is None else rows.index[~rows.bare] for rows in own]
         first = min((int(index[0]) for index in usable if len(index)), default=_NEVER)
         if first < _NEVER:
             self._ahead.add((name, partition))

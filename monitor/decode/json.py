@@ -73,9 +73,9 @@ class JsonDecoder:
                         rows.append(flatten(decoded))
                         continue
                     records = map(flatten, decoded) if len(decoded) <= self._max_rows else ("too_large",)
-            for place, record in enumerate(records):
+            for index, record in enumerate(records):
                 owners.append(owner)
-                within.append(place)
+                within.append(index)
                 if isinstance(record, str):
                     rejects[len(rows)] = record
                     rows.append(blank)
@@ -93,7 +93,7 @@ class JsonDecoder:
 
     def _whole(self, messages: Messages, owners: list[int], rejects: dict[int, str]) -> dict[int, Mapping[str, Any]]:
         """Row → record, of the messages in the sample."""
-        found: dict[int, Mapping[str, Any]] = {}
+        sample: dict[int, Mapping[str, Any]] = {}
         for owner in np.flatnonzero(sampled(messages.offsets)).tolist():
             raw, first = messages.values[owner], bisect_left(owners, owner)
             if raw is None or first in rejects:
@@ -103,8 +103,8 @@ class JsonDecoder:
             except (msgspec.DecodeError, RecursionError, UnicodeError):
                 continue  # the tolerant pass may read it, but the record may be malformed
             records = document if isinstance(document, list) else [document]
-            found |= {first + place: record for place, record in enumerate(records) if isinstance(record, dict)}
-        return found
+            sample |= {first + index: record for index, record in enumerate(records) if isinstance(record, dict)}
+        return sample
 
     def _tolerant(self, raw: bytes) -> list[tuple[object, ...] | str]:
         try:
@@ -152,9 +152,9 @@ def _completed(row: tuple[object, ...], within: Within) -> tuple[object, ...]:
     if not within:
         return row
     values = list(row)
-    for place, shorter, below in within:
-        if values[place] is None:
-            values[place] = _at(row[shorter], below)
+    for index, shorter, below in within:
+        if values[index] is None:
+            values[index] = _at(row[shorter], below)
     return tuple(values)
 
 
@@ -164,14 +164,14 @@ def _looking_within(
     return lambda record: _completed(flatten(record), within)
 
 
-def _record(raw: bytes | None, place: int) -> dict[str, Any]:
+def _record(raw: bytes | None, index: int) -> dict[str, Any]:
     """One record of a message; empty if it is not an object."""
     try:
         document = json.loads(raw or b"null")
     except (ValueError, RecursionError):
         return {}
     if isinstance(document, list):
-        document = document[place] if place < len(document) else None
+        document = document[index] if index < len(document) else None
     return document if isinstance(document, dict) else {}
 
 
@@ -189,21 +189,21 @@ def _record_type(
 ) -> tuple[type[msgspec.Struct], Callable[[Any], tuple[object, ...]]]:
     """A struct type with exactly these fields, and a function that returns its values in the order of ``leaves``."""
     groups: dict[str, list[int]] = {}
-    for place, (path, _) in enumerate(leaves):
-        groups.setdefault(path[0], []).append(place)
+    for index, (path, _) in enumerate(leaves):
+        groups.setdefault(path[0], []).append(index)
     fields: list[tuple[str, Any, Any]] = []
     inner: list[tuple[int, Callable[[Any], tuple[object, ...]], int]] = []
     order: list[int] = []
-    for number, places in enumerate(groups.values()):
-        if len(places) == 1 and len(leaves[places[0]][0]) == 1:
-            fields.append((f"f{number}", _TYPES[leaves[places[0]][1]], None))
+    for number, indexes in enumerate(groups.values()):
+        if len(indexes) == 1 and len(leaves[indexes[0]][0]) == 1:
+            fields.append((f"f{number}", _TYPES[leaves[indexes[0]][1]], None))
         else:
             below, flatten = _record_type(
-                f"{name}{number}", [(leaves[place][0][1:], leaves[place][1]) for place in places]
+                f"{name}{number}", [(leaves[index][0][1:], leaves[index][1]) for index in indexes]
             )
             fields.append((f"f{number}", below | None, None))
-            inner.append((number, flatten, len(places)))
-        order += places
+            inner.append((number, flatten, len(indexes)))
+        order += indexes
     rename = {f"f{number}": key for number, key in enumerate(groups)}
     struct = msgspec.defstruct(name, fields, rename=rename, gc=False)
     astuple = msgspec.structs.astuple
@@ -220,6 +220,6 @@ def _record_type(
                 values.extend((None,) * size if value is None else flatten(value))
             else:
                 values.append(value)
-        return tuple(values[place] for place in rank)
+        return tuple(values[index] for index in rank)
 
     return struct, flattened

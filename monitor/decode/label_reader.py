@@ -47,21 +47,21 @@ class LabelReader:
     ) -> tuple[LabelRows, dict[int, str]]:
         """The labels at some rows of a chunk; and row → reason for labels that cannot be used."""
         values = [raw.columns[self.label][row] for row in index.tolist()]
-        found = np.zeros(len(values), dtype=self._type)
+        labels = np.zeros(len(values), dtype=self._type)
         if self._task == "ranking":
-            usable = _relevant(values, found)
+            usable = _relevant(values, labels)
         else:
             numbers = self._names.numbers(values) if self._names is not None else _numbers(values)
             usable = np.isfinite(numbers)
             if self._names is not None:
                 usable &= numbers >= 0
-            found["value"] = numbers
+            labels["value"] = numbers
         kept = index[usable]
         ids = raw.columns[self._id]
-        rows = LabelRows(self.name, kept, times[kept], [ids[row] for row in kept.tolist()], found[usable])
+        rows = LabelRows(self.name, kept, times[kept], [ids[row] for row in kept.tolist()], labels[usable])
         faults = {
-            int(index[place]): "no_label" if _missing(values[place]) else "bad_label"
-            for place in np.flatnonzero(~usable).tolist()
+            int(index[position]): "no_label" if _missing(values[position]) else "bad_label"
+            for position in np.flatnonzero(~usable).tolist()
         }
         return rows, faults
 
@@ -75,7 +75,7 @@ def _missing(value: object) -> bool:
     return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
-def _relevant(values: Sequence[object], found: NDArray[np.void]) -> NDArray[np.bool_]:
+def _relevant(values: Sequence[object], labels: NDArray[np.void]) -> NDArray[np.bool_]:
     """Fills in relevant items and their gains from a list of items, or an object of item → gain."""
     lists: list[list[object]] = []
     usable = np.zeros(len(values), dtype=np.bool_)
@@ -96,6 +96,6 @@ def _relevant(values: Sequence[object], found: NDArray[np.void]) -> NDArray[np.b
             usable[row] = True
         lists.append(items)
     hashes = hash_lists(lists, MAX_RELEVANT)
-    for place in range(MAX_RELEVANT):
-        found[f"item{place}"], found[f"gain{place}"] = hashes[:, place], gains[:, place]
+    for column in range(MAX_RELEVANT):
+        labels[f"item{column}"], labels[f"gain{column}"] = hashes[:, column], gains[:, column]
     return usable

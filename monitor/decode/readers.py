@@ -89,16 +89,16 @@ class ModelReader:
         self.segments = [(name, by_column.get(str(in_reference(name, first.columns)), name)) for name in model.segments]
         self._names = UnknownFields(model, self.kinds())
         self._feature_places = [
-            [place for place, subject in enumerate(profile.layout.subjects) if subject.startswith("feature:")]
+            [index for index, subject in enumerate(profile.layout.subjects) if subject.startswith("feature:")]
             for profile in references.profiles
         ]
         # A record is usable if it contains a feature of any of the model's references.
         self.features = tuple(
             dict.fromkeys(
                 [
-                    paths[place]
-                    for paths, places in zip(self.paths, self._feature_places, strict=True)
-                    for place in places
+                    paths[index]
+                    for paths, indexes in zip(self.paths, self._feature_places, strict=True)
+                    for index in indexes
                 ]
                 + list(columns.embeddings)
             )
@@ -122,23 +122,23 @@ class ModelReader:
         """The rows of a chunk at ``index``, grouped by the reference that they are encoded with."""
         if len(self.encoders) == 1:
             return [self._encoded(0, raw, times, index, versions)]
-        places = np.array([self.references.place(version) for version in versions.tolist()])
+        profiles = np.array([self.references.place(version) for version in versions.tolist()])
         return [
-            self._encoded(place, raw, times, index[places == place], versions[places == place])
-            for place in np.unique(places).tolist()
+            self._encoded(profile, raw, times, index[profiles == profile], versions[profiles == profile])
+            for profile in np.unique(profiles).tolist()
         ]
 
-    def _encoded(self, place: int, raw: RawColumns, times: Integers, index: Integers, versions: Texts) -> ModelRows:
+    def _encoded(self, profile: int, raw: RawColumns, times: Integers, index: Integers, versions: Texts) -> ModelRows:
         rows = index.tolist()
-        codes, z = self.encoders[place].encode([at(raw.columns[path], rows) for path in self.paths[place]])
+        codes, z = self.encoders[profile].encode([at(raw.columns[path], rows) for path in self.paths[profile]])
         segments = tuple(_labels(name, at(raw.columns[path], rows)) for name, path in self.segments)
-        outputs = self.readers[place].read(raw, rows)
-        embeddings = self._embedded(place, raw, rows)
-        empty = (codes[:, self._feature_places[place]] == MISSING).all(axis=1)
+        outputs = self.readers[profile].read(raw, rows)
+        embeddings = self._embedded(profile, raw, rows)
+        empty = (codes[:, self._feature_places[profile]] == MISSING).all(axis=1)
         for path in self.embeddings.values():
             empty &= [value is None for value in at(raw.columns[path], rows)]
         return ModelRows(
-            self.name, index, times[index], codes, z, versions, segments, place, outputs, embeddings,
+            self.name, index, times[index], codes, z, versions, segments, profile, outputs, embeddings,
             unknown=self._unknown(raw, index), bare=holds_none(raw, index, empty, self.features),
         )  # fmt: skip
 
@@ -146,16 +146,16 @@ class ModelReader:
         if raw.names:
             names = self._names.unknown_columns(raw.names)
             return dict.fromkeys(index[sampled(raw.offsets[index])].tolist(), names)
-        mine = set(index.tolist()) if raw.records else ()
-        return {row: self._names.unknown(record) for row, record in raw.records.items() if row in mine}
+        own = set(index.tolist()) if raw.records else ()
+        return {row: self._names.unknown(record) for row, record in raw.records.items() if row in own}
 
-    def _embedded(self, place: int, raw: RawColumns, rows: Sequence[int]) -> dict[str, NDArray[np.float64]] | None:
-        found = {
+    def _embedded(self, profile: int, raw: RawColumns, rows: Sequence[int]) -> dict[str, NDArray[np.float64]] | None:
+        embeddings = {
             joint.subject: read_embedding(at(raw.columns[path], rows), len(joint.embedder.location))
-            for joint in self.references.profiles[place].joints
+            for joint in self.references.profiles[profile].joints
             if joint.embedder is not None and (path := self.embeddings[joint.subject])
         }
-        return found or None
+        return embeddings or None
 
     def encoded(self, rows: ModelRows, paths: Sequence[str]) -> ModelRows:
         """Encodes rows of a `RawReader` with the reference that has been learned since; ``paths`` are its paths."""
@@ -198,8 +198,8 @@ def holds_none(
     if raw.record is None:
         return None
     bare = np.zeros(len(index), dtype=np.bool_)
-    for place in np.flatnonzero(empty).tolist():
-        bare[place] = not holds_any(raw.record(int(index[place])), paths)
+    for position in np.flatnonzero(empty).tolist():
+        bare[position] = not holds_any(raw.record(int(index[position])), paths)
     return bare if bare.any() else None
 
 

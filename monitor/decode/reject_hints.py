@@ -37,8 +37,8 @@ def hints_of(
     first: dict[str, int] = {}
     for row in sorted(rejects):
         first.setdefault(rejects[row], row)
-    found = {reason: _hint(reason, raw, row, routes, chunk) for reason, row in first.items()}
-    return {reason: hint for reason, hint in found.items() if hint}
+    hints = {reason: _hint(reason, raw, row, routes, chunk) for reason, row in first.items()}
+    return {reason: hint for reason, hint in hints.items() if hint}
 
 
 def no_features(raw: RawColumns, row: int, paths: Sequence[str]) -> str:
@@ -71,8 +71,10 @@ def kind(value: object) -> str:
 
 def _found(raw: RawColumns, row: int, paths: Sequence[str]) -> tuple[str, object]:
     """The first of ``paths`` with a value in a record, and the value; else the first path."""
-    held = [(path, raw.columns[path][row]) for path in paths if path in raw.columns]
-    return next((pair for pair in held if pair[1] is not None), held[0] if held else (paths[0] if paths else "", None))
+    pairs = [(path, raw.columns[path][row]) for path in paths if path in raw.columns]
+    return next(
+        (pair for pair in pairs if pair[1] is not None), pairs[0] if pairs else (paths[0] if paths else "", None)
+    )
 
 
 def _malformed(chunk: Messages, offset: int) -> str:

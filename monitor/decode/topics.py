@@ -102,10 +102,10 @@ class TopicDecoder:
                 if route.name == rows.model]  # fmt: skip
         values: dict[int, bytes] = {}
         if self._keep_rejected and isinstance(chunk, Messages):
-            place = np.searchsorted(chunk.offsets, raw.offsets)
+            message = np.searchsorted(chunk.offsets, raw.offsets)
             doubtful = {row for _, rows in bare for row in rows.index[rows.bare].tolist()}
             values = {
-                row: value for row in (*rejects, *doubtful) if (value := chunk.values[int(place[row])]) is not None
+                row: value for row in (*rejects, *doubtful) if (value := chunk.values[int(message[row])]) is not None
             }
         hints = hints_of(raw, rejects, (*self._routes, *self._labels), chunk)
         if bare:
@@ -204,12 +204,12 @@ def make_decoders(
         router = TopicDecoder([], limits, keep_rejected=False, labels=list(labels.values()))
         # Files feed every model.
         return {"": TopicDecoder(list(routes.values()), limits, keep_rejected=False), **dict.fromkeys(files, router)}
-    keep, found = config.kafka.dead_letter is not None, {}
+    keep, decoders = config.kafka.dead_letter is not None, {}
     for topic in config.kafka.predictions:
         fed = [routes[model.name] for model in config.models if topic in (model.topics or [topic])]
-        found[topic] = TopicDecoder(fed, limits, keep_rejected=keep)
+        decoders[topic] = TopicDecoder(fed, limits, keep_rejected=keep)
     for topic in config.kafka.labels:
         named = {model.name for model in config.models if topic in (model.labels.topics or [topic])}
-        told = [route for name, route in labels.items() if name in named]
-        found[topic] = TopicDecoder([], limits, keep_rejected=keep, labels=told)
-    return found
+        readers = [route for name, route in labels.items() if name in named]
+        decoders[topic] = TopicDecoder([], limits, keep_rejected=keep, labels=readers)
+    return decoders

@@ -33,21 +33,21 @@ def holds_any(record: Mapping[str, Any], paths: Iterable[str]) -> bool:
     return any(_holds(record, path.split(".")) for path in paths)
 
 
-def _holds(place: Any, keys: Sequence[str]) -> bool:
+def _holds(value: Any, keys: Sequence[str]) -> bool:
     for key in keys:
-        if place is None:
+        if value is None:
             return True
-        if not isinstance(place, dict) or key not in place:
+        if not isinstance(value, dict) or key not in value:
             return False
-        place = place[key]
+        value = value[key]
     return True
 
 
 def shown_names(names: Iterable[str], most: int = 5) -> str:
     """Names for a log line: printable, of bounded length and number."""
-    held = sorted({"".join(char if char.isprintable() else "?" for char in name[:_LONGEST]) for name in names})
-    more = f" and {len(held) - most} more" if len(held) > most else ""
-    return (", ".join(held[:most]) + more) or "nothing"
+    printable = sorted({"".join(char if char.isprintable() else "?" for char in name[:_LONGEST]) for name in names})
+    more = f" and {len(printable) - most} more" if len(printable) > most else ""
+    return (", ".join(printable[:most]) + more) or "nothing"
 
 
 class UnknownFields:
@@ -70,10 +70,10 @@ class UnknownFields:
 
     def unknown(self, record: Mapping[str, Any]) -> tuple[str, ...]:
         """Unknown names, in order; if features are nested, only unknown names among the features."""
-        place: Any = record
+        value: Any = record
         for key in self._above:
-            place = place.get(key) if isinstance(place, dict) else None
-        return self._unknown(place) if isinstance(place, dict) else ()
+            value = value.get(key) if isinstance(value, dict) else None
+        return self._unknown(value) if isinstance(value, dict) else ()
 
     def unknown_columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """As `unknown`, for a table's columns, which are named by dotted paths."""

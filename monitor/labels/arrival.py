@@ -72,10 +72,10 @@ class Delays:
             times: when they became known, epoch ms.
             delays: time since their predictions, ms.
         """
-        days, place = np.unique(times // DAY, return_inverse=True)
+        days, group = np.unique(times // DAY, return_inverse=True)
         for number, day in enumerate(days.tolist()):
             counts = self._days.setdefault(day, np.zeros(BINS, dtype=np.int64))
-            counts += counted(delays[place == number])
+            counts += counted(delays[group == number])
         oldest = max(self._days, default=0) - MEMORY_MS // DAY
         for old in [day for day in self._days if day < oldest]:
             del self._days[old]

@@ -26,7 +26,7 @@ def all_names(profiles: list[PerformanceProfile], *, binary: bool) -> ClassNames
     if classes is None:
         return None
     sets = [profile.negatives for profile in profiles]
-    negatives = None if None in sets else {name for held in sets for name in held or ()}
+    negatives = None if None in sets else {name for names in sets for name in names or ()}
     return ClassNames(classes, negatives, binary=binary)
 
 
@@ -35,5 +35,5 @@ def translation(everybody: tuple[str, ...] | None, own: PerformanceProfile) -> N
     names = own.names
     if everybody is None or own.classes is None or names is None or everybody == own.classes:
         return None
-    found = [0.0 if name == REST and own.classes[0] == REST else names.number(name) for name in everybody]
-    return np.array([number if number >= 0 else np.nan for number in found])
+    numbers = [0.0 if name == REST and own.classes[0] == REST else names.number(name) for name in everybody]
+    return np.array([number if number >= 0 else np.nan for number in numbers])

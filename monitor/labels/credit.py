@@ -56,7 +56,7 @@ class LabelCredit:
         # Labels are numbered among all classes; each profile has its own numbers.
         classes = all_classes(profiles)
         self._numbers = [translation(classes, profile) for profile in profiles]
-        self._columns = [f"series{place}" for place in range(1 + len(model.segments))]
+        self._columns = [f"series{index}" for index in range(1 + len(model.segments))]
         self.names: dict[SeriesKey, int] = {}
         self._prepared: _Prepared | None = None
 
@@ -66,8 +66,8 @@ class LabelCredit:
         payload = np.zeros(len(rows.index), dtype=self._type)
         payload["profile"] = rows.profile
         payload["series0"] = self._numbered(rows.versions, None)
-        for place, labels in enumerate(rows.segments):
-            payload[f"series{place + 1}"] = self._numbered(rows.versions, labels)
+        for index, labels in enumerate(rows.segments):
+            payload[f"series{index + 1}"] = self._numbered(rows.versions, labels)
         self._scorers[rows.profile].keep(rows.outputs, payload)
         return payload
 
@@ -93,11 +93,11 @@ class LabelCredit:
         """Counts predictions."""
         scorer, starts = self._scorers[rows.profile], self._panes.pane_starts(rows.times)
 
-        def count(held: Integers, groups: Integers, size: int) -> Integers:
+        def count(chosen: Integers, groups: Integers, size: int) -> Integers:
             vectors = np.zeros((size, 2 + scorer.width + scorer.estimated_width), dtype=np.int64)
             vectors[:, ROWS] = np.bincount(groups, minlength=size)
             if scorer.estimates:
-                vectors[:, 2 + scorer.width :] = scorer.estimated(rows.take(held), groups, size)
+                vectors[:, 2 + scorer.width :] = scorer.estimated(rows.take(chosen), groups, size)
             return vectors
 
         none = np.zeros(len(starts), dtype=np.int64)
@@ -111,52 +111,54 @@ class LabelCredit:
         Returns:
             When labels that are not corrections became known, and their delays, int64[k] each.
         """
-        for added in self._credits(pairs, np.zeros(len(pairs.times), dtype=np.int64), 1):
-            for credit in added:
+        for credits_of_tick in self._credits(pairs, np.zeros(len(pairs.times), dtype=np.int64), 1):
+            for credit in credits_of_tick:
                 self._panes.add(*credit)
         return _delays(pairs, 0, len(pairs.times))
 
     def credit_tick(self, plan: Plan) -> tuple[Integers, Integers]:
         """As `credit`, for the pairs of a plan at its current tick."""
         coarse = (self._panes.fine_from, self._panes.hours_from)
-        held = self._prepared
-        if held is None or held.plan is not plan or held.coarse != coarse:
+        prepared = self._prepared
+        if prepared is None or prepared.plan is not plan or prepared.coarse != coarse:
             ticks = np.repeat(np.arange(len(plan.ticks)), np.diff(plan.bounds))
-            held = self._prepared = _Prepared(plan, coarse, self._credits(plan.pairs, ticks, len(plan.ticks)))
-        for credit in held.credits[plan.passed]:
+            prepared = self._prepared = _Prepared(plan, coarse, self._credits(plan.pairs, ticks, len(plan.ticks)))
+        for credit in prepared.credits[plan.passed]:
             self._panes.add(*credit)
         return _delays(plan.pairs, *plan.bounds[plan.passed : plan.passed + 2].tolist())
 
     def _credits(self, pairs: Pairs, ticks: Integers, size: int) -> list[list[Credit]]:
         """The counts that joined pairs add to panes, for each tick number, int64[k] from 0 to ``size`` − 1."""
-        found: list[list[Credit]] = [[] for _ in range(size)]
-        for place in range(len(self._scorers)):
-            mine = np.flatnonzero(pairs.predictions["profile"] == place)
-            if len(mine):
-                for tick, credit in self._of_profile(pairs, ticks[mine], mine, place):
-                    found[tick].append(credit)
-        return found
+        added: list[list[Credit]] = [[] for _ in range(size)]
+        for profile in range(len(self._scorers)):
+            own = np.flatnonzero(pairs.predictions["profile"] == profile)
+            if len(own):
+                for tick, credit in self._of_profile(pairs, ticks[own], own, profile):
+                    added[tick].append(credit)
+        return added
 
-    def _of_profile(self, pairs: Pairs, ticks: Integers, mine: Integers, place: int) -> list[tuple[int, Credit]]:
-        scorer, predictions, replaced = self._scorers[place], pairs.predictions[mine], pairs.replaced[mine]
-        labels, old = (self._own(part[mine], place) for part in (pairs.labels, pairs.old_labels))
-        starts = self._panes.pane_starts(pairs.times[mine])
+    def _of_profile(self, pairs: Pairs, ticks: Integers, own: Integers, profile: int) -> list[tuple[int, Credit]]:
+        scorer, predictions, replaced = self._scorers[profile], pairs.predictions[own], pairs.replaced[own]
+        labels, old = (self._own(values[own], profile) for values in (pairs.labels, pairs.old_labels))
+        starts = self._panes.pane_starts(pairs.times[own])
 
-        def count(held: Integers, groups: Integers, size: int) -> Integers:
-            fresh, back = ~replaced[held], np.flatnonzero(replaced[held])
-            counts = scorer.realised(predictions[held], labels[held], groups, size)
+        def count(chosen: Integers, groups: Integers, size: int) -> Integers:
+            fresh, back = ~replaced[chosen], np.flatnonzero(replaced[chosen])
+            counts = scorer.realised(predictions[chosen], labels[chosen], groups, size)
             if len(back):
-                counts = counts - scorer.realised(predictions[held[back]], old[held[back]], groups[back], size)
+                counts = counts - scorer.realised(predictions[chosen[back]], old[chosen[back]], groups[back], size)
             vectors = np.zeros((size, 2 + scorer.width + scorer.estimated_width), dtype=np.int64)
             vectors[:, LABELLED] = np.bincount(groups[fresh], minlength=size)
             vectors[:, 2 : 2 + scorer.width] = counts
             return vectors
 
-        return [part for column in self._columns for part in self._grouped(ticks, predictions[column], starts, count)]
+        return [
+            credit for column in self._columns for credit in self._grouped(ticks, predictions[column], starts, count)
+        ]
 
-    def _own(self, labels: NDArray[np.void], place: int) -> NDArray[np.void]:
+    def _own(self, labels: NDArray[np.void], profile: int) -> NDArray[np.void]:
         """Labels in the class numbers of one profile."""
-        numbers = self._numbers[place]
+        numbers = self._numbers[profile]
         if numbers is None:
             return labels
         translated = labels.copy()
@@ -167,25 +169,25 @@ class LabelCredit:
         self, ticks: Integers, series: Integers, starts: Integers, count: Callable[[Integers, Integers, int], Integers]
     ) -> list[tuple[int, Credit]]:
         """Rows int64[n] of ticks and numbered series (−1 for none) in panes, counted group by group."""
-        held = np.flatnonzero(series >= 0)
-        if not len(held):
+        known = np.flatnonzero(series >= 0)
+        if not len(known):
             return []
-        order = np.lexsort((starts[held], series[held], ticks[held]))
-        keys = np.stack([ticks[held], series[held], starts[held]])[:, order]
+        order = np.lexsort((starts[known], series[known], ticks[known]))
+        keys = np.stack([ticks[known], series[known], starts[known]])[:, order]
         fresh = np.append(True, (np.diff(keys, axis=1) != 0).any(axis=0))
         groups = np.empty(len(order), dtype=np.int64)
         groups[order] = np.cumsum(fresh) - 1
         keys = keys[:, fresh]
-        vectors = count(held, groups, keys.shape[1])
+        vectors = count(known, groups, keys.shape[1])
         edges = np.flatnonzero(np.append(True, (np.diff(keys[:2], axis=1) != 0).any(axis=0))).tolist()
-        names, found = list(self.names), list[tuple[int, Credit]]()
+        names, added = list(self.names), list[tuple[int, Credit]]()
         for first, stop in zip(edges, [*edges[1:], keys.shape[1]], strict=True):
             tick, number = keys[:2, first].tolist()
             key = names[number]
             # Versions beyond the cap share one series across references: it counts rows and is never judged.
             own = vectors[first:stop, :AHEAD] if key.version == OVERFLOW else vectors[first:stop]
-            found.append((tick, (key, keys[2, first:stop], own)))
-        return found
+            added.append((tick, (key, keys[2, first:stop], own)))
+        return added
 
 
 def _delays(pairs: Pairs, first: int, stop: int) -> tuple[Integers, Integers]:

@@ -245,11 +245,11 @@ class LabelJoin:
         count = len(unique)
         current = np.zeros(count + len(taken), self._known)
         current["at"][:count] = NEVER
-        found, _, rows = self._labels.find(unique[live], self._horizon)
-        current[np.flatnonzero(live)[found]] = rows[found]
+        joined, _, rows = self._labels.find(unique[live], self._horizon)
+        current[np.flatnonzero(live)[joined]] = rows[joined]
         _, marked, early = self._early.find(unique[waits], self._horizon)
-        held = early["held"] & (early["at"] >= self._horizon)
-        current[np.flatnonzero(waits)[held]] = fields_of(early[held], self._known)
+        waiting = early["held"] & (early["at"] >= self._horizon)
+        current[np.flatnonzero(waits)[waiting]] = fields_of(early[waiting], self._known)
         current["at"][count:] = times[taken]
         for name in self._label.names or ():
             current[name][count:] = values[name][taken]
@@ -269,12 +269,17 @@ class LabelJoin:
         if until_ms is not None and self._parts(until_ms, (predicted, at, marked), (predicted, lost_at)):
             return None
         paired = np.flatnonzero(live[group] & ((outcome == Outcome.JOINED) | (outcome == Outcome.CORRECTED)))
-        place = group[paired]
+        rows_of_pairs = group[paired]
         old = fields_of(current[before[paired]], self._label)
         replaced = outcome[paired] == Outcome.CORRECTED
         old[~replaced] = np.zeros((), self._label)
         pairs = Pairs(
-            predicted[place], now[paired] - predicted[place], predictions[place], values[taken[paired]], old, replaced
+            predicted[rows_of_pairs],
+            now[paired] - predicted[rows_of_pairs],
+            predictions[rows_of_pairs],
+            values[taken[paired]],
+            old,
+            replaced,
         )
         kept = (unique, current, last, live, predicted, waits, marked)
         return Foreseen(Labelled(outcomes, pairs), taken[paired], kept)

@@ -176,19 +176,19 @@ def _read_header(file: BinaryIO, size: int) -> tuple[_Header, int, int, bool]:
         return first[0], _aligned(_PREAMBLE.size + first[1]), 0, False
     file.seek(max(size - _PREAMBLE.size, 0))
     last = _decoded(file, file.read(_PREAMBLE.size), lambda length: size - _PREAMBLE.size - length)
-    found = first or last
-    if found is None:
+    decoded = first or last
+    if decoded is None:
         raise UnusableFileError("header damaged")
-    header, length = found
+    header, length = decoded
     return header, _aligned(_PREAMBLE.size + length), _PREAMBLE.size + length, first != last
 
 
-def _decoded(file: BinaryIO, preamble: bytes, place: Callable[[int], int]) -> tuple[_Header, int] | None:
+def _decoded(file: BinaryIO, preamble: bytes, offset: Callable[[int], int]) -> tuple[_Header, int] | None:
     """The header that a preamble announces, and its length; None if one of them is corrupt."""
     if len(preamble) < _PREAMBLE.size:
         return None
     magic, length, crc = _PREAMBLE.unpack(preamble)
-    if magic != _MAGIC or (start := place(length)) < 0:
+    if magic != _MAGIC or (start := offset(length)) < 0:
         return None
     file.seek(start)
     text = file.read(length)

@@ -147,16 +147,16 @@ class KeyedFiles:
             if not len(wanted):
                 break
             looked = needles[wanted]
-            place = np.minimum(np.searchsorted(part.keys, looked), len(part.keys) - 1)
-            hit = part.keys[place] == looked
-            wanted, place = wanted[hit], place[hit]
-            times = part.times[place]
+            index = np.minimum(np.searchsorted(part.keys, looked), len(part.keys) - 1)
+            hit = part.keys[index] == looked
+            wanted, index = wanted[hit], index[hit]
+            times = part.times[index]
             better = (times >= since) & (times > best[wanted])
-            wanted, place = wanted[better], place[better]
+            wanted, index = wanted[better], index[better]
             best[wanted] = times[better]
             rows = order[wanted]
             for name, column in zip(self._names, part.fields, strict=True):
-                payload[name][rows] = column[place]
+                payload[name][rows] = column[index]
             let_go(part)
         times = np.empty(len(keys), dtype=np.int64)
         times[order] = best
@@ -164,10 +164,10 @@ class KeyedFiles:
 
     def keys_between(self, field: str, low: int, high: int) -> NDArray[np.uint64]:
         """uint64[k], ascending: keys of rows, including superseded ones, whose int64 field is in [low, high)."""
-        place = self._names.index(field)
+        index = self._names.index(field)
         keys = [np.empty(0, dtype=np.uint64)]
         for part in (*self._files, *self._fresh):
-            column = part.fields[place]
+            column = part.fields[index]
             key = (part.file, field)
             least, greatest = self._ranges.get(key) or (int(column.min()), int(column.max()))
             if part.file:
@@ -267,10 +267,10 @@ class KeyedFiles:
         try:
             self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             for path in list(self._folder.iterdir()):
-                if (mine := self._mine.fullmatch(path.name)) is None:
+                if (match := self._mine.fullmatch(path.name)) is None:
                     continue
                 if path.name in self._protected:
-                    self._sequence = max(self._sequence, int(mine[1]) + 1)
+                    self._sequence = max(self._sequence, int(match[1]) + 1)
                     self._dropped |= {path.name} - self._prepared
                 else:
                     path.unlink()
@@ -314,9 +314,9 @@ class KeyedFiles:
     def _replace(self, old: Sequence[Part], new: list[Part]) -> None:
         if old:
             gone = {part.file for part in old}
-            place = next(place for place, part in enumerate(self._files) if part.file in gone)
+            index = next(index for index, part in enumerate(self._files) if part.file in gone)
             kept = [part for part in self._files if part.file not in gone]
-            self._files = [*kept[:place], *new, *kept[place:]]
+            self._files = [*kept[:index], *new, *kept[index:]]
             self._dropped |= gone
             self._ranges = {key: value for key, value in self._ranges.items() if key[0] not in gone}
 

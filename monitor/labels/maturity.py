@@ -78,8 +78,8 @@ def _ends(arrivals: Arrivals, window: Window, after: int, tick: int) -> Integers
     # After a jump of time there may be millions of windows without a pane.
     first = arrivals.starts // window.step * window.step
     reach = np.arange(window.step, window.length + window.step, window.step)
-    found = np.unique(first[:, None] + reach)
-    return found[(found > after) & (found <= tick)]
+    ends = np.unique(first[:, None] + reach)
+    return ends[(ends > after) & (ends <= tick)]
 
 
 def newest_mature(

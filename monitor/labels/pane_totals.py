@@ -54,19 +54,19 @@ class PaneTotals:
         """Adds to panes, int64[k] each; every pane once, in any order. New panes are inserted in order."""
         order = np.argsort(starts, kind="stable")
         fresh = np.stack([starts, ends, rows, labelled])[:, order]
-        place = np.searchsorted(self.starts, fresh[_STARTS])
-        known = np.zeros(len(place), dtype=np.bool_)
-        inside = place < self._size
-        known[inside] = self.starts[place[inside]] == fresh[_STARTS, inside]
-        self._columns[_ROWS, place[known]] += fresh[_ROWS, known]
-        self._columns[_LABELLED, place[known]] += fresh[_LABELLED, known]
+        index = np.searchsorted(self.starts, fresh[_STARTS])
+        known = np.zeros(len(index), dtype=np.bool_)
+        inside = index < self._size
+        known[inside] = self.starts[index[inside]] == fresh[_STARTS, inside]
+        self._columns[_ROWS, index[known]] += fresh[_ROWS, known]
+        self._columns[_LABELLED, index[known]] += fresh[_LABELLED, known]
         if known.all():
             return
-        fresh, place = fresh[:, ~known], place[~known]
-        if place[0] == self._size:
+        fresh, index = fresh[:, ~known], index[~known]
+        if index[0] == self._size:
             self._append(fresh)
         else:
-            self._set(np.insert(self._columns[:, : self._size], place, fresh, axis=1))
+            self._set(np.insert(self._columns[:, : self._size], index, fresh, axis=1))
 
     def _append(self, fresh: Integers) -> None:
         size = self._size + fresh.shape[1]
@@ -83,17 +83,17 @@ class PaneTotals:
     def between(self, start: int, end: int) -> list[int]:
         """Starts of the panes that begin in [start, end)."""
         first, stop = np.searchsorted(self.starts, (start, end))
-        found: list[int] = self.starts[first:stop].tolist()
-        return found
+        starts: list[int] = self.starts[first:stop].tolist()
+        return starts
 
     def merge(self, starts: Integers, step: int) -> None:
         """Merges the panes that begin at ``starts``, int64[k], ascending, into panes on whole multiples of ``step``."""
         gone = np.isin(self.starts, starts)
         old = self._columns[:, : self._size][:, gone]
-        into, place = np.unique(starts // step * step, return_inverse=True)
-        sums = [np.bincount(place, weights=old[column], minlength=len(into)) for column in (_ROWS, _LABELLED)]
+        into, group = np.unique(starts // step * step, return_inverse=True)
+        sums = [np.bincount(group, weights=old[column], minlength=len(into)) for column in (_ROWS, _LABELLED)]
         self._set(self._columns[:, : self._size][:, ~gone])
-        self.add(into, into + step, *(part.astype(np.int64) for part in sums))
+        self.add(into, into + step, *(counts.astype(np.int64) for counts in sums))
 
     def drop_before(self, time: int) -> None:
         """Drops the panes that end at a time or before it."""

@@ -134,14 +134,14 @@ class LabelledPanes:
         for start, vector in zip(starts.tolist(), vectors, strict=True):
             name = (key, start)
             self.lives[key] = self.lifetimes.extended(self.lives.get(key, ()), start)
-            held = self._vectors.get(name)
-            self._vectors[name] = vector.copy() if held is None else held + vector
+            known = self._vectors.get(name)
+            self._vectors[name] = vector.copy() if known is None else known + vector
             self._dirty.add(name)
             self._gone.discard(name)
             for window in windows:
                 if window.start <= start < window.end:
                     window.vector = window.vector + vector
-                    window.count += held is None
+                    window.count += known is None
         if key.segment == ALL and len(starts):
             ends = starts + np.array([self.step_at(start) for start in starts.tolist()], dtype=np.int64)
             self.totals.add(starts, ends, vectors[:, ROWS], vectors[:, LABELLED])
@@ -215,8 +215,8 @@ class LabelledPanes:
                 target = (key, start // step * step)
                 self._dirty.discard((key, start))
                 self._gone.add((key, start))
-                held = self._vectors.get(target) if target != (key, start) else None
-                self._vectors[target] = vector if held is None else held + vector
+                known = self._vectors.get(target) if target != (key, start) else None
+                self._vectors[target] = vector if known is None else known + vector
                 self._dirty.add(target)
                 self._gone.discard(target)
         if starts:
@@ -248,7 +248,7 @@ class LabelledPanes:
     def ends(self, until: int) -> list[tuple[int, SeriesKey]]:
         """End times of the present lives of series, up to an event time, in order."""
         over = ((self.lifetimes.end(lives[0].last), key) for key, lives in self.lives.items())
-        return sorted(found for found in over if found[0] <= until)
+        return sorted(ending for ending in over if ending[0] <= until)
 
     def end(self, key: SeriesKey) -> None:
         """Ends the present life of a series."""

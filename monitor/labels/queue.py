@@ -88,14 +88,14 @@ class LabelQueue:
         return self._plan
 
     def _planned(self, tick: int, until: int) -> Plan | None:
-        due = sorted((part for part in self.waiting if part.tick <= until), key=lambda part: max(part.tick, tick))
+        due = sorted((batch for batch in self.waiting if batch.tick <= until), key=lambda batch: max(batch.tick, tick))
         if not due or due[0].tick > tick:
             return None
-        numbers = np.array([max(part.tick, tick) for part in due], dtype=np.int64)
+        numbers = np.array([max(batch.tick, tick) for batch in due], dtype=np.int64)
         ticks = np.unique(numbers)[:_MOST_TICKS]
         due = due[: int(np.searchsorted(numbers, ticks[-1], side="right"))]
-        sizes = np.array([len(part.rows.index) for part in due], dtype=np.int64)
-        ids, times, values = together([(part.rows.ids, part.rows.times, part.rows.values) for part in due])
+        sizes = np.array([len(batch.rows.index) for batch in due], dtype=np.int64)
+        ids, times, values = together([(batch.rows.ids, batch.rows.times, batch.rows.values) for batch in due])
         foreseen = self._join.foresee(ids, times, values, None if len(ticks) == 1 else int(ticks[-1]))
         if foreseen is None:
             return None
@@ -110,8 +110,8 @@ class LabelQueue:
         if plan is None or plan.passed == len(plan.ticks) or plan.ticks[plan.passed] > tick:
             return
         plan.passed += 1
-        done = {id(part) for part in plan.parts if part.tick <= tick}
-        self.waiting = [part for part in self.waiting if id(part) not in done]
+        done = {id(batch) for batch in plan.parts if batch.tick <= tick}
+        self.waiting = [batch for batch in self.waiting if id(batch) not in done]
 
     def settle(self) -> None:
         """Stores the labels of all ticks reached."""
@@ -120,8 +120,8 @@ class LabelQueue:
             self._join.keep(plan.foreseen)
         elif plan is not None and plan.passed:
             last = int(plan.ticks[plan.passed - 1])
-            done = [part for part in plan.parts if part.tick <= last]
-            self._join.add_labels(*together([(part.rows.ids, part.rows.times, part.rows.values) for part in done]))
+            done = [batch for batch in plan.parts if batch.tick <= last]
+            self._join.add_labels(*together([(batch.rows.ids, batch.rows.times, batch.rows.values) for batch in done]))
         if self._reached is not None:
             self._join.advance(self._reached)
             self._reached = None

@@ -60,8 +60,8 @@ class LabelTracker:
         profiles = [profile.performance for profile in references.profiles]
         self.scorers: list[Scorer] = [profile.scorer for profile in profiles]
         fields = {name: kind for scorer in self.scorers for name, kind in scorer.prediction_type}
-        places = [(f"series{place}", "<i4") for place in range(1 + len(model.segments))]
-        self._type = np.dtype([("profile", "<i2"), *places, *fields.items()])
+        series = [(f"series{index}", "<i4") for index in range(1 + len(model.segments))]
+        self._type = np.dtype([("profile", "<i2"), *series, *fields.items()])
         self._label_type = np.dtype(self.scorers[0].label_type)
         self.names = all_names(profiles, binary=model.task == "binary")
         self.windows = tuple(
@@ -216,14 +216,14 @@ class LabelTracker:
 
     def _mature(self, tick: int) -> list[MatureWindow]:
         arrivals = self._arrivals()
-        found = []
+        windows = []
         for window in self.windows:
             judged = self.judged.get(window.name)
             mature = newest_mature(arrivals, window, judged, tick, self._patience, self._on_boundaries, self.log_end)
             if mature is not None:
                 self.judged[window.name] = mature.end
-                found.append(mature)
-        return found
+                windows.append(mature)
+        return windows
 
     def _arrivals(self) -> Arrivals:
         return Arrivals(*self.panes.arrays())

@@ -55,20 +55,20 @@ def load_references(model: ModelSection) -> ReferencesByVersion:
             profiles[version], lacking = _load(model, path)
             absent.append(lacking)
         except ReferenceDataError as error:
-            place = f"{place_text(['references', version])}: " if version else ""
+            prefix = f"{place_text(['references', version])}: " if version else ""
             problems += [
-                (place or "reference: ") + line if line.startswith(str(path)) else place + line
+                (prefix or "reference: ") + line if line.startswith(str(path)) else prefix + line
                 for line in str(error).splitlines()
             ]
     # A column that is only excluded from the features may be in one version's reference and not in the others.
     everywhere = set.intersection(*(set(lacking) for lacking in absent)) if absent else set()
-    refuse(problems + [f"{place}: {absent[0][place]}" for place in sorted(everywhere)])
+    refuse(problems + [f"{prefix}: {absent[0][prefix]}" for prefix in sorted(everywhere)])
     # The newest named version stands in for unknown ones, unless there is a general reference.
     first = "" if "" in profiles else list(paths)[-1]
     order = [first, *(version for version in paths if version != first)]
     return ReferencesByVersion(
         tuple(profiles[version] for version in order),
-        {version: place for place, version in enumerate(order) if version},
+        {version: prefix for prefix, version in enumerate(order) if version},
         first,
     )
 
@@ -86,7 +86,7 @@ def load_reference(model: ModelSection, path: Path | None = None) -> Profile:
     path = model.reference if path is None else path
     assert path is not None
     profile, absent = _load(model, path)
-    refuse([f"{place}: {problem}" for place, problem in absent.items()])
+    refuse([f"{key}: {problem}" for key, problem in absent.items()])
     return profile
 
 
@@ -145,21 +145,21 @@ def build_profile(table: DataTable, model: ModelSection) -> Profile:
     others: dict[str, tuple[str, ...]] = {}
     opened: dict[str, bool] = {}
     location, scale = [0.0] * size, [1.0] * size
-    for place, (subject, column) in enumerate(zip(plan.subjects, plan.columns, strict=True)):
-        if plan.numeric[place]:
+    for index, (subject, column) in enumerate(zip(plan.subjects, plan.columns, strict=True)):
+        if plan.numeric[index]:
             numbers = table.numbers(column)
             finite = numbers[np.isfinite(numbers)]
             if finite.size:
-                location[place] = float(finite.mean())
+                location[index] = float(finite.mean())
                 spread = float(finite.std())
-                scale[place] = spread if np.isfinite(spread) and spread > 0 else 1.0
+                scale[index] = spread if np.isfinite(spread) and spread > 0 else 1.0
             # An empty column still has bins: any later value is out of its range.
             own = quantile_edges(finite) if finite.size else np.zeros(2)
             edges[subject] = tuple(own.tolist())
-            coder = NumericSubject(own, location[place], scale[place])
-            codes[:, place], z[:, place] = coder.encode_numbers(numbers, None)
+            coder = NumericSubject(own, location[index], scale[index])
+            codes[:, index], z[:, index] = coder.encode_numbers(numbers, None)
         else:
-            codes[:, place], top[subject], others[subject], opened[subject] = _categories(table, column)
+            codes[:, index], top[subject], others[subject], opened[subject] = _categories(table, column)
     centers = _centers(codes, z)
     layout = make_layout(plan.subjects, list(plan.numeric), location, scale, edges, top, centers)
     times = _times(table, model)
@@ -196,8 +196,8 @@ def _outputs_used(model: ModelSection, table: DataTable) -> dict[str, str]:
     """Path in a record → column of the reference, for outputs and label, if the reference has it."""
     columns = model.columns
     paths = (columns.prediction, *columns.scores().values(), columns.lower, columns.upper, columns.label)
-    found = {path: in_reference(path, table.names) for path in paths if path is not None}
-    return {path: name for path, name in found.items() if name is not None}
+    present = {path: in_reference(path, table.names) for path in paths if path is not None}
+    return {path: name for path, name in present.items() if name is not None}
 
 
 def _block_numbers(times: NDArray[np.int64] | None, model: ModelSection) -> dict[int, NDArray[np.int64]]:
@@ -210,8 +210,8 @@ def _categories(table: DataTable, column: str) -> tuple[NDArray[np.int64], tuple
     factor = table.factor(column)
     counts = np.bincount(factor.codes[factor.codes >= 0], minlength=len(factor.labels))
     # By frequency, then by name, so that the bins depend on the reference only.
-    order = sorted(range(len(factor.labels)), key=lambda place: (-counts[place], factor.labels[place]))
-    names = [factor.labels[place] for place in order]
+    order = sorted(range(len(factor.labels)), key=lambda index: (-counts[index], factor.labels[index]))
+    names = [factor.labels[index] for index in order]
     top, others = tuple(names[:BINS]), tuple(names[BINS : BINS + MAX_KNOWN_CATEGORIES])
     opened = len(names) > BINS + MAX_KNOWN_CATEGORIES
     coder = category_coder(top, others, opened)
@@ -223,16 +223,16 @@ def _centers(codes: NDArray[np.int64], z: NDArray[np.float64]) -> NDArray[np.flo
     """float64[S, BINS]: mean z of each bin; NaN where the reference has no value."""
     subjects = codes.shape[1]
     flat = codes + np.arange(subjects) * COLUMNS
-    held = np.isfinite(z)
-    count = np.bincount(flat[held], minlength=subjects * COLUMNS).reshape(subjects, COLUMNS)
-    total = np.bincount(flat[held], weights=z[held], minlength=subjects * COLUMNS).reshape(subjects, COLUMNS)
+    finite = np.isfinite(z)
+    count = np.bincount(flat[finite], minlength=subjects * COLUMNS).reshape(subjects, COLUMNS)
+    total = np.bincount(flat[finite], weights=z[finite], minlength=subjects * COLUMNS).reshape(subjects, COLUMNS)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(count > 0, total / count, np.nan)[:, :BINS]
 
 
 def _counts(codes: NDArray[np.int64], z: NDArray[np.float64], chosen: NDArray[np.bool_]) -> Counts:
-    part = count_groups(codes[chosen], z[chosen], np.zeros(int(chosen.sum()), dtype=np.int64), 1)
-    return Counts(part.rows[0], part.bins[0], moments_as_float(part.moments[0]), part.extremes[0])
+    counts = count_groups(codes[chosen], z[chosen], np.zeros(int(chosen.sum()), dtype=np.int64), 1)
+    return Counts(counts.rows[0], counts.bins[0], moments_as_float(counts.moments[0]), counts.extremes[0])
 
 
 def _segments(
@@ -243,8 +243,8 @@ def _segments(
         column = in_reference(name, table.names)
         factor = table.factor(str(column))
         sizes = np.bincount(factor.codes[factor.codes >= 0], minlength=len(factor.labels))
-        for place in np.argsort(-sizes, kind="stable")[:MAX_SEGMENTS_PER_COLUMN].tolist():
-            segments[f"{name}={label(factor.labels[place])}"] = _counts(codes, z, factor.codes == place)
+        for index in np.argsort(-sizes, kind="stable")[:MAX_SEGMENTS_PER_COLUMN].tolist():
+            segments[f"{name}={label(factor.labels[index])}"] = _counts(codes, z, factor.codes == index)
     return segments
 
 
@@ -253,9 +253,9 @@ def _times(table: DataTable, model: ModelSection) -> NDArray[np.int64] | None:
     return None if column is None else table.times(column)
 
 
-def _slot_counts(codes: NDArray[np.int64], z: NDArray[np.float64], place: NDArray[np.int64], slots: int) -> Counts:
-    part = count_groups(codes, z, place, slots)
-    return Counts(part.rows, part.bins, moments_as_float(part.moments), part.extremes)
+def _slot_counts(codes: NDArray[np.int64], z: NDArray[np.float64], slot: NDArray[np.int64], slots: int) -> Counts:
+    counts = count_groups(codes, z, slot, slots)
+    return Counts(counts.rows, counts.bins, moments_as_float(counts.moments), counts.extremes)
 
 
 def _dispersions(
@@ -284,22 +284,22 @@ def _dispersions(
             )
     for name in model.windows:
         length = parse_duration(name)
-        blocks, place = np.unique(times // length, return_inverse=True)
+        blocks, block = np.unique(times // length, return_inverse=True)
         if blocks.size > MAX_BLOCKS:
             # Evenly chosen blocks are as good as all blocks, and bound the memory.
             kept = np.linspace(0, blocks.size - 1, MAX_BLOCKS).astype(np.int64)
             renumber = np.full(blocks.size, -1, dtype=np.int64)
             renumber[kept] = np.arange(MAX_BLOCKS)
-            place = renumber[place]
-        chosen = place >= 0
-        size = int(place.max()) + 1
-        part = count_groups(codes[chosen], z[chosen], place[chosen], size)
+            block = renumber[block]
+        chosen = block >= 0
+        size = int(block.max()) + 1
+        counts = count_groups(codes[chosen], z[chosen], block[chosen], size)
         expected = None
         if slots is not None and place_of is not None:
             width = len(slots.rows)
-            mix = np.bincount(place[chosen] * width + place_of[chosen], minlength=size * width).reshape(size, width)
+            mix = np.bincount(block[chosen] * width + place_of[chosen], minlength=size * width).reshape(size, width)
             expected = _expected(slots, mix, occurrences)
-        effects[length] = measure_dispersion(part.rows, part.bins, moments_as_float(part.moments), expected)
+        effects[length] = measure_dispersion(counts.rows, counts.bins, moments_as_float(counts.moments), expected)
     return effects
 
 
@@ -310,8 +310,8 @@ def _expected(slots: Counts, mix: NDArray[np.int64], occurrences: float) -> Expe
     values = by_value(slots.bins)
     size = values.sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        held = np.tensordot(weights, values / rows[..., None], axes=1)
+        mixture = np.tensordot(weights, values / rows[..., None], axes=1)
         means = np.tensordot(weights, slots.moments[..., 0] / rows, axes=1)
         valid = np.tensordot(weights, size / rows, axes=1)
-        shares = np.nan_to_num(held / held.sum(axis=-1, keepdims=True))
+        shares = np.nan_to_num(mixture / mixture.sum(axis=-1, keepdims=True))
         return Expected(shares, 1.0 - valid, np.nan_to_num(means / valid), occurrences)

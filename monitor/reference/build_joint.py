@@ -38,25 +38,25 @@ def joints_of(
     if not model.drift.multivariate:
         return ()
     blocks = {} if times is None else {length: times // length for length in map(parse_duration, model.windows)}
-    names = {place: top[subject] for place, subject in enumerate(layout.subjects) if subject in top}
+    names = {key: top[subject] for key, subject in enumerate(layout.subjects) if subject in top}
     features = joint_of_features(layout, counts.bins, codes, names, blocks)
-    found = [] if features is None else [features]
+    joints = [] if features is None else [features]
     for number, name in enumerate(model.columns.embeddings):
-        place = f"columns.embeddings[{number}]"
+        key = f"columns.embeddings[{number}]"
         column = in_reference(name, table.names)
         values = table.values(str(column))
         if model.learn_rows is not None and not any(isinstance(value, list) and len(value) > 1 for value in values):
             continue  # a learned reference cannot be refused: the embedding is not monitored
         width = max((len(value) for value in values if isinstance(value, list)), default=0)
         if width < 2:
-            raise ReferenceDataError(f"{place}: column {quoted(name)} holds no lists of two numbers or more")
+            raise ReferenceDataError(f"{key}: column {quoted(name)} holds no lists of two numbers or more")
         points = read_embedding(values, width)
         if usable_rows(points) < 2:
             if model.learn_rows is not None:
                 continue
-            raise ReferenceDataError(f"{place}: column {quoted(name)} holds fewer than two lists of {width} numbers")
-        found.append(joint_of_embedding(name, points, blocks))
-    return tuple(found)
+            raise ReferenceDataError(f"{key}: column {quoted(name)} holds fewer than two lists of {width} numbers")
+        joints.append(joint_of_embedding(name, points, blocks))
+    return tuple(joints)
 
 
 def sequential_pane(model: ModelSection) -> int:
@@ -84,10 +84,10 @@ def streams_in(
     pane = sequential_pane(model)
     blocks = None
     if times is not None:
-        place = np.unique(times // pane, return_inverse=True)[1]
-        part = count_groups(codes, z, place, int(place.max()) + 1)
-        blocks = Counts(part.rows, part.bins, moments_as_float(part.moments), part.extremes)
+        block = np.unique(times // pane, return_inverse=True)[1]
+        grouped = count_groups(codes, z, block, int(block.max()) + 1)
+        blocks = Counts(grouped.rows, grouped.bins, moments_as_float(grouped.moments), grouped.extremes)
     nearest = min(dispersions, key=lambda length: abs(np.log(length / pane)), default=None)
     effects = np.ones(len(layout.subjects)) if nearest is None else dispersions[nearest].values
-    found = streams_of(layout, counts, pane, blocks, effects, top)
-    return found if found.subjects else None
+    streams = streams_of(layout, counts, pane, blocks, effects, top)
+    return streams if streams.subjects else None

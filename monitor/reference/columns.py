@@ -50,8 +50,8 @@ def plan_subjects(table: DataTable, model: ModelSection) -> Plan:
     columns = model.columns
     refuse(
         [
-            f"{place}: {no_column(name, table)}"
-            for place, name in columns_used(model).items()
+            f"{option}: {no_column(name, table)}"
+            for option, name in columns_used(model).items()
             if in_reference(name, table.names) is None
         ]
     )
@@ -85,7 +85,7 @@ def _named(table: DataTable, model: ModelSection) -> set[str]:
         columns.timestamp, columns.prediction, columns.id, columns.version, columns.model, columns.label,
         *columns.scores().values(), *columns.embeddings, *columns.exclude, columns.lower, columns.upper,
     )  # fmt: skip
-    return {found for name in names if name is not None and (found := in_reference(name, table.names)) is not None}
+    return {column for name in names if name is not None and (column := in_reference(name, table.names)) is not None}
 
 
 def absent_columns(table: DataTable, model: ModelSection) -> dict[str, str]:
@@ -100,7 +100,7 @@ def absent_columns(table: DataTable, model: ModelSection) -> dict[str, str]:
     excluded = {f"columns.exclude[{number}]": name for number, name in enumerate(columns.exclude)}
     excluded |= {place_text(["columns", "types", name]): name for name in columns.types}
     absent = {
-        place: no_column(name, table) for place, name in excluded.items() if in_reference(name, table.names) is None
+        option: no_column(name, table) for option, name in excluded.items() if in_reference(name, table.names) is None
     }
     listed = set(columns.features or table.names)
     features = [name for name in table.names if name in listed and name not in _named(table, model)]

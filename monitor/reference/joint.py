@@ -74,8 +74,8 @@ class JointModel:
     def fingerprint(self) -> str:
         """A hash that changes whenever the meaning of the counts changes."""
         model = self.model
-        parts = (model.projection, model.frequencies, model.paired, model.masks)
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
+        arrays = (model.projection, model.frequencies, model.paired, model.masks)
+        return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
 
     def for_window(self, length: int) -> Multivariate:
         """The model for windows of a length, or of the nearest known length."""
@@ -110,16 +110,16 @@ class JointModel:
         stick = self.stick(length, alpha)
         judged = judge_multivariate(stick, counts, alpha, min_effect, min_rows)
         value, lower, upper, debiased = (
-            part.tolist() for part in (judged.value, judged.lower, judged.upper, judged.debiased)
+            array.tolist() for array in (judged.value, judged.lower, judged.upper, judged.debiased)
         )
         statuses, least = judged.status.tolist(), judged.threshold.tolist()
-        found = []
+        findings = []
         for window, reason in enumerate(held_back):
             own = []
-            for place, statistic in enumerate(STATISTICS):
+            for index, statistic in enumerate(STATISTICS):
                 if statistic == "correlation" and len(self.model.paired) < 2:
                     continue
-                status: Status = _STATUS.get(statuses[window][place], "ok")
+                status: Status = _STATUS.get(statuses[window][index], "ok")
                 detail = ""
                 if reason:
                     status, detail = "insufficient", reason
@@ -129,17 +129,17 @@ class JointModel:
                     Finding(
                         self.subject,
                         statistic,
-                        value[window][place],
-                        lower[window][place],
-                        upper[window][place],
-                        least[place],
+                        value[window][index],
+                        lower[window][index],
+                        upper[window][index],
+                        least[index],
                         status,
                         detail,
-                        debiased[window][place],
+                        debiased[window][index],
                     )
                 )
-            found.append(tuple(own))
-        return found
+            findings.append(tuple(own))
+        return findings
 
 
 def joint_of_features(
@@ -154,22 +154,22 @@ def joint_of_features(
         category: index of a categorical subject → names of its regular columns.
         blocks: window length → int64[m], number of the block of that length that each row lies in.
     """
-    places = [place for place, subject in enumerate(layout.subjects) if subject.startswith("feature:")]
-    if len(places) < 2:
+    indexes = [index for index, subject in enumerate(layout.subjects) if subject.startswith("feature:")]
+    if len(indexes) < 2:
         return None
-    vectoriser = fit_vectoriser(layout, bins, places)
+    vectoriser = fit_vectoriser(layout, bins, indexes)
     if len(vectoriser.sources) < 2:
         return None
     points = vectors(vectoriser, codes)
     if usable_rows(points) < 2:
         return None
 
-    def name(place: int, column: int) -> str | None:
-        known = category.get(place, ())
+    def name(index: int, column: int) -> str | None:
+        known = category.get(index, ())
         return known[column] if column < len(known) else None
 
-    told = names(vectoriser, layout.subjects, name)
-    return _fitted(MULTIVARIATE, vectoriser, None, points, blocks, vectoriser.sources, told)
+    coordinates = names(vectoriser, layout.subjects, name)
+    return _fitted(MULTIVARIATE, vectoriser, None, points, blocks, vectoriser.sources, coordinates)
 
 
 def usable_rows(points: NDArray[np.float64]) -> int:
@@ -190,24 +190,24 @@ def _fitted(
     points: NDArray[np.float64],
     blocks: Mapping[int, NDArray[np.int64]],
     sources: NDArray[np.int64] | None,
-    told: tuple[str, ...],
+    coordinates: tuple[str, ...],
 ) -> JointModel:
-    numbered = {length: np.unique(place, return_inverse=True)[1].astype(np.int64) for length, place in blocks.items()}
+    numbered = {length: np.unique(block, return_inverse=True)[1].astype(np.int64) for length, block in blocks.items()}
     # The rows set apart for measuring are blocks of one length: the longest length with enough blocks.
-    many = [length for length, place in numbered.items() if place.max(initial=0) + 1 >= _LEAST_BLOCKS]
+    many = [length for length, block in numbered.items() if block.max(initial=0) + 1 >= _LEAST_BLOCKS]
     base = numbered[max(many)] if many else None
     model = fit(points, base, sources=sources, correlations=vectoriser is not None)
     spreads = {}
     for length in many:
-        place = numbered[length]
-        size = int(place.max()) + 1
+        block = numbered[length]
+        size = int(block.max()) + 1
         if size > _MOST_BLOCKS:
             kept = np.full(size, -1, dtype=np.int64)
             kept[np.linspace(0, size - 1, _MOST_BLOCKS).astype(np.int64)] = np.arange(_MOST_BLOCKS)
-            place = kept[place]
-        found = for_blocks(model, points, base, place)
-        spreads[length] = (found.spread, found.blocks)
-    return JointModel(subject, vectoriser, embedder, model, spreads, told)
+            block = kept[block]
+        measured = for_blocks(model, points, base, block)
+        spreads[length] = (measured.spread, measured.blocks)
+    return JointModel(subject, vectoriser, embedder, model, spreads, coordinates)
 
 
 def read_embedding(values: Sequence[object], width: int) -> NDArray[np.float64]:

@@ -71,8 +71,8 @@ class PerformanceProfile:
     def fingerprint(self) -> str:
         """A hash that changes whenever the meaning of the counts changes."""
         scorer = self.scorer
-        parts = [self.classes, type(scorer.task).__name__, scorer.task, scorer.calibrations, scorer.estimated_width]
-        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+        fields = [self.classes, type(scorer.task).__name__, scorer.task, scorer.calibrations, scorer.estimated_width]
+        return hashlib.sha256(msgspec.json.encode(fields)).hexdigest()[:16]
 
     def phi(self, window_ms: int) -> float:
         """Design effect of windows of a length, or of the nearest known length; 1 if no length is known."""
@@ -118,8 +118,8 @@ def build_performance(
     outputs = reader.read(raw, range(table.rows))
     values = None
     if label is not None and model.task != "ranking":
-        held = table.values(label)
-        values = known_names.numbers(held) if known_names is not None else table.numbers(label)
+        raw_labels = table.values(label)
+        values = known_names.numbers(raw_labels) if known_names is not None else table.numbers(label)
     settings = model.performance
     if model.task == "ranking":
         return PerformanceProfile(None, Scorer(Ranking(settings.k)))
@@ -174,14 +174,16 @@ def build_performance(
     labels["value"] = values[known]
     counts = scorer.realised(predictions, labels, np.zeros(len(labels), dtype=np.int64), 1)[0]
     wrong = np.abs(outputs.predicted - values) if classes is None else (outputs.predicted != values).astype(np.float64)
-    effects = {length: design_effect(wrong[known], place[known]) for length, place in blocks.items()}
+    effects = {length: design_effect(wrong[known], pane_number[known]) for length, pane_number in blocks.items()}
     dispersions = {length: effect for length, effect in effects.items() if effect is not None}
     errors = None
     if model.drift.sequential and known.any():
         pane = error_pane(model)
-        place = None if times is None else np.unique(times[known] // pane, return_inverse=True)[1].astype(np.int64)
+        pane_number = (
+            None if times is None else np.unique(times[known] // pane, return_inverse=True)[1].astype(np.int64)
+        )
         unit = task.scale if isinstance(task, Regression) else 1.0
-        errors = stream_of_errors(wrong[known] / unit, pane, place)
+        errors = stream_of_errors(wrong[known] / unit, pane, pane_number)
     return PerformanceProfile(classes, scorer, counts, dispersions, errors, negatives)
 
 
@@ -208,11 +210,11 @@ def design_effect(values: NDArray[np.float64], block: NDArray[np.int64]) -> floa
     The ratio of the mean square between blocks to the variance of rows (Kish 1965), raised to the upper end of its 95 %
     interval, as few blocks allow only a rough estimate.
     """
-    _, place, rows = np.unique(block, return_inverse=True, return_counts=True)
+    _, group, rows = np.unique(block, return_inverse=True, return_counts=True)
     used = rows >= 0.2 * np.median(rows) if len(rows) else np.zeros(0, dtype=bool)
     if used.sum() < MIN_BLOCKS:
         return None
-    means = np.bincount(place, weights=values) / rows
+    means = np.bincount(group, weights=values) / rows
     count = int(used.sum())
     spread = float(values.var())
     if spread == 0:
@@ -230,24 +232,24 @@ def _classes(
     columns = [set(table.factor(name).labels) for name in (prediction, label) if name is not None]
     if isinstance(model.columns.score, dict):
         columns.append(set(model.columns.score))
-    found = one_spelling(columns)
+    classes = one_spelling(columns)
     learned = model.learn_rows is not None
     if model.task == "multiclass":
         if learned:  # a learned reference cannot be refused
-            found = set(sorted(found | ({"0", "1"} if len(found) < 2 else set()))[:MAX_CLASSES])
-        if not 2 <= len(found) <= MAX_CLASSES:
+            classes = set(sorted(classes | ({"0", "1"} if len(classes) < 2 else set()))[:MAX_CLASSES])
+        if not 2 <= len(classes) <= MAX_CLASSES:
             raise ReferenceDataError(
-                f"columns.prediction: the reference has {len(found)} classes; 2 to {MAX_CLASSES} can be measured"
+                f"columns.prediction: the reference has {len(classes)} classes; 2 to {MAX_CLASSES} can be measured"
             )
-        return tuple(sorted(found)), None
+        return tuple(sorted(classes)), None
     wanted = model.performance.positive
     if wanted is not None:
         positive = str(canonical(wanted))
-        if positive not in found and not learned:
-            advice = hint(positive, sorted(found), "it has")
+        if positive not in classes and not learned:
+            advice = hint(positive, sorted(classes), "it has")
             raise ReferenceDataError(f"performance.positive: the reference has no class {quoted(positive)}; {advice}")
     else:
-        positive = next((name for name in _POSITIVE if name in found), max(found, default="1"))
+        positive = next((name for name in _POSITIVE if name in classes), max(classes, default="1"))
     # More than MAX_CLASSES values are numbers, not names: every value but the positive class is then negative.
-    negatives = tuple(sorted(found - same_truth(positive, found))) if len(found) <= MAX_CLASSES else None
+    negatives = tuple(sorted(classes - same_truth(positive, classes))) if len(classes) <= MAX_CLASSES else None
     return (REST, positive), negatives

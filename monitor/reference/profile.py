@@ -81,14 +81,14 @@ class Profile:
 
         Saved panes with another fingerprint cannot be used.
         """
-        parts = [
+        fields = [
             self.layout.subjects,
             sorted(self.edges.items()),
             sorted(self.top.items()),
             sorted(self.others.items()),
         ]
         moments = [self.layout.location.tolist(), self.layout.scale.tolist()]
-        return hashlib.sha256(msgspec.json.encode([parts, moments])).hexdigest()[:16]
+        return hashlib.sha256(msgspec.json.encode([fields, moments])).hexdigest()[:16]
 
     def seasonal(self, rows: NDArray[np.float64], window_ms: int) -> Reference | None:
         """The reference for a window with ``rows`` in each slot; None if the reference lacks these hours."""
@@ -105,7 +105,7 @@ class Profile:
 
     def windows_taken_as_independent(self, windows: Sequence[str]) -> list[str]:
         """Window lengths for which rows are assumed independent: the reference contains too few such windows."""
-        known = {length: found.blocks for length, found in self.dispersions.items()}
+        known = {length: dispersion.blocks for length, dispersion in self.dispersions.items()}
         return [name for name in windows if known.get(parse_duration(name), 0) < MIN_BLOCKS]
 
     def category(self, subject: str, column: int) -> str | None:
@@ -172,13 +172,13 @@ def make_layout(
     size = len(subjects)
     standard = np.full((size, centers.shape[1] + 1), np.nan)
     width = np.zeros(size, dtype=np.int64)
-    for place, subject in enumerate(subjects):
-        if numeric[place]:
+    for index, subject in enumerate(subjects):
+        if numeric[index]:
             own = np.array(edges[subject])
-            standard[place, : own.size] = (own - location[place]) / scale[place]
-            width[place] = own.size - 1
+            standard[index, : own.size] = (own - location[index]) / scale[index]
+            width[index] = own.size - 1
         else:
-            width[place] = len(top[subject])
+            width[index] = len(top[subject])
     return Layout(
         subjects, np.array(numeric, dtype=bool), width, standard, centers, np.array(location), np.array(scale)
     )
@@ -214,7 +214,7 @@ def save_profile(profile: Profile, path: Path) -> None:
 
 
 def _split(slots: Counts) -> list[Counts]:
-    return [Counts(*parts) for parts in zip(slots.rows, slots.bins, slots.moments, slots.extremes, strict=True)]
+    return [Counts(*arrays) for arrays in zip(slots.rows, slots.bins, slots.moments, slots.extremes, strict=True)]
 
 
 def _stacked(slots: list[Counts]) -> Counts:
@@ -267,16 +267,16 @@ def decode_profile(raw: bytes, source: str) -> Profile:
         ReferenceDataError: if it is corrupt or of another version.
     """
     try:
-        found = from_json(raw, _Header, strict=True)
-        if found.version != VERSION:
+        header = from_json(raw, _Header, strict=True)
+        if header.version != VERSION:
             raise ReferenceDataError(
-                f"{source}: profile version {found.version}, this leewayd reads {VERSION}; build it again"
+                f"{source}: profile version {header.version}, this leewayd reads {VERSION}; build it again"
             )
         file = from_json(raw, _ProfileFile, strict=True)
         size = len(file.subjects)
         centers = np.full((size, BINS), np.nan)
-        for place, row in enumerate(file.centers):
-            centers[place, : len(row)] = row
+        for index, row in enumerate(file.centers):
+            centers[index, : len(row)] = row
         return Profile(
             layout=make_layout(file.subjects, file.numeric, file.location, file.scale, file.edges, file.top, centers),
             counts=_counts_in(file.counts, size),

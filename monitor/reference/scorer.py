@@ -55,49 +55,49 @@ class Scorer:
         if isinstance(self.task, Binary):
             return [("predicted", "<f8"), ("score0", "<f8")]
         if isinstance(self.task, Multiclass):
-            return [("predicted", "<f8"), *((f"score{place}", "<f8") for place in range(len(self.task.edges)))]
+            return [("predicted", "<f8"), *((f"score{index}", "<f8") for index in range(len(self.task.edges)))]
         if isinstance(self.task, Regression):
             return [("predicted", "<f8"), ("low", "<f8"), ("high", "<f8")]
-        return [(f"item{place}", "<u8") for place in range(self.task.k)]
+        return [(f"item{index}", "<u8") for index in range(self.task.k)]
 
     @property
     def label_type(self) -> list[tuple[str, str]]:
         """Fields of a label."""
         if isinstance(self.task, Ranking):
-            relevant = [(f"item{place}", "<u8") for place in range(MAX_RELEVANT)]
-            return relevant + [(f"gain{place}", "<f8") for place in range(MAX_RELEVANT)]
+            relevant = [(f"item{index}", "<u8") for index in range(MAX_RELEVANT)]
+            return relevant + [(f"gain{index}", "<f8") for index in range(MAX_RELEVANT)]
         return [("value", "<f8")]
 
     def keep(self, outputs: PredictionOutputs, into: Records) -> None:
         """Writes outputs into rows whose dtype contains `prediction_type`."""
         if isinstance(self.task, Ranking):
-            for place in range(self.task.k):
-                into[f"item{place}"] = outputs.items[:, place]
+            for index in range(self.task.k):
+                into[f"item{index}"] = outputs.items[:, index]
             return
         into["predicted"] = outputs.predicted
         if isinstance(self.task, Regression):
             into["low"], into["high"] = outputs.low, outputs.high
         else:
-            for place in range(_scores(self.task)):
-                into[f"score{place}"] = outputs.scores[:, place] if outputs.scores.shape[1] > place else np.nan
+            for index in range(_scores(self.task)):
+                into[f"score{index}"] = outputs.scores[:, index] if outputs.scores.shape[1] > index else np.nan
 
     def realised(self, predictions: Records, labels: Records, groups: Integers, size: int) -> Integers:
         """int64[size, width]: counts of joined pairs by group."""
         task = self.task
         if isinstance(task, Ranking):
-            items = np.stack([predictions[f"item{place}"] for place in range(task.k)], axis=1)
-            relevant = np.stack([labels[f"item{place}"] for place in range(MAX_RELEVANT)], axis=1)
-            gains = np.stack([labels[f"gain{place}"] for place in range(MAX_RELEVANT)], axis=1)
+            items = np.stack([predictions[f"item{index}"] for index in range(task.k)], axis=1)
+            relevant = np.stack([labels[f"item{index}"] for index in range(MAX_RELEVANT)], axis=1)
+            gains = np.stack([labels[f"gain{index}"] for index in range(MAX_RELEVANT)], axis=1)
             return count_ranking(task, items, relevant, gains, groups, size)
         predicted, value = predictions["predicted"], labels["value"]
         if isinstance(task, Regression):
             return count_regression(task, predicted, value, predictions["low"], predictions["high"], groups, size)
         # Pairs without a prediction, or with a class that this reference lacks, are not counted.
-        held = np.isfinite(predicted) & np.isfinite(value)
-        predicted, value, groups = predicted[held], value[held], groups[held]
+        known = np.isfinite(predicted) & np.isfinite(value)
+        predicted, value, groups = predicted[known], value[known], groups[known]
         if isinstance(task, Binary):
-            return count_binary(task, predictions["score0"][held], predicted == 1.0, value, groups, size)
-        scores = _matrix(predictions[held], len(task.edges))
+            return count_binary(task, predictions["score0"][known], predicted == 1.0, value, groups, size)
+        scores = _matrix(predictions[known], len(task.edges))
         return count_multiclass(task, scores, _places(task, predicted), _one_hot(task, value), groups, size)
 
     def metrics(self, counts: Integers, alpha: float, phi: float) -> dict[str, Estimate]:
@@ -132,13 +132,13 @@ class Scorer:
         if isinstance(task, Regression):
             assert self.error_model is not None
             absolute, square = expected_errors(self.error_model, rows.codes)
-            held = np.isfinite(outputs.predicted)
-            errors = np.concatenate([split(absolute[held] / task.scale), split(square[held] / task.scale**2)], axis=1)
-            counts = np.concatenate([np.ones((int(held.sum()), 1), dtype=np.int64), errors], axis=1)
-            return grouped(counts, groups[held], size)
+            known = np.isfinite(outputs.predicted)
+            errors = np.concatenate([split(absolute[known] / task.scale), split(square[known] / task.scale**2)], axis=1)
+            counts = np.concatenate([np.ones((int(known.sum()), 1), dtype=np.int64), errors], axis=1)
+            return grouped(counts, groups[known], size)
         assert self.calibrations is not None
-        held = np.isfinite(outputs.predicted) & ~np.isnan(outputs.scores).any(axis=1)
-        scores, predicted, groups = outputs.scores[held], outputs.predicted[held], groups[held]
+        known = np.isfinite(outputs.predicted) & ~np.isnan(outputs.scores).any(axis=1)
+        scores, predicted, groups = outputs.scores[known], outputs.predicted[known], groups[known]
         if isinstance(task, Binary):
             chance = calibrate(self.calibrations[0], scores[:, 0])
             return count_binary(task, scores[:, 0], predicted == 1.0, chance, groups, size)
@@ -160,7 +160,7 @@ class Scorer:
         reach = z * errors[0], z * errors[1]
         mae = Estimate(absolute, np.maximum(absolute - reach[0], 0.0), absolute + reach[0])
         squares = (square, np.maximum(square - reach[1], 0.0), square + reach[1])
-        return {"mae": mae, "rmse": Estimate(*(np.sqrt(part) for part in squares))}
+        return {"mae": mae, "rmse": Estimate(*(np.sqrt(bound) for bound in squares))}
 
     def error_sums(self, counts: Integers) -> tuple[float, float, float]:
         """Rows, Σ error, Σ error² of int64[width]: 0 or 1 of a classifier, else the absolute error in task scales."""
@@ -196,7 +196,7 @@ def _scores(task: Task) -> int:
 def _matrix(rows: Records, size: int) -> NDArray[np.float64]:
     if not size:
         return np.zeros((len(rows), 0))
-    return np.stack([rows[f"score{place}"] for place in range(size)], axis=1)
+    return np.stack([rows[f"score{index}"] for index in range(size)], axis=1)
 
 
 def _places(task: Multiclass, predicted: NDArray[np.float64]) -> Integers:
@@ -205,5 +205,5 @@ def _places(task: Multiclass, predicted: NDArray[np.float64]) -> Integers:
 
 
 def _one_hot(task: Multiclass, value: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = (value[:, None] == np.arange(len(task.classes))).astype(np.float64)
-    return found
+    indicators: NDArray[np.float64] = (value[:, None] == np.arange(len(task.classes))).astype(np.float64)
+    return indicators

@@ -86,36 +86,36 @@ def streams_of(
         category: categorical subject → names of its regular columns.
     """
     subjects: list[str] = []
-    places: list[int] = []
+    indexes: list[int] = []
     columns: list[int] = []
     names: list[str] = []
-    for place, subject in enumerate(layout.subjects):
+    for index, subject in enumerate(layout.subjects):
         if subject.startswith("feature:"):
             continue
-        if layout.numeric[place]:
-            chosen, told = [-1], [""]
+        if layout.numeric[index]:
+            chosen, labels = [-1], [""]
         else:
-            order = np.argsort(-counts.bins[place, :BINS], kind="stable")
+            order = np.argsort(-counts.bins[index, :BINS], kind="stable")
             known = category[subject]
             # With two classes, one share determines the other.
             most = 1 if len(known) == 2 else MOST_CLASSES
-            chosen = [int(column) for column in order[:most] if 0 < counts.bins[place, column] < int(counts.rows)]
-            told = [known[column] for column in chosen]
+            chosen = [int(column) for column in order[:most] if 0 < counts.bins[index, column] < int(counts.rows)]
+            labels = [known[column] for column in chosen]
         subjects += [subject] * len(chosen)
-        places += [place] * len(chosen)
+        indexes += [index] * len(chosen)
         columns += chosen
-        names += told
-    held = np.array(places, dtype=np.int64), np.array(columns, dtype=np.int64)
-    valid = (np.asarray(counts.rows) - without_value(counts.bins))[held[0]]
+        names += labels
+    chosen_columns = np.array(indexes, dtype=np.int64), np.array(columns, dtype=np.int64)
+    valid = (np.asarray(counts.rows) - without_value(counts.bins))[chosen_columns[0]]
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = np.where(held[1] < 0, np.nan, counts.bins[held[0], held[1]] / valid)
+        shares = np.where(chosen_columns[1] < 0, np.nan, counts.bins[chosen_columns[0], chosen_columns[1]] / valid)
         skew = (1 - 2 * shares) / np.sqrt(shares * (1 - shares))
     share = np.nan_to_num(shares)
-    scale = np.where(held[1] < 0, 1.0, np.sqrt(np.maximum(share * (1 - share), 1e-12)))
-    kept = tuple(subjects), *held, share, scale, tuple(names)
+    scale = np.where(chosen_columns[1] < 0, 1.0, np.sqrt(np.maximum(share * (1 - share), 1e-12)))
+    kept = tuple(subjects), *chosen_columns, share, scale, tuple(names)
     bare = Streams(pane, *kept, cusum.plain_spread(len(subjects)))
     unknown = np.full(len(subjects), np.nan)
-    effect = effects[held[0]]
+    effect = effects[chosen_columns[0]]
     with np.errstate(divide="ignore"):
         plain = Spread(effect, unknown, unknown, np.zeros(len(subjects)), np.sqrt(effect / valid), skew)
     spread = plain

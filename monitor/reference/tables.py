@@ -74,8 +74,8 @@ class DataTable:
     def values(self, name: str) -> list[object]:
         """The column's values as in a record; None where missing."""
         column = self._frame[name]
-        found = column.astype(object).where(column.notna(), None).tolist()
-        return [list(value) if isinstance(value, np.ndarray) else value for value in found]
+        values = column.astype(object).where(column.notna(), None).tolist()
+        return [list(value) if isinstance(value, np.ndarray) else value for value in values]
 
     def factor(self, name: str) -> Factor:
         """The column as categories, equal ones merged (`monitor.rows.categories`)."""
@@ -87,8 +87,8 @@ class DataTable:
                 f"column {quoted(name)} holds values that are no categories ({error}); name it in columns.exclude"
             ) from error
         labels = sorted({text for text in texts if text is not None})
-        place = {text: index for index, text in enumerate(labels)}
-        remap = np.array([place.get(text, -1) if text is not None else -1 for text in texts] + [-1], dtype=np.int64)
+        code = {text: index for index, text in enumerate(labels)}
+        remap = np.array([code.get(text, -1) if text is not None else -1 for text in texts] + [-1], dtype=np.int64)
         return Factor(remap[codes], tuple(labels))
 
     def times(self, name: str) -> NDArray[np.int64]:
@@ -188,7 +188,7 @@ def _named_by_text(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _text_of(name: object) -> str:
     if isinstance(name, tuple):  # as in a dotted path to nested objects
-        return ".".join(_text_of(part) for part in name if part not in ("", None))
+        return ".".join(_text_of(level) for level in name if level not in ("", None))
     return str(name)
 
 
@@ -202,12 +202,12 @@ def _refuse_twice(names: Sequence[str]) -> None:
 
 def _flat(frame: pd.DataFrame) -> pd.DataFrame:
     """Converts objects inside records to columns with dotted names, as in paths of messages."""
-    parts: list[pd.DataFrame] = []
+    frames: list[pd.DataFrame] = []
     for name in frame.columns:
         column = frame[name]
         if any(isinstance(value, dict) for value in column.head(1000)):
             inner = pd.json_normalize([value if isinstance(value, dict) else {} for value in column], sep=".")
-            parts.append(inner.add_prefix(f"{name}."))
+            frames.append(inner.add_prefix(f"{name}."))
         else:
-            parts.append(column.to_frame())
-    return pd.concat(parts, axis=1) if parts else frame
+            frames.append(column.to_frame())
+    return pd.concat(frames, axis=1) if frames else frame

@@ -93,12 +93,12 @@ def one_spelling(columns: Sequence[set[str]]) -> set[str]:
 
     If one column contains two spellings, they are two classes and stay apart.
     """
-    found: set[str] = set()
+    classes: set[str] = set()
     for texts in columns:
-        held = _unambiguous((spelling(text), text) for text in sorted(found))
+        known = _unambiguous((spelling(text), text) for text in sorted(classes))
         own = _unambiguous((spelling(text), text) for text in sorted(texts))
-        found |= {text for text in texts if own.get(spelling(text)) != text or spelling(text) not in held}
-    return found
+        classes |= {text for text in texts if own.get(spelling(text)) != text or spelling(text) not in known}
+    return classes
 
 
 def same_truth(name: str, names: set[str]) -> set[str]:
@@ -110,12 +110,12 @@ def same_truth(name: str, names: set[str]) -> set[str]:
 
 
 def _unambiguous(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
-    found: dict[str, T] = {}
+    meanings: dict[str, T] = {}
     doubtful: set[str] = set()
     for text, meant in pairs:
-        if found.setdefault(text, meant) != meant:
+        if meanings.setdefault(text, meant) != meant:
             doubtful.add(text)
-    return {text: meant for text, meant in found.items() if text not in doubtful}
+    return {text: meant for text, meant in meanings.items() if text not in doubtful}
 
 
 def _truths(spellings: Mapping[str, float], lacking: float | None) -> dict[str, float]:

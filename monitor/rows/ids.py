@@ -54,12 +54,12 @@ def _hash_block(texts: list[str]) -> NDArray[np.uint64]:
     data = "".join(texts).encode("utf-8", "surrogatepass")
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     if len(data) != lengths.sum() or lengths.max() > 8 * _WORDS:
-        parts = [text.encode("utf-8", "surrogatepass") for text in texts]
-        lengths = np.fromiter(map(len, parts), dtype=np.int64, count=len(texts))
+        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+        lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(texts))
         long = np.flatnonzero(lengths > 8 * _WORDS)
-        digests = b"".join(hashlib.blake2b(parts[place], digest_size=8).digest() for place in long)
+        digests = b"".join(hashlib.blake2b(encoded[index], digest_size=8).digest() for index in long)
         lengths[long] = 0
-        data = b"".join(part for part, length in zip(parts, lengths.tolist(), strict=True) if length)
+        data = b"".join(text_bytes for text_bytes, length in zip(encoded, lengths.tolist(), strict=True) if length)
     else:
         long, digests = np.empty(0, dtype=np.int64), b""
     width = -(-int(lengths.max()) // 8)
@@ -67,8 +67,8 @@ def _hash_block(texts: list[str]) -> NDArray[np.uint64]:
     padded[np.arange(8 * width) < lengths[:, None]] = np.frombuffer(data, dtype=np.uint8)
     words = np.ascontiguousarray(padded.view("<u8").T)
     state: NDArray[np.uint64] = lengths.astype(np.uint64) * _GOLDEN
-    for place, word in enumerate(words):
-        state = np.where(lengths > 8 * place, _mix(state ^ word), state)
+    for index, word in enumerate(words):
+        state = np.where(lengths > 8 * index, _mix(state ^ word), state)
     state[long] = np.frombuffer(digests, dtype="<u8")
     return state
 

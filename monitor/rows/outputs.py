@@ -52,8 +52,8 @@ class OutputReader:
     @property
     def paths(self) -> list[str]:
         """Paths of the values in a record."""
-        places = [self._prediction, *self._scores, *self._limits, self._id]
-        return [path for path in places if path is not None]
+        paths = [self._prediction, *self._scores, *self._limits, self._id]
+        return [path for path in paths if path is not None]
 
     @property
     def width(self) -> int:
@@ -69,8 +69,8 @@ class OutputReader:
             return values if size == len(values) else [values[row] for row in rows]
 
         scores = np.full((size, len(self._scores)), np.nan)
-        for place, path in enumerate(self._scores):
-            scores[:, place] = _finite(column(path))
+        for index, path in enumerate(self._scores):
+            scores[:, index] = _finite(column(path))
         low, high = (np.full(size, np.nan) if path is None else _finite(column(path)) for path in self._limits)
         items = np.zeros((size, 0), dtype=np.uint64)
         predicted = np.full(size, np.nan)
@@ -99,7 +99,7 @@ def hash_lists(values: Sequence[object], width: int) -> NDArray[np.uint64]:
     out = np.zeros((len(values), width), dtype=np.uint64)
     lists = [list(value)[:width] if isinstance(value, list | tuple) else [] for value in values]
     rows = np.repeat(np.arange(len(lists)), [len(items) for items in lists])
-    places = np.concatenate([np.arange(len(items)) for items in lists]) if lists else np.zeros(0, dtype=np.int64)
+    indexes = np.concatenate([np.arange(len(items)) for items in lists]) if lists else np.zeros(0, dtype=np.int64)
     hashes, usable = hash_ids([item for items in lists for item in items])
-    out[rows, places.astype(np.int64)] = np.where(usable, hashes, np.uint64(0))
+    out[rows, indexes.astype(np.int64)] = np.where(usable, hashes, np.uint64(0))
     return out

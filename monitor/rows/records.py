@@ -166,27 +166,27 @@ class ModelRows:
             return self
         return self.take(slice(int(low), int(high)))
 
-    def take(self, part: slice | NDArray[np.int64]) -> ModelRows:
-        """The rows at ``part``, in its order."""
+    def take(self, selection: slice | NDArray[np.int64]) -> ModelRows:
+        """The rows at ``selection``, in its order."""
         return ModelRows(
             self.model,
-            self.index[part],
-            self.times[part],
-            self.codes[part],
-            self.z[part],
-            self.versions[part],
-            tuple(labels[part] for labels in self.segments),
+            self.index[selection],
+            self.times[selection],
+            self.codes[selection],
+            self.z[selection],
+            self.versions[selection],
+            tuple(labels[selection] for labels in self.segments),
             self.profile,
-            None if self.outputs is None else self.outputs.take(part),
-            None if self.embeddings is None else {name: held[part] for name, held in self.embeddings.items()},
-            None if self.raw is None else tuple(_part(column, part) for column in self.raw),
+            None if self.outputs is None else self.outputs.take(selection),
+            None if self.embeddings is None else {name: values[selection] for name, values in self.embeddings.items()},
+            None if self.raw is None else tuple(_part(column, selection) for column in self.raw),
             self.unknown,
-            None if self.bare is None else self.bare[part],
+            None if self.bare is None else self.bare[selection],
         )
 
 
-def _part(column: list[object], part: slice | NDArray[np.int64]) -> list[object]:
-    return column[part] if isinstance(part, slice) else [column[row] for row in part.tolist()]
+def _part(column: list[object], selection: slice | NDArray[np.int64]) -> list[object]:
+    return column[selection] if isinstance(selection, slice) else [column[row] for row in selection.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,13 +270,18 @@ class PredictionOutputs:
     high: NDArray[np.float64]
     items: NDArray[np.uint64]
 
-    def take(self, part: slice | NDArray[np.int64]) -> PredictionOutputs:
-        """The rows at ``part``, in its order."""
+    def take(self, selection: slice | NDArray[np.int64]) -> PredictionOutputs:
+        """The rows at ``selection``, in its order."""
         ids = self.ids
         if ids is not None:
-            ids = ids[part] if isinstance(part, slice) else [ids[row] for row in part.tolist()]
+            ids = ids[selection] if isinstance(selection, slice) else [ids[row] for row in selection.tolist()]
         return PredictionOutputs(
-            ids, self.scores[part], self.predicted[part], self.low[part], self.high[part], self.items[part]
+            ids,
+            self.scores[selection],
+            self.predicted[selection],
+            self.low[selection],
+            self.high[selection],
+            self.items[selection],
         )
 
 
@@ -297,10 +302,10 @@ class LabelRows:
     ids: Sequence[object]
     values: NDArray[np.void]
 
-    def take(self, part: slice | NDArray[np.int64]) -> LabelRows:
-        """The rows at ``part``, in its order."""
-        ids = self.ids[part] if isinstance(part, slice) else [self.ids[row] for row in part.tolist()]
-        return LabelRows(self.model, self.index[part], self.times[part], ids, self.values[part])
+    def take(self, selection: slice | NDArray[np.int64]) -> LabelRows:
+        """The rows at ``selection``, in its order."""
+        ids = self.ids[selection] if isinstance(selection, slice) else [self.ids[row] for row in selection.tolist()]
+        return LabelRows(self.model, self.index[selection], self.times[selection], ids, self.values[selection])
 
     def between(self, first: int, stop: int) -> LabelRows:
         """The rows whose chunk index lies in [first, stop)."""

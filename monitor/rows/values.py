@@ -86,16 +86,16 @@ def to_numbers(values: Sequence[object]) -> tuple[NDArray[np.float64], NDArray[n
                 return numbers, None
     numbers = np.full(len(values), np.nan)
     invalid = np.zeros(len(values), dtype=bool)
-    for place, value in enumerate(values):
+    for index, value in enumerate(values):
         if value is None:
             continue
         if isinstance(value, bool | int | float):
             try:
-                numbers[place] = float(value)
+                numbers[index] = float(value)
             except OverflowError:
-                numbers[place] = math.inf if value > 0 else -math.inf
+                numbers[index] = math.inf if value > 0 else -math.inf
         else:
-            invalid[place] = True
+            invalid[index] = True
     return numbers, invalid
 
 
@@ -109,5 +109,5 @@ def category_coder(top: Sequence[str], others: Sequence[str], open_vocabulary: b
     """
     if len(top) > BINS:
         raise ValueError(f"at most {BINS} categories can have a bin")
-    codes = dict.fromkeys(others, LOW) | {text: place for place, text in enumerate(top)}
+    codes = dict.fromkeys(others, LOW) | {text: index for index, text in enumerate(top)}
     return CategoricalSubject(lookup_table(codes, MISSING), LOW if open_vocabulary else HIGH)

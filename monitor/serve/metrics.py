@@ -305,20 +305,23 @@ def _source(snapshot: Snapshot) -> Iterator[Metric]:
     yield _counter(
         "leeway_rows_rejected", "Records that could not be used.", ("topic", "reason"), snapshot.rejects.items()
     )
-    names = ("topic", "partition")
-    parts = [((part.topic, str(part.partition)), part) for part in snapshot.partitions]
+    where = ("topic", "partition")
+    partitions = [((partition.topic, str(partition.partition)), partition) for partition in snapshot.partitions]
     yield _gauge(
-        "leeway_source_lag_messages", "Messages behind the end of the partition.", names,
-        [(labels, part.lag) for labels, part in parts if part.lag is not None],
+        "leeway_source_lag_messages", "Messages behind the end of the partition.", where,
+        [(labels, partition.lag) for labels, partition in partitions if partition.lag is not None],
     )  # fmt: skip
     yield _gauge(
-        "leeway_source_position_offset", "Offset at which reading continues after a restart.", names,
-        [(labels, part.position) for labels, part in parts if part.position is not None],
+        "leeway_source_position_offset", "Offset at which reading continues after a restart.", where,
+        [(labels, partition.position) for labels, partition in partitions if partition.position is not None],
     )  # fmt: skip
     yield _counter(
-        "leeway_source_messages", "Messages read.", names, [(labels, part.messages) for labels, part in parts]
+        "leeway_source_messages",
+        "Messages read.",
+        where,
+        [(labels, partition.messages) for labels, partition in partitions],
     )
     yield _counter(
-        "leeway_source_lost_messages", "Messages that were no longer readable.", (*names, "reason"),
-        [((*labels, reason), count) for labels, part in parts for reason, count in part.lost.items()],
+        "leeway_source_lost_messages", "Messages that were no longer readable.", (*where, "reason"),
+        [((*labels, reason), count) for labels, partition in partitions for reason, count in partition.lost.items()],
     )  # fmt: skip

@@ -47,7 +47,7 @@ def broken_at(open_consumer: Callable[[], KafkaConsumer], tp: TopicPartition, of
         reason = "oversized"
     else:
         reason = "corrupt"
-    target = first_readable(lambda place: _error_at(open_consumer, tp, place) is None, offset, end)
+    target = first_readable(lambda candidate: _error_at(open_consumer, tp, candidate) is None, offset, end)
     return Broken(reason, target)
 
 

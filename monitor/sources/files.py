@@ -126,9 +126,9 @@ def _refuse_other_kinds(path: Path) -> None:
     except CORRUPT as error:
         raise SourceError(f"{path}: the {compression} are truncated or corrupt: {error}") from error
     if kind:
-        found = f"{kind} within {compression}" if compression else kind
+        description = f"{kind} within {compression}" if compression else kind
         raise SourceError(
-            f"{path}: found {found}, not JSON lines; leewayd reads JSON lines, plain or compressed with gzip or "
+            f"{path}: found {description}, not JSON lines; leewayd reads JSON lines, plain or compressed with gzip or "
             "Zstandard, and .parquet files"
         )
     name = path.with_suffix("") if path.suffix.lower() in (".gz", ".zst") else path
@@ -156,7 +156,7 @@ def _lines(
                 skipped += 1
             for number, lines in _batches(file.text, skipped, batch, follow):
                 read(file.share())
-                filled = [(number + place, text) for place, line in enumerate(lines) if (text := line.strip())]
+                filled = [(number + index, text) for index, line in enumerate(lines) if (text := line.strip())]
                 if filled:
                     offsets = np.array([offset for offset, _ in filled], dtype=np.int64)
                     yield Messages(partition, offsets, [text for _, text in filled])
@@ -196,18 +196,18 @@ def _parquet(
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
         raise SourceError(f"{path}: not a Parquet file: {error}") from error
-    place = 0
+    stop = 0
     with file:
-        for part in file.iter_batches(batch_size=batch):
-            begin, place = place, place + part.num_rows
-            read(place / file.metadata.num_rows)
-            if place <= first:
+        for rows in file.iter_batches(batch_size=batch):
+            begin, stop = stop, stop + rows.num_rows
+            read(stop / file.metadata.num_rows)
+            if stop <= first:
                 continue
             if begin < first:
-                part = part.slice(first - begin)
+                rows = rows.slice(first - begin)
                 begin = first
-            columns = {name: _values(part.column(name)) for name in part.schema.names}
-            yield Table(partition, begin, part.num_rows, columns)
+            columns = {name: _values(rows.column(name)) for name in rows.schema.names}
+            yield Table(partition, begin, rows.num_rows, columns)
 
 
 def _values(column: pa.Array) -> list[object]:

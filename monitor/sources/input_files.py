@@ -25,12 +25,12 @@ def file_problems(section: FileSection | None) -> list[str]:
     names: set[str] = set()
     for key, paths in (("predictions", section.predictions), ("labels", section.labels)):
         for number, path in enumerate(paths):
-            place = f"file.{key}[{number}]"
+            option = f"file.{key}[{number}]"
             if path.name in names:
-                problems.append(f"{place}: two input files are named {quoted(path.name)}; rename one of them")
+                problems.append(f"{option}: two input files are named {quoted(path.name)}; rename one of them")
             names.add(path.name)
             if (fault := fault_of(path, follow=section.follow)) is not None:
-                problems.append(f"{place}: {fault}")
+                problems.append(f"{option}: {fault}")
     return problems
 
 

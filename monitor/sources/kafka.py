@@ -180,9 +180,9 @@ class KafkaSource:
         self._next_refresh = now + self._config.refresh / 1000
         wanted = self._config.predictions + self._config.labels
         listing = self._topics.listing(self._admin.describe_topics(wanted))
-        found = listing.found
-        recreated = self._forget(self._topics.outdated(self._positions, found))
-        fresh = {partition: identity for partition, identity in found.items() if partition not in self._quiet_since}
+        listed = listing.found
+        recreated = self._forget(self._topics.outdated(self._positions, listed))
+        fresh = {partition: identity for partition, identity in listed.items() if partition not in self._quiet_since}
         if fresh or recreated:
             self._assign(fresh, recreated)
         self._ready += self._fetched

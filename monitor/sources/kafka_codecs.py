@@ -49,14 +49,14 @@ def unsnap(data: bytes, limit: int) -> bytearray:
     if not data.startswith(_XERIAL):
         return _block(data, limit)
     out = bytearray()
-    place = _XERIAL_HEADER
-    while place < len(data):
-        (size,) = struct.unpack_from("!i", data, place)
-        place += 4
-        if not 0 < size <= len(data) - place:
+    start = _XERIAL_HEADER
+    while start < len(data):
+        (size,) = struct.unpack_from("!i", data, start)
+        start += 4
+        if not 0 < size <= len(data) - start:
             raise ValueError("a snappy block ends too early")
-        out += _block(data[place : place + size], limit - len(out))
-        place += size
+        out += _block(data[start : start + size], limit - len(out))
+        start += size
     return out
 
 

@@ -81,8 +81,8 @@ def kafka_problems(config: KafkaSection, known: Mapping[str, Any]) -> list[str]:
     """
     problems = []
     for address in config.bootstrap_servers:
-        found = _HOST_PORT.fullmatch(address)
-        if found is None or not 0 < int(found[1]) < 65_536:
+        match = _HOST_PORT.fullmatch(address)
+        if match is None or not 0 < int(match[1]) < 65_536:
             problems.append(
                 f'kafka.bootstrap_servers: {address!r} is not host:port, such as "kafka-1.example.org:9092"'
             )

@@ -40,13 +40,13 @@ class Topics:
     def listing(self, topics: Iterable[Mapping[str, Any]]) -> Listing:
         """Converts the answer of kafka-python's ``describe_topics``."""
         topics = list(topics)
-        found = {
+        partitions = {
             Partition(topic["name"], entry["partition_index"]): str(topic["topic_id"])
             for topic in topics
             if not topic["error_code"] and str(topic["topic_id"]) not in self.retired
             for entry in topic["partitions"]
         }
-        return Listing(found, {topic["name"]: topic["error_code"] for topic in topics})
+        return Listing(partitions, {topic["name"]: topic["error_code"] for topic in topics})
 
     def outdated(self, positions: Mapping[Partition, Position], found: Mapping[Partition, str]) -> dict[Partition, str]:
         """Partition → why its position is invalid: its topic was created again, with this partition (``recreated``) or

@@ -49,8 +49,8 @@ def read_state(database: sqlite3.Connection, written: int) -> LoadedState:
     """
     try:
         positions = {
-            Partition(topic, part): Position(offset, skip, topic_id, clock)
-            for topic, part, offset, skip, topic_id, clock in every_row(database, "positions", written)
+            Partition(topic, number): Position(offset, skip, topic_id, clock)
+            for topic, number, offset, skip, topic_id, clock in every_row(database, "positions", written)
         }
         models = _models(database, written)
         documents: dict[str, bytes] = dict(every_row(database, "documents", written))
@@ -83,8 +83,8 @@ def _models(database: sqlite3.Connection, written: int) -> dict[str, LoadedModel
     offsets: dict[str, dict[int, dict[int, dict[Partition, tuple[int, int]]]]] = {}
     for model, step, start, ranges in every_row(database, "ledger", written):
         offsets.setdefault(model, {}).setdefault(step, {})[start] = {
-            Partition(topic, part): (first, last)
-            for topic, part, first, last in msgspec.json.decode(ranges, type=list[tuple[str, int, int, int]])
+            Partition(topic, number): (first, last)
+            for topic, number, first, last in msgspec.json.decode(ranges, type=list[tuple[str, int, int, int]])
         }
     models = {}
     for name, document in every_row(database, "models", written):

@@ -167,15 +167,15 @@ class Store:
             StateError: if it could not be saved (a full disk); the previous checkpoint then remains valid.
             RetryableError: if the database is corrupt; the next start loads the backup.
         """
-        places = self._places
+        before = self._places
 
         def write(database: sqlite3.Connection) -> None:
-            self._places = write_checkpoint(database, checkpoint, places)
+            self._places = write_checkpoint(database, checkpoint, before)
 
         try:
             self._change(write)
         except BaseException:
-            self._places = places
+            self._places = before
             raise
 
     def _change(self, work: Callable[[sqlite3.Connection], object]) -> None:

@@ -21,8 +21,8 @@ def shape_of(windows: ModelWindows) -> str:
     return f"pane={windows.pane} lateness={windows.lateness} windows={lengths} rolling={windows.rolling}"
 
 
-def _fingerprint(windows: ModelWindows, references: ReferencesByVersion, place: int) -> str:
-    return references.fingerprints[place] + windows.specs[place].fingerprint
+def _fingerprint(windows: ModelWindows, references: ReferencesByVersion, profile: int) -> str:
+    return references.fingerprints[profile] + windows.specs[profile].fingerprint
 
 
 def restore(windows: ModelWindows, saved: LoadedModel, references: ReferencesByVersion) -> bool:
@@ -42,12 +42,12 @@ def restore(windows: ModelWindows, saved: LoadedModel, references: ReferencesByV
         later.setdefault(SeriesKey(version, segment), []).append(Life(first, last))
     for stored in saved.series:
         key = SeriesKey(stored.version, stored.segment)
-        place = references.place(stored.version)
-        if stored.fingerprint != _fingerprint(windows, references, place):
+        profile = references.place(stored.version)
+        if stored.fingerprint != _fingerprint(windows, references, profile):
             windows.ended.append(key)
             continue
         lives = (Life(stored.started, stored.latest), *later.get(key, ()))
-        series = windows.series[key] = windows.new_series(key, place, lives)
+        series = windows.series[key] = windows.new_series(key, profile, lives)
         series.flagged = set(stored.flagged)
         for step, panes in stored.panes.items():
             for pane in panes:

@@ -32,8 +32,8 @@ def write_checkpoint(database: sqlite3.Connection, checkpoint: Checkpoint, place
     put(
         database, "positions",
         [
-            (topic, part, position.offset, position.skip, position.topic_id, position.clock)
-            for (topic, part), position in checkpoint.positions.items()
+            (topic, number, position.offset, position.skip, position.topic_id, position.clock)
+            for (topic, number), position in checkpoint.positions.items()
         ],
     )  # fmt: skip
     for name, change in checkpoint.models.items():
@@ -112,9 +112,9 @@ def _write_labelled(database: sqlite3.Connection, name: str, change: LabelledCha
 
 def _pack(pane: Pane) -> bytes:
     arrays = (pane.bins, pane.moments, pane.extremes, pane.extra)
-    parts = (np.int64(pane.rows).tobytes(), *(array.tobytes() for array in arrays))
+    pieces = (np.int64(pane.rows).tobytes(), *(array.tobytes() for array in arrays))
     # Counts are mostly zeros; level 1 compresses them about fifteenfold at little cost.
-    return zlib.compress(b"".join(parts), 1)
+    return zlib.compress(b"".join(pieces), 1)
 
 
 def erase_models(database: sqlite3.Connection, names: set[str]) -> dict[str, int]:

@@ -205,7 +205,7 @@ def test_a_compressed_log_that_is_cut_short_or_corrupt_is_refused(
     flipped[-40] ^= 255
     for raw in (whole[:-20], bytes(flipped), whole[:9]):
         packed.write_bytes(raw)
-        with pytest.raises(SourceError, match="are cut short or corrupt"):
+        with pytest.raises(SourceError, match="are truncated or corrupt"):
             read(packed)
 
 

@@ -153,7 +153,7 @@ def test_the_summary_counts_labels_windows_and_time(home: Path) -> None:
     found, _ = history(home, *log_and_labels(lambda p: ["no", "YES"][p]))
     assert "labels   1,200 read, 1,200 joined, 0 unusable" in text(found)
     assert "time     2026-01-04 00:00 UTC to 2026-01-04 00:39 UTC" in text(found)
-    assert "the log ends there; windows that end later were not judged" in text(found)
+    assert "the log ends at this time; windows that end later were not judged" in text(found)
     assert sentence(found) == ""
     assert max(map(len, shown(summary_lines(snapshot()), 80).splitlines())) <= 80
 
@@ -256,10 +256,10 @@ def test_labels_after_the_last_prediction_are_joined_but_no_window_ends_later(ho
 def test_repeated_ids_without_labels_are_reported(home: Path) -> None:
     rows, _ = log_and_labels(int)
     found, _ = history(home, [*rows[:600], *rows[500:]])
-    assert "100 came again under the id of another one, and were counted again" in text(found)
+    assert "100 repeated the id of another row, and were counted again" in text(found)
     assert "100 came again" in unescape(render_report(found, "c", ["log"]))
     labelled, _ = history(home, [*rows[:600], *rows[500:]], log_and_labels(int)[1])
-    assert "100 came again under the id of another one, and were counted once" in text(labelled)
+    assert "100 repeated the id of another row, and were not counted again" in text(labelled)
 
 
 def test_the_report_names_every_subject_that_alerted(home: Path) -> None:

@@ -17,7 +17,7 @@ def test_rows_that_a_broker_has_lost_end_the_demo_with_a_reason() -> None:
     now[0] += 60
     assert not patience.complete(250, "b:9092", "")
     now[0] += 1
-    with pytest.raises(LeewayError, match=r"Kafka at b:9092 has brought 250 of the 1,000 rows that were sent"):
+    with pytest.raises(LeewayError, match=r"Kafka at b:9092 has delivered 250 of the 1,000 rows sent"):
         patience.complete(250, "b:9092", "")
     with pytest.raises(LeewayError, match="for 60 s: no connection"):
         patience.complete(250, "b:9092", "no connection")

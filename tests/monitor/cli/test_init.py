@@ -118,7 +118,7 @@ def test_the_command_writes_a_file_that_check_takes_and_never_overwrites_one(tmp
     assert 'model "churn": 5 subjects' in checked.stdout
     again = leewayd("init", "-i", tmp_path / "sample.parquet", "-o", target)
     assert again.returncode == 2
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
 
 
 def test_an_id_that_rows_share_is_not_that_of_a_prediction() -> None:

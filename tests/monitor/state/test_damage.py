@@ -435,7 +435,7 @@ def test_a_document_that_is_whole_and_cannot_be_read_is_a_fault_and_nothing_is_c
             raise ValueError("a future kind")
 
     store = Store(folder, SILENT)
-    with pytest.raises(StateError, match=r"document 'traffic/m' is whole, but this leewayd cannot read it \(a future"):
+    with pytest.raises(StateError, match=r"document 'traffic/m' is intact, but this leewayd cannot read it \(a future"):
         store.load("now", strange)
     store.close()
     assert files(folder) == before

@@ -238,12 +238,12 @@ def test_a_partition_that_is_not_idle_holds_the_watermark_back_and_an_idle_one_d
     rig = Rig(model())
     rig.intake.active = frozenset([slow, fast])
     rig.feed(slow, [Row(START, 1)], 0)
-    rig.feed(fast, [Row(START + step * MINUTE, 1) for step in range(30)], 0)
+    rig.feed(fast, [Row(START + step * MINUTE, 1) for step in range(100)], 0)
     assert rig.windows.watermark == START - LATENESS
     assert fast in rig.intake.crowded()
     rig.intake.active = frozenset([fast])
     rig.look(rig.intake.drain())
-    assert rig.windows.watermark == START + 29 * MINUTE - LATENESS
+    assert rig.windows.watermark == START + 99 * MINUTE - LATENESS
     # What comes back behind the watermark is late, though its own partition has not moved on.
     rig.intake.active = frozenset([slow, fast])
     rig.feed(slow, [Row(START + MINUTE, 1)], 1)
