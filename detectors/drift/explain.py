@@ -73,7 +73,7 @@ def _numeric(name: str, reference: Reference, window: Counts, subject: int) -> s
         if grown >= _NOTICEABLE_SHARE:
             parts.append(f"has {_percent(grown)} of its values {side} the reference's range")
     if not parts:
-        parts.append("changed its shape at about the same mean and spread")
+        parts.append("changed its shape with mean and spread nearly unchanged")
     return f"{name} {' and '.join(', '.join(parts).rsplit(', ', 1))}"
 
 
@@ -103,7 +103,7 @@ def _categorical(
         if parts and blame[place] <= 0.05 * blame.sum():
             continue
         column = columns[place]
-        label = {LOW: "rare categories", HIGH: "categories never seen in the reference"}.get(
+        label = {LOW: "rare categories", HIGH: "categories unknown to the reference"}.get(
             column, f"{category(column)!r}"
         )
         verb = "rose" if p[place] > q[place] else "fell"

@@ -140,13 +140,13 @@ def explain_quality(reference: Reference, window: Counts, subject: int, statisti
     now, rows = window.bins[subject], max(int(window.rows), 1)
     before, m = reference.counts.bins[subject], max(int(reference.counts.rows), 1)
     if statistic == "constant":
-        return f"{name} holds one single value in all {rows:,} rows; it varies in the reference"
+        return f"{name} has a single value in all {rows:,} rows; it varies in the reference"
     columns, what = {
         "missing_rate": ([MISSING], "are missing"),
         "invalid_rate": ([INVALID], "are of the wrong type"),
         "nonfinite_rate": ([NONFINITE], "are infinite"),
-        "out_of_range_rate": ([LOW, HIGH], "lie beyond the reference's range"),
-        "unseen_rate": ([HIGH], "are of categories that the reference never held"),
+        "out_of_range_rate": ([LOW, HIGH], "are outside the reference's range"),
+        "unseen_rate": ([HIGH], "are of categories unknown to the reference"),
     }[statistic]
     share, was = float(now[columns].sum()) / rows, float(before[columns].sum()) / m
     usual = "none" if statistic in ("out_of_range_rate", "unseen_rate") or was == 0 else f"{was:.2%}"

@@ -108,9 +108,9 @@ def judge_traffic(state: TrafficState, slot: int, rows: float, alpha: float, min
     few, many = rows < lower and rows < min_change * least, rows > upper and rows > most / min_change
     detail = ""
     if rows == 0 and few:
-        detail = f"no predictions came; {mean:,.0f} are usual at this time"
+        detail = f"no predictions arrived; {mean:,.0f} are usual at this time"
     elif few or many:
-        detail = f"{rows:,.0f} predictions came; {mean:,.0f} are usual at this time"
+        detail = f"{rows:,.0f} predictions arrived; {mean:,.0f} are usual at this time"
     return Volume(mean, lower, upper, float(ratio), "breached" if few or many else "ok", detail)
 
 

@@ -109,7 +109,7 @@ def test_a_column_of_one_value_is_found() -> None:
     found = judge_quality(REFERENCE, counts, SETTINGS)
     assert status(found, "constant", AGE) == status(found, "constant", JOB) == BREACHED
     assert explain_quality(REFERENCE, counts, AGE, "constant") == (
-        "age holds one single value in all 1,000 rows; it varies in the reference"
+        "age has a single value in all 1,000 rows; it varies in the reference"
     )
 
 

@@ -149,5 +149,5 @@ def test_traffic_that_stops_or_halves_is_told(tmp_path: Path) -> None:
     assert [end[:13] for end in sorted(bad)] == ["2024-10-12T06", "2024-10-12T16"], bad
     stopped, fewer = (bad[end] for end in sorted(bad))
     assert stopped["value"] == 0.0
-    assert stopped["detail"].startswith("no predictions came; 29")
+    assert stopped["detail"].startswith("no predictions arrived; 29")
     assert fewer["value"] == pytest.approx(0.25, abs=0.02)
