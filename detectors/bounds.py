@@ -100,24 +100,24 @@ def _inverse(statistic: NDArray[np.float64], freedom: NDArray[np.float64], proba
     tabled = (statistic >= _LEAST) & (whole == freedom) & (whole >= 1) & (whole <= _MOST_FREEDOM)
     if tabled.all():
         return _between_nodes(statistic, whole, _nodes(probability))
-    found = np.empty(statistic.shape)
+    result = np.empty(statistic.shape)
     rest = ~tabled
-    found[rest] = chndtrinc(statistic[rest], freedom[rest], probability)
-    found[tabled] = _between_nodes(statistic[tabled], whole[tabled], _nodes(probability))
-    return found
+    result[rest] = chndtrinc(statistic[rest], freedom[rest], probability)
+    result[tabled] = _between_nodes(statistic[tabled], whole[tabled], _nodes(probability))
+    return result
 
 
 def _between_nodes(statistic: NDArray[np.float64], freedom: NDArray[np.int64], nodes: _Nodes) -> NDArray[np.float64]:
     nodes.fill(freedom)
-    place = (np.log(statistic) - nodes.first[freedom]) / nodes.step[freedom]
-    left = np.clip(np.floor(place).astype(np.int64) - 2, 0, _NODES - 6)
-    apart = (place - left)[..., None] - _OFFSETS
+    index = (np.log(statistic) - nodes.first[freedom]) / nodes.step[freedom]
+    left = np.clip(np.floor(index).astype(np.int64) - 2, 0, _NODES - 6)
+    apart = (index - left)[..., None] - _OFFSETS
     # Products of all distances but one's own, without a division that would be one by zero at a node.
     before, after = np.ones(apart.shape), np.ones(apart.shape)
     np.cumprod(apart[..., :-1], axis=-1, out=before[..., 1:])
     np.cumprod(apart[..., :0:-1], axis=-1, out=after[..., -2::-1])
     values = nodes.values[(freedom * _NODES + left)[..., None] + _OFFSETS]
-    return np.where(place < 0, 0.0, (before * after * _WEIGHTS * values).sum(axis=-1))
+    return np.where(index < 0, 0.0, (before * after * _WEIGHTS * values).sum(axis=-1))
 
 
 def binomial_bounds(

@@ -54,12 +54,12 @@ def attribute(effect: NDArray[np.float64], p_values: NDArray[np.float64], fdr: f
 
 def adjusted(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     """float64[S]: Benjamini & Hochberg (1995), as ``scipy.stats.false_discovery_control``; NaN takes no part."""
-    found = np.full(p_values.shape, np.nan)
+    result = np.full(p_values.shape, np.nan)
     known = np.flatnonzero(~np.isnan(p_values))
     order = known[np.argsort(p_values[known], kind="stable")]
     scaled = p_values[order] * len(order) / np.arange(1, len(order) + 1)
-    found[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0) if len(order) else scaled
-    return found
+    result[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0) if len(order) else scaled
+    return result
 
 
 def contributions(reference: Reference, window: Counts, subject: int, most: int = 3) -> tuple[tuple[int, float], ...]:
@@ -83,4 +83,4 @@ def contributions(reference: Reference, window: Counts, subject: int, most: int 
     parts[used] = (p[used] - q[used]) * np.log(p[used] / q[used])
     signs = np.where(p >= q, 1.0, -1.0)
     order = np.argsort(-parts, kind="stable")[:most]
-    return tuple((int(columns[place]), float(signs[place] * parts[place])) for place in order if parts[place] > 0)
+    return tuple((int(columns[index]), float(signs[index] * parts[index])) for index in order if parts[index] > 0)

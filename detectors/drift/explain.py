@@ -98,14 +98,14 @@ def _categorical(
     with np.errstate(invalid="ignore", divide="ignore"):
         blame = np.where(p + q > 0, (p - q) ** 2 / (p + q), 0.0)
     parts: list[str] = []
-    for place in np.argsort(-blame, kind="stable")[:2].tolist():
+    for index in np.argsort(-blame, kind="stable")[:2].tolist():
         # A change that is spread over many categories still names the first of them.
-        if parts and blame[place] <= 0.05 * blame.sum():
+        if parts and blame[index] <= 0.05 * blame.sum():
             continue
-        column = columns[place]
+        column = columns[index]
         label = {LOW: "rare categories", HIGH: "categories unknown to the reference"}.get(
             column, f"{category(column)!r}"
         )
-        verb = "rose" if p[place] > q[place] else "fell"
-        parts.append(f"{label} {verb} from {_percent(float(q[place]))} to {_percent(float(p[place]))}")
+        verb = "rose" if p[index] > q[index] else "fell"
+        parts.append(f"{label} {verb} from {_percent(float(q[index]))} to {_percent(float(p[index]))}")
     return f"{name}: " + " and ".join(parts)

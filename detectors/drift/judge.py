@@ -146,15 +146,15 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     lower[..., _CHI2, :] = np.minimum(low * worth, value[..., _CHI2, :])
     upper[..., _CHI2, :] = np.where(bounded, np.maximum(high * worth, value[..., _CHI2, :]), np.nan)
 
-    for place, parts in zip(
+    for index, parts in zip(
         (_KS, _WASSERSTEIN), ordered_statistics(reference, window, seen, size, settings.alpha), strict=True
     ):
-        value[..., place, :], debiased[..., place, :], lower[..., place, :], upper[..., place, :] = parts
+        value[..., index, :], debiased[..., index, :], lower[..., index, :], upper[..., index, :] = parts
     _missing(value, debiased, lower, upper, reference, window, settings.alpha)
 
     if settings.shown:
         lead = n.shape
-        found = Evidence(
+        result = Evidence(
             p=np.broadcast_to(effects.shares(seen), seen.shape),
             q=np.broadcast_to(reference.q, seen.shape),
             counts=c,
@@ -172,9 +172,9 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
             numeric=reference.layout.numeric,
             alpha=settings.alpha,
         )
-        for place, name in enumerate(settings.shown, start=len(STATISTICS)):
-            for target, array in zip((value, debiased, lower, upper), OPTIONAL[name](found), strict=True):
-                target[..., place, :] = array
+        for index, name in enumerate(settings.shown, start=len(STATISTICS)):
+            for target, array in zip((value, debiased, lower, upper), OPTIONAL[name](result), strict=True):
+                target[..., index, :] = array
 
     threshold = np.full(len(settings.statistics), np.nan)
     threshold[_PSI], threshold[_MISSING] = settings.min_effect, settings.min_missing
@@ -186,8 +186,8 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
 
 def _tail(statistic: NDArray[np.float64], freedom: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probability that a χ² is as large; 1 without degrees of freedom."""
-    found: NDArray[np.float64] = gammaincc(np.maximum(freedom, 1.0) / 2, np.nan_to_num(statistic) / 2)
-    return np.where(freedom > 0, found, 1.0)
+    result: NDArray[np.float64] = gammaincc(np.maximum(freedom, 1.0) / 2, np.nan_to_num(statistic) / 2)
+    return np.where(freedom > 0, result, 1.0)
 
 
 def _status(

@@ -132,7 +132,7 @@ def _energy(seen: Evidence) -> Shown:
 def _cramers_v(seen: Evidence) -> Shown:
     total = seen.counts.sum(axis=-1) + seen.reference.sum(axis=-1)
     freedom = np.maximum(seen.used.sum(axis=-1) - 1.0, 0.0)
-    value, low, high = (seen.chi2[..., place, :] for place in range(3))
+    value, low, high = (seen.chi2[..., index, :] for index in range(3))
     v, debiased, lower, upper = (np.sqrt(np.maximum(part, 0.0) / total) for part in (value, value - freedom, low, high))
     return v, debiased, lower, np.minimum(upper, 1.0)
 
@@ -162,8 +162,8 @@ def _quantile_shift(rank: float) -> Callable[[Evidence], Shown]:
 
 def _end(seen: Evidence, rank: Array, side: int) -> Array:
     """float64[..., S]: where the column ends that holds a rank; NaN for ranks that no row has."""
-    place, held, _ = _crossed(seen.p, rank)
-    return np.where((held > 0) & (rank > 0) & (rank < 1), _taken(seen.sides[..., side], place), np.nan)
+    index, held, _ = _crossed(seen.p, rank)
+    return np.where((held > 0) & (rank > 0) & (rank < 1), _taken(seen.sides[..., side], index), np.nan)
 
 
 def _numeric(seen: Evidence, *parts: Array) -> Shown:
@@ -184,32 +184,32 @@ def quantile(shares: Array, sides: Array, points: Array, rank: Array) -> Array:
         points: float64[..., S, V], mean of the values in each.
         rank: float64[..., S], from 0 to 1.
     """
-    place, held, before = _crossed(shares, rank)
-    left, right = (_taken(sides[..., side], place) for side in range(2))
+    index, held, before = _crossed(shares, rank)
+    left, right = (_taken(sides[..., side], index) for side in range(2))
     with np.errstate(invalid="ignore", divide="ignore"):
         within = np.clip((rank - before) / held, 0.0, 1.0)
-        mean = np.clip(_taken(points, place), left, right)
+        mean = np.clip(_taken(points, index), left, right)
         near, far = mean - left, right - mean
         power = np.where(near == far, 1.0, np.minimum(near, far) / np.maximum(near, far))
         width = right - left
-        found: Array = np.where(near <= far, right - width * (1 - within) ** power, left + width * within**power)
-    return np.where((held > 0) & np.isfinite(found), found, np.nan)
+        result: Array = np.where(near <= far, right - width * (1 - within) ** power, left + width * within**power)
+    return np.where((held > 0) & np.isfinite(result), result, np.nan)
 
 
 def _crossed(shares: Array, rank: Array) -> tuple[NDArray[np.intp], Array, Array]:
     """The column where the distribution function reaches a rank, its share, and that of all columns before it."""
     known = np.nan_to_num(shares)
     total = np.cumsum(known, axis=-1)
-    place = np.argmax(total >= rank[..., None] - 1e-12, axis=-1)
-    held = _taken(known, place)
-    return place, held, _taken(total, place) - held
+    index = np.argmax(total >= rank[..., None] - 1e-12, axis=-1)
+    held = _taken(known, index)
+    return index, held, _taken(total, index) - held
 
 
-def _taken(values: Array, place: NDArray[np.intp]) -> Array:
+def _taken(values: Array, index: NDArray[np.intp]) -> Array:
     """float64[..., S]: of each row the value in its own column."""
-    spread = np.broadcast_to(values, (*place.shape, values.shape[-1]))
-    found: Array = np.take_along_axis(spread, place[..., None], axis=-1)[..., 0]
-    return found
+    spread = np.broadcast_to(values, (*index.shape, values.shape[-1]))
+    result: Array = np.take_along_axis(spread, index[..., None], axis=-1)[..., 0]
+    return result
 
 
 OPTIONAL: Mapping[str, Callable[[Evidence], Shown]] = {

@@ -54,8 +54,8 @@ def ordered_statistics(
         (np.minimum(gap + band[..., None], 1.0) * steps).sum(axis=-1),
     )
     numeric = reference.layout.numeric
-    found = [np.where(numeric, np.stack(part), np.nan) for part in (kolmogorov, wasserstein)]
-    return found[0], found[1]
+    result = [np.where(numeric, np.stack(part), np.nan) for part in (kolmogorov, wasserstein)]
+    return result[0], result[1]
 
 
 def points(reference: Reference, window: Counts) -> NDArray[np.float64]:
@@ -65,12 +65,12 @@ def points(reference: Reference, window: Counts) -> NDArray[np.float64]:
     last = np.take_along_axis(layout.edges, layout.width[:, None], axis=1)[:, 0]
     first = layout.edges[:, 0]
     lead = window.extremes.shape[:-2]
-    found = np.empty((*lead, len(layout.subjects), VALUES))
-    found[..., 1 : BINS + 1] = np.where(np.isnan(centers), last[:, None], centers)
+    result = np.empty((*lead, len(layout.subjects), VALUES))
+    result[..., 1 : BINS + 1] = np.where(np.isnan(centers), last[:, None], centers)
     # What lies out of the reference's range stands half-way between the range's end and the extreme that was seen.
-    found[..., 0] = (first + np.minimum(window.extremes[..., 0], first)) / 2
-    found[..., -1] = (last + np.maximum(window.extremes[..., 1], last)) / 2
-    return np.nan_to_num(found)
+    result[..., 0] = (first + np.minimum(window.extremes[..., 0], first)) / 2
+    result[..., -1] = (last + np.maximum(window.extremes[..., 1], last)) / 2
+    return np.nan_to_num(result)
 
 
 def sides(reference: Reference, window: Counts) -> NDArray[np.float64]:

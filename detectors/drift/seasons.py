@@ -27,8 +27,8 @@ SLOTS: Mapping[str, int] = {"hour_of_day": 24, "hour_of_week": 168}
 
 def slots_of(times: NDArray[np.int64], season: str) -> NDArray[np.int64]:
     """int64[n]: the slot of each time, epoch ms."""
-    found: NDArray[np.int64] = (times // _HOUR_MS + _MONDAY) % SLOTS[season]
-    return found
+    result: NDArray[np.int64] = (times // _HOUR_MS + _MONDAY) % SLOTS[season]
+    return result
 
 
 def slot_rows(starts: NDArray[np.int64], rows: NDArray[np.int64], step_ms: int, season: str) -> NDArray[np.float64]:

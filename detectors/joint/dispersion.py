@@ -120,8 +120,8 @@ def _greater(
     first: NDArray[np.float64], second: NDArray[np.float64], crossed: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The greater eigenvalue of symmetric 2 × 2 matrices."""
-    found: NDArray[np.float64] = (first + second) / 2 + np.hypot((first - second) / 2, crossed)
-    return found
+    result: NDArray[np.float64] = (first + second) / 2 + np.hypot((first - second) / 2, crossed)
+    return result
 
 
 def _shape(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -144,8 +144,8 @@ def _error_effect(apart: Sums, blocks: Sums, variance: float) -> float:
 
 def fisher_z(correlation: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fisher's transformation (1915), cut short of ±1."""
-    found: NDArray[np.float64] = np.arctanh(np.clip(correlation, -STEEPEST, STEEPEST))
-    return found
+    result: NDArray[np.float64] = np.arctanh(np.clip(correlation, -STEEPEST, STEEPEST))
+    return result
 
 
 def _raised(freedom: float) -> float:
@@ -187,10 +187,10 @@ def _influence(
     width = coordinates.shape[1]
     moments = np.zeros((3, width * (width - 1) // 2))
     rho, start = np.nan_to_num(correlation), 0
-    for place in range(width - 1):  # all pairs at once would be rows × pairs numbers
-        stop = start + width - place - 1
-        one, others = values[:, place : place + 1], values[:, place + 1 :]
-        both = present[:, place : place + 1] & present[:, place + 1 :]
+    for index in range(width - 1):  # all pairs at once would be rows × pairs numbers
+        stop = start + width - index - 1
+        one, others = values[:, index : index + 1], values[:, index + 1 :]
+        both = present[:, index : index + 1] & present[:, index + 1 :]
         part = np.where(both, one * others - rho[start:stop] / 2 * (one**2 + others**2), 0.0)
         square = part * part
         rows = np.maximum(both.sum(axis=0), 1)

@@ -92,7 +92,7 @@ def judge_multivariate(
     stick = model if isinstance(model, JointLimits) else joint_limits(model, alpha)
     seen = sums(stick.model, counts)
     parts = [_reconstruction(stick, seen), _mmd(stick, seen), _correlation(stick, seen)]
-    value, debiased, lower, upper = (np.stack([part[place] for part in parts], axis=-1) for place in range(4))
+    value, debiased, lower, upper = (np.stack([part[index] for part in parts], axis=-1) for index in range(4))
     threshold = min_effect * UNITS
     with np.errstate(invalid="ignore"):
         status = np.where((lower >= threshold) & (lower > 0), DRIFTED, OK).astype(np.uint8)
@@ -201,9 +201,9 @@ def explain_multivariate(model: Multivariate | JointLimits, counts: NDArray[np.i
     proven = np.nan_to_num(low)
     moved = _shift(model, seen, held)
     if proven.max(initial=0.0) > 0:
-        place = int(proven.argmax())
-        first, second = (names[int(model.paired[part[place]])] for part in np.triu_indices(len(model.paired), 1))
-        now, before = float(seen.correlation[place]), float(held.correlation[place])
+        index = int(proven.argmax())
+        first, second = (names[int(model.paired[part[index]])] for part in np.triu_indices(len(model.paired), 1))
+        now, before = float(seen.correlation[index]), float(held.correlation[index])
         others = int((proven > 0).sum()) - 1
         tail = f", and {others} more pair{'s' * (others > 1)} changed" if others else ""
         verb = "rose" if now > before else "fell"
@@ -211,8 +211,8 @@ def explain_multivariate(model: Multivariate | JointLimits, counts: NDArray[np.i
             verb = "went"
         return f"{first} and {second}: correlation {verb} from {_number(before)} to {_number(now)}{tail}"
     if moved is not None:
-        place, shift = moved
-        name = names[int(model.paired[place])]
+        index, shift = moved
+        name = names[int(model.paired[index])]
         side = "up" if shift > 0 else "down"
         return f"{name} moved {side} by {abs(shift):.2f} reference standard deviations; no single correlation changed"
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -235,8 +235,8 @@ def _shift(model: Multivariate, seen: Sums, held: Sums) -> tuple[int, float] | N
     with np.errstate(invalid="ignore", divide="ignore"):
         gap = np.nan_to_num(seen.mean - held.mean)
         score = np.abs(gap) * np.sqrt(np.where(seen.held > 0, 1 / (1 / seen.held + 1 / held.held), 0.0))
-    place = int(score.argmax())
-    return (place, float(gap[place])) if score[place] > 4 else None
+    index = int(score.argmax())
+    return (index, float(gap[index])) if score[index] > 4 else None
 
 
 def _number(correlation: float) -> str:

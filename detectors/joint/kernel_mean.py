@@ -39,8 +39,8 @@ def waves(points: NDArray[np.float64], frequencies: NDArray[np.float64]) -> NDAr
     phases = (points @ frequencies).astype(np.int64)
     phases >>= _PHASE_BITS
     phases &= STEPS - 1
-    found: NDArray[np.int64] = _WAVES[phases]
-    return found
+    result: NDArray[np.int64] = _WAVES[phases]
+    return result
 
 
 def unpacked(packed: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -118,8 +118,8 @@ def _hidden_dependence(
     plain, square = parts
     crossed, squares = np.abs(plain.T @ square), np.abs(square.T @ square)
     hidden = np.maximum(np.maximum(crossed, crossed.T), squares) - np.abs(plain.T @ plain)
-    found: NDArray[np.float64] = hidden[first, second] / len(rows)
-    return found
+    result: NDArray[np.float64] = hidden[first, second] / len(rows)
+    return result
 
 
 def weighted_chi2_quantile(weights: NDArray[np.float64], alpha: float) -> float:
@@ -138,14 +138,14 @@ def weighted_chi2_quantile(weights: NDArray[np.float64], alpha: float) -> float:
     top = held.max()
     scaled = held / top
 
-    def place(theta: float) -> float:
+    def index(theta: float) -> float:
         return float((scaled / (1 - theta * scaled)).sum())
 
     def excess(theta: float) -> float:
         s = theta / 2
         cumulant = -0.5 * np.log1p(-theta * scaled).sum()
         curvature = (2 * scaled**2 / (1 - theta * scaled) ** 2).sum()
-        w = np.sqrt(max(2 * (s * place(theta) - cumulant), 1e-12))
+        w = np.sqrt(max(2 * (s * index(theta) - cumulant), 1e-12))
         u = s * np.sqrt(curvature)
         density = np.exp(-w * w / 2) / np.sqrt(2 * np.pi)
         tail = max(float(ndtr(-w) + density * (1 / u - 1 / w)), 1e-300)
@@ -153,8 +153,8 @@ def weighted_chi2_quantile(weights: NDArray[np.float64], alpha: float) -> float:
 
     low, high = 1e-3, 1 - 1e-12
     if excess(low) < 0:
-        return float(top * place(low))
-    return float(top * place(float(brentq(excess, low, high, xtol=1e-13))))
+        return float(top * index(low))
+    return float(top * index(float(brentq(excess, low, high, xtol=1e-13))))
 
 
 _STEPS_TO_REACH = 30
@@ -188,7 +188,7 @@ def normal_reach(
         fourth = np.maximum(kurtosis, 0.0) / (12 * rows)
         shape = np.broadcast_shapes(np.shape(third), np.shape(fourth), np.shape(plain))
         third, fourth, plain = (np.broadcast_to(part, shape).ravel() for part in (third, fourth, plain))
-        found, left, reach = np.empty(third.shape), np.arange(third.size), plain
+        result, left, reach = np.empty(third.shape), np.arange(third.size), plain
         for _ in range(_STEPS_TO_REACH):
             square = reach * reach
             moved = np.sqrt(plain**2 + third * square * reach + fourth * square * square)
@@ -196,11 +196,11 @@ def normal_reach(
             over = (moved == reach) | ~(moved <= _TRUSTED * plain)
             reach = moved
             if over.any():
-                found[left[over]] = moved[over]
+                result[left[over]] = moved[over]
                 left, reach, plain, third, fourth = (part[~over] for part in (left, reach, plain, third, fourth))
                 if not left.size:
                     break
-        found[left] = reach
+        result[left] = reach
     beyond = -_TRUSTED * ndtri(np.asarray(alpha, dtype=np.float64))
-    trusted: NDArray[np.float64] = np.where(found.reshape(shape) <= beyond, found.reshape(shape), np.inf)
+    trusted: NDArray[np.float64] = np.where(result.reshape(shape) <= beyond, result.reshape(shape), np.inf)
     return trusted

@@ -161,8 +161,8 @@ def _apart(rows: int, blocks: NDArray[np.int64] | None) -> NDArray[np.bool_]:
     part = np.arange(rows) * min(_REFERENCE_PARTS, rows) // rows
     if blocks is not None and len(np.unique(blocks)) > 1:
         part = np.unique(blocks, return_inverse=True)[1]
-    found: NDArray[np.bool_] = part % 2 == 1
-    return found
+    result: NDArray[np.bool_] = part % 2 == 1
+    return result
 
 
 def count_multivariate(
@@ -240,7 +240,7 @@ def sums(model: Multivariate, counts: NDArray[np.int64]) -> Sums:
         held = counts[..., fourier + places.held].astype(np.float64)
         worth = counts[..., fourier + places.worth].astype(np.float64)
         mean = counts[..., pairs:means] / UNIT / held
-        squares, products = (counts[..., means + place] / UNIT**2 for place in (places.squares, places.products))
+        squares, products = (counts[..., means + index] / UNIT**2 for index in (places.squares, places.products))
         spread = np.sqrt(np.maximum(squares / held - mean**2, 0.0))
         # Means and spreads of all that hold the coordinate; products of those that hold both.
         covariance = products / worth - mean[..., places.first] * mean[..., places.second]

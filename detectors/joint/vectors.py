@@ -67,25 +67,25 @@ def fit_vectoriser(layout: Layout, bins: NDArray[np.int64], places: Sequence[int
         bins: int64[S, COLUMNS], the reference's counts.
         places: of the subjects that take part. Those with a single value give no coordinate.
     """
-    kinds = sum(bool(layout.numeric[place]) for place in places)
+    kinds = sum(bool(layout.numeric[index]) for index in places)
     categorical = max(len(places) - kinds, 1)
     most = int(np.clip((MAX_COLUMNS - kinds) // categorical, 1, INDICATORS))
-    found = []
-    for place in places:  # subjects, not rows: each kind has a rule of its own
-        rows = [_scores(bins[place])] if layout.numeric[place] else _indicators(bins[place], most)
-        found += [(place, category, row) for category, row in rows if np.isfinite(row).any()]
+    result = []
+    for index in places:  # subjects, not rows: each kind has a rule of its own
+        rows = [_scores(bins[index])] if layout.numeric[index] else _indicators(bins[index], most)
+        result += [(index, category, row) for category, row in rows if np.isfinite(row).any()]
     return Vectoriser(
-        np.array([place for place, _, _ in found], dtype=np.int64),
-        np.array([category for _, category, _ in found], dtype=np.int64),
-        np.array([row for _, _, row in found]).reshape(-1, COLUMNS),
+        np.array([index for index, _, _ in result], dtype=np.int64),
+        np.array([category for _, category, _ in result], dtype=np.int64),
+        np.array([row for _, _, row in result]).reshape(-1, COLUMNS),
     )
 
 
 def vectors(vectoriser: Vectoriser, codes: NDArray[np.int64]) -> NDArray[np.float64]:
     """float64[n, F] of codes int64[n, S] (columns of the counts); NaN where a value is missing or invalid."""
     places = np.arange(len(vectoriser.sources))
-    found: NDArray[np.float64] = vectoriser.table[places, codes[:, vectoriser.sources]]
-    return found
+    result: NDArray[np.float64] = vectoriser.table[places, codes[:, vectoriser.sources]]
+    return result
 
 
 def names(
@@ -99,8 +99,8 @@ def names(
         category: place of the subject, column → name of the category.
     """
     return tuple(
-        subjects[place].removeprefix("feature:") + ("" if column < 0 else f" = {category(place, column)!r}")
-        for place, column in zip(vectoriser.sources.tolist(), vectoriser.categories.tolist(), strict=True)
+        subjects[index].removeprefix("feature:") + ("" if column < 0 else f" = {category(index, column)!r}")
+        for index, column in zip(vectoriser.sources.tolist(), vectoriser.categories.tolist(), strict=True)
     )
 
 
@@ -119,9 +119,9 @@ def embedded(embedder: Embedder, embeddings: NDArray[np.float64]) -> NDArray[np.
     Rows of the wrong length have to come as NaN.
     """
     whole = np.isfinite(embeddings).all(axis=1)
-    found = np.full(embeddings.shape, np.nan)
-    found[whole] = (embeddings[whole] - embedder.location) / embedder.scale
-    return found
+    result = np.full(embeddings.shape, np.nan)
+    result[whole] = (embeddings[whole] - embedder.location) / embedder.scale
+    return result
 
 
 def _scores(bins: NDArray[np.int64]) -> tuple[int, NDArray[np.float64]]:
@@ -144,13 +144,13 @@ def _indicators(bins: NDArray[np.int64], most: int) -> list[tuple[int, NDArray[n
     chosen = order[:most][(shares[order[:most]] >= MIN_SHARE) & (shares[order[:most]] < 1)]
     if len(chosen) > 1 and shares[chosen].sum() > 1 - 1e-9:
         chosen = chosen[:-1]
-    found = []
+    result = []
     for column in chosen.tolist():
         row = np.full(COLUMNS, np.nan)
         row[columns] = 0.0
         row[column] = 1.0
-        found.append((column, _standardised(row, bins)))
-    return found
+        result.append((column, _standardised(row, bins)))
+    return result
 
 
 def _standardised(row: NDArray[np.float64], bins: NDArray[np.int64]) -> NDArray[np.float64]:

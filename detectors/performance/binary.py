@@ -205,7 +205,7 @@ def binary_metrics(
     rows = cells.sum(axis=-1)
     recall, specificity = wilson(tp, tp + fn, alpha, phi), wilson(tn, tn + fp, alpha, phi)
     both = Estimate(*(np.stack(ends, axis=-1) for ends in zip(recall, specificity, strict=True)))
-    found = {
+    result = {
         "accuracy": wilson(tp + tn, rows, alpha, phi),
         "balanced_accuracy": sum_of(both, np.array([0.5, 0.5])),
         "precision": wilson(tp, tp + fp, alpha, phi),
@@ -218,10 +218,10 @@ def binary_metrics(
         "prevalence": wilson(tp + fn, rows, alpha, phi),
     }
     if task.edges:
-        found |= _scored(task, counts, alpha, phi)
+        result |= _scored(task, counts, alpha, phi)
     if task.costs:
-        found["value_per_row"] = _value(cells, np.array(task.costs), alpha, phi)
-    return found
+        result["value_per_row"] = _value(cells, np.array(task.costs), alpha, phi)
+    return result
 
 
 def f1_of(hits: NDArray[np.float64], wrong: NDArray[np.float64], alpha: float, phi: float) -> Estimate:

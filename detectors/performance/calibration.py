@@ -59,11 +59,11 @@ def fit_calibration(scores: Array, positive: NDArray[np.bool_]) -> Calibration:
     held, hit = scores[finite][order], positive[finite][order]
     if not held.size:
         return Calibration()
-    points, place = np.unique(held, return_inverse=True)
-    if points[0] >= 0 and points[-1] <= 1 and not _helps(held, hit, points, place):
+    points, index = np.unique(held, return_inverse=True)
+    if points[0] >= 0 and points[-1] <= 1 and not _helps(held, hit, points, index):
         return Calibration()
-    found, values = _isotonic(points, place, hit)
-    return Calibration(tuple(found.tolist()), tuple(values.tolist()))
+    result, values = _isotonic(points, index, hit)
+    return Calibration(tuple(result.tolist()), tuple(values.tolist()))
 
 
 def calibrate(calibration: Calibration, scores: Array) -> Array:
@@ -73,9 +73,9 @@ def calibrate(calibration: Calibration, scores: Array) -> Array:
     """
     if not calibration.points:
         return np.clip(scores, 0.0, 1.0)
-    found = np.interp(scores, np.array(calibration.points), np.array(calibration.values))
+    result = np.interp(scores, np.array(calibration.points), np.array(calibration.values))
     # With a single point numpy gives NaN its value.
-    return np.where(np.isnan(scores), np.nan, found)
+    return np.where(np.isnan(scores), np.nan, result)
 
 
 def fit_multiclass(scores: Array, labels: NDArray[np.int64]) -> tuple[Calibration, ...]:
@@ -126,11 +126,11 @@ def calibration_error(probability: Array, positive: NDArray[np.bool_]) -> float:
     return float(np.abs(gaps).sum() / rows)
 
 
-def _isotonic(points: Array, place: NDArray[np.intp], hit: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """The break points of the fit; ``place`` says which of the ascending ``points`` a row has."""
-    rows = np.bincount(place, minlength=points.size).astype(np.float64)
+def _isotonic(points: Array, index: NDArray[np.intp], hit: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """The break points of the fit; ``index`` gives the place of each row among the ascending ``points``."""
+    rows = np.bincount(index, minlength=points.size).astype(np.float64)
     used = rows > 0
-    share = np.bincount(place, weights=hit, minlength=points.size)[used] / rows[used]
+    share = np.bincount(index, weights=hit, minlength=points.size)[used] / rows[used]
     fitted = isotonic_regression(share, weights=rows[used]).x
     # The first and the last point of each level say everything: between them the line is flat.
     changes = np.diff(fitted) != 0
@@ -139,8 +139,8 @@ def _isotonic(points: Array, place: NDArray[np.intp], hit: NDArray[np.bool_]) ->
     return points[used][ends], np.clip(fitted[ends], 0.0, 1.0)
 
 
-def _helps(held: Array, hit: NDArray[np.bool_], points: Array, place: NDArray[np.intp]) -> bool:
-    if held.size < 2 * DRAWS or hit.all() or not hit.any() or _roc_auc(place, hit) > SEPARATED:
+def _helps(held: Array, hit: NDArray[np.bool_], points: Array, index: NDArray[np.intp]) -> bool:
+    if held.size < 2 * DRAWS or hit.all() or not hit.any() or _roc_auc(index, hit) > SEPARATED:
         return False
     generator = np.random.default_rng(_SEED)
     tests, calibrated = [], []
@@ -150,7 +150,7 @@ def _helps(held: Array, hit: NDArray[np.bool_], points: Array, place: NDArray[np
         kept = np.ones(hit.size, dtype=np.bool_)
         kept[test] = False
         tests.append(test)
-        calibrated.append(np.interp(held[test], *_isotonic(points, place[kept], hit[kept])))
+        calibrated.append(np.interp(held[test], *_isotonic(points, index[kept], hit[kept])))
     drawn = np.concatenate(tests)
     return calibration_error(np.concatenate(calibrated), hit[drawn]) < calibration_error(held[drawn], hit[drawn])
 
@@ -165,9 +165,9 @@ def _tenth(hit: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np
     )
 
 
-def _roc_auc(place: NDArray[np.intp], hit: NDArray[np.bool_]) -> float:
+def _roc_auc(index: NDArray[np.intp], hit: NDArray[np.bool_]) -> float:
     """Mann and Whitney (1947), ties count half; both classes are there."""
-    up = np.bincount(place, weights=hit)
-    down = np.bincount(place, weights=~hit)
+    up = np.bincount(index, weights=hit)
+    down = np.bincount(index, weights=~hit)
     below = np.cumsum(down) - down / 2
     return float((up * below).sum() / (up.sum() * down.sum()))

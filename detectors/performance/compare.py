@@ -90,9 +90,9 @@ def worst(
         share = np.clip(rows / total, 0.0, 1.0)
         shared = np.maximum(own**2 * (1 - 2 * share) + other**2, (own * (1 - share)) ** 2)
         surely = (loss > np.sqrt(shared)) & (rows > 0)
-    found = np.flatnonzero(surely)
-    order = np.lexsort((-rows[found], sign * segments.value[found]))
-    return found[order].astype(np.int64)
+    result = np.flatnonzero(surely)
+    order = np.lexsort((-rows[result], sign * segments.value[result]))
+    return result[order].astype(np.int64)
 
 
 _UP = """

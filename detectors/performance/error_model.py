@@ -99,7 +99,7 @@ def fit_error_model(codes: NDArray[np.int64], error: Array) -> ErrorModel:
         design = _one_hot(codes[drawn])
         fitted, _ = _ridge(design, targets[drawn][:, helpful], np.ones((drawn.size, helpful.size)), ridges[helpful])
         levels = fitted.T.reshape(-1, len(_RUNS), subjects, COLUMNS)
-        each = np.add.reduce([levels[:, place][:, :, level] for place, level in enumerate(_LEVELS)])
+        each = np.add.reduce([levels[:, index][:, :, level] for index, level in enumerate(_LEVELS)])
         share = _shares(codes)
         # What a subject adds on average goes into the base: an unseen column is then an average one.
         centred = each - (each * share).sum(axis=-1, keepdims=True)

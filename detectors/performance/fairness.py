@@ -105,8 +105,8 @@ def _gap(part: Array, whole: Array, alpha: float, phi: float, least: float) -> F
     each = difference(_column(rates), _row(rates))
     apart = ~np.eye(used.size, dtype=np.bool_)
     lower, upper = (np.max(end, where=apart, initial=0.0) for end in (each.lower, each.upper))
-    found = Estimate(np.array(rates.value[high] - rates.value[low]), np.array(lower), np.array(np.minimum(upper, 1.0)))
-    return Fairness(found, int(used[low]), int(used[high]), left_out)
+    result = Estimate(np.array(rates.value[high] - rates.value[low]), np.array(lower), np.array(np.minimum(upper, 1.0)))
+    return Fairness(result, int(used[low]), int(used[high]), left_out)
 
 
 def _impact(part: Array, whole: Array, alpha: float, phi: float, least: float) -> Fairness:
@@ -118,8 +118,8 @@ def _impact(part: Array, whole: Array, alpha: float, phi: float, least: float) -
     # Without anyone selected in the lower group the quotient says nothing; its reciprocal is in the other half.
     apart = ~np.eye(used.size, dtype=np.bool_) & ~np.isnan(each.value)
     lower, upper = (np.min(end, where=apart, initial=1.0) for end in (each.lower, each.upper))
-    found = Estimate(np.array(rates.value[low] / rates.value[high]), np.array(lower), np.array(upper))
-    return Fairness(found, int(used[low]), int(used[high]), left_out)
+    result = Estimate(np.array(rates.value[low] / rates.value[high]), np.array(lower), np.array(upper))
+    return Fairness(result, int(used[low]), int(used[high]), left_out)
 
 
 def _greater(first: Fairness, second: Fairness) -> Fairness:

@@ -136,7 +136,7 @@ def count_multiclass(
     if not task.edges:
         return cells
     known = ~np.isnan(scores).any(axis=1)
-    score, truth, mine, held = scores[known], actual[known], share[known], groups[known]
+    score, truth, own, held = scores[known], actual[known], share[known], groups[known]
     outside = np.any((score < 0.0) | (score > 1.0), axis=1, keepdims=True)
     losses = -np.log(np.clip(score, EPS, 1.0 - EPS))
     both = np.stack([(truth * losses).sum(axis=1), (truth * losses**2).sum(axis=1)], axis=1)
@@ -145,7 +145,7 @@ def count_multiclass(
     # Classes have edges of their own, so each is looked up by itself.
     for k, edges in enumerate(task.edges):
         bins = len(edges) - 1
-        sides = np.stack([mine[:, k], UNIT - mine[:, k]], axis=1)
+        sides = np.stack([own[:, k], UNIT - own[:, k]], axis=1)
         code = held * bins + bin_of(score[:, k], edges)
         parts.append(grouped(sides, code, size * bins).reshape(size, 2 * bins))
     return np.concatenate(parts, axis=1)
@@ -199,7 +199,7 @@ def multiclass_metrics(
         return shown._replace(lower=np.where(value >= 1.0 - 1e-12, np.minimum(ends, value), shown.lower))
 
     pooled = 2.0 * hits / np.where(rows > 0, rows + chosen.sum(axis=-1), np.nan)
-    found = {
+    result = {
         "accuracy": accuracy,
         "balanced_accuracy": sum_of(_defined(recall), present),
         "precision_macro": sum_of(_defined(precision), equal),
@@ -227,8 +227,8 @@ def multiclass_metrics(
     }
     for metric, estimate in (("precision", precision), ("recall", recall), ("f1", f1)):
         for k, name in enumerate(task.classes):
-            found[f"{metric}:{name}"] = Estimate(*(end[..., k] for end in estimate))
-    return found | _scored(task, counts, alpha, phi) if task.edges else found
+            result[f"{metric}:{name}"] = Estimate(*(end[..., k] for end in estimate))
+    return result | _scored(task, counts, alpha, phi) if task.edges else result
 
 
 def _flat(cells: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -73,18 +73,18 @@ def count_ranking(
     Returns:
         int64[size, task.width], a plain sum over lists: a corrected label is the new list's counters minus the old's.
     """
-    found, wanted = _matched(items[:, : task.k], relevant, gains)
-    hit, number = found > 0, np.sum(wanted > 0, axis=-1)
+    result, wanted = _matched(items[:, : task.k], relevant, gains)
+    hit, number = result > 0, np.sum(wanted > 0, axis=-1)
     judged = number > 0
-    ranks = np.arange(1, max(found.shape[1], wanted.shape[1]) + 1)
+    ranks = np.arange(1, max(result.shape[1], wanted.shape[1]) + 1)
     discount = 1.0 / np.log2(ranks + 1.0)
-    top, ideal = found.shape[1], min(task.k, wanted.shape[1])
+    top, ideal = result.shape[1], min(task.k, wanted.shape[1])
     best = ratio(wanted[:, :ideal] @ discount[:ideal], judged.astype(np.float64))
     precision = np.cumsum(hit, axis=-1) / ranks[:top]
     hits = hit.sum(axis=-1)
     whole = number.astype(np.float64)
     terms = {
-        "ndcg": np.minimum(ratio(found @ discount[:top], best), 1.0),
+        "ndcg": np.minimum(ratio(result @ discount[:top], best), 1.0),
         "map": ratio(np.sum(precision * hit, axis=-1), np.minimum(whole, task.k)),
         "mrr": np.max(hit / ranks[:top], axis=-1, initial=0.0),
         "precision_at_k": hits / task.k,
@@ -99,7 +99,7 @@ def count_ranking(
 
 def counted(counts: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
     """int64[...] each: ``lists`` in the means, and those ``without_relevant`` items, of int64[..., task.width]."""
-    return {name: counts[..., place] for place, name in enumerate(_COUNTS[:2])}
+    return {name: counts[..., index] for index, name in enumerate(_COUNTS[:2])}
 
 
 def ranking_metrics(
@@ -126,12 +126,12 @@ def ranking_metrics(
         Estimates of shape [...], NaN without a list that has a relevant item.
     """
     rows = counts[..., 0].astype(np.float64)
-    found = {"hit_rate": wilson(counts[..., 2].astype(np.float64), rows, alpha, phi)}
-    for place, name in enumerate(_MEANS):
-        start = len(_COUNTS) + 4 * place
+    result = {"hit_rate": wilson(counts[..., 2].astype(np.float64), rows, alpha, phi)}
+    for index, name in enumerate(_MEANS):
+        start = len(_COUNTS) + 4 * index
         total, squares = (fixed_point.joined(counts[..., begin : begin + 2]) for begin in (start, start + 2))
-        found[name] = _mean(total, squares, rows, alpha, phi)
-    return {name: found[name] for name in task.names}
+        result[name] = _mean(total, squares, rows, alpha, phi)
+    return {name: result[name] for name in task.names}
 
 
 def _matched(items: Hashes, relevant: Hashes, gains: Array) -> tuple[Array, Array]:

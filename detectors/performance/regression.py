@@ -123,8 +123,8 @@ def count_regression(
     parts = [np.stack(flags, axis=-1).astype(np.int64)]
     parts += [fixed_point.split(terms[name]) for name in _NARROW]
     parts += [_split_wide(terms[name]) for name in _WIDE]
-    place = np.clip(np.searchsorted(_EDGES, error, side="right") - 1, 0, BINS - 1)
-    histogram = np.bincount(groups * BINS + place, minlength=size * BINS).astype(np.int64).reshape(size, BINS)
+    index = np.clip(np.searchsorted(_EDGES, error, side="right") - 1, 0, BINS - 1)
+    histogram = np.bincount(groups * BINS + index, minlength=size * BINS).astype(np.int64).reshape(size, BINS)
     return np.concatenate([fixed_point.grouped(np.concatenate(parts, axis=-1), groups, size), histogram], axis=-1)
 
 
@@ -136,7 +136,7 @@ def counted(task: Regression, counts: NDArray[np.int64]) -> dict[str, NDArray[np
     no rmsle; ``bounded``: rows with both limits.
     """
     held = counts[..., : task.width]
-    return {name: held[..., place] for place, name in enumerate(_COUNTS[:-1])}
+    return {name: held[..., index] for index, name in enumerate(_COUNTS[:-1])}
 
 
 def absolute_errors(task: Regression, counts: NDArray[np.int64]) -> tuple[Array, Array, Array]:
@@ -171,7 +171,7 @@ def regression_metrics(
         Estimates of shape [...]. Without rows all is NaN; so is rmsle where a value of −1 or less has been seen, and
         the ends of mape where a label is nearer to 0 than 2.2e-16: a single such row decides its value.
     """
-    sums = {name: counts[..., place].astype(np.float64) for place, name in enumerate(_COUNTS)}
+    sums = {name: counts[..., index].astype(np.float64) for index, name in enumerate(_COUNTS)}
     sums |= {name: fixed_point.joined(counts[..., part]) for name, part in _parts(_NARROW, len(_COUNTS), 2)}
     for name, part in _parts(_WIDE, len(_COUNTS) + 2 * len(_NARROW), 4):
         halves = counts[..., part]
@@ -183,7 +183,7 @@ def regression_metrics(
 
     scale = task.scale
     mse = _squared(sums, "square", "fourth", alpha, phi)
-    found = {
+    result = {
         "mae": mean(sums["absolute"], sums["square"], scale),
         "rmse": _times(Estimate(*(np.sqrt(part) for part in mse)), scale),
         "mse": _times(mse, scale * scale),
@@ -197,13 +197,13 @@ def regression_metrics(
         # The loss of a row is |e|/2 + tilt·e.
         tilt = 0.5 - level
         squares = (0.25 + tilt * tilt) * sums["square"] + tilt * sums["signed"]
-        found[f"pinball_{level:g}"] = mean(0.5 * sums["absolute"] + tilt * sums["error"], squares, scale)
+        result[f"pinball_{level:g}"] = mean(0.5 * sums["absolute"] + tilt * sums["error"], squares, scale)
     histogram = counts[..., _BEFORE:].astype(np.float64)
     for level in task.quantiles:
-        found[f"error_quantile_{level:g}"] = _error_quantile(histogram, level, scale, alpha, phi)
+        result[f"error_quantile_{level:g}"] = _error_quantile(histogram, level, scale, alpha, phi)
     if task.interval:
-        found["interval_coverage"] = wilson(sums["covered"], sums["bounded"], alpha, phi)
-    return found
+        result["interval_coverage"] = wilson(sums["covered"], sums["bounded"], alpha, phi)
+    return result
 
 
 def _terms(predicted: Array, actual: Array, error: Array, label: Array) -> Sums:
@@ -247,8 +247,8 @@ def _split_wide(values: Array) -> NDArray[np.int64]:
 
 
 def _parts(names: tuple[str, ...], start: int, width: int) -> Iterator[tuple[str, slice]]:
-    for place, name in enumerate(names):
-        yield name, slice(start + width * place, start + width * (place + 1))
+    for index, name in enumerate(names):
+        yield name, slice(start + width * index, start + width * (index + 1))
 
 
 def _times(held: Estimate, unit: float) -> Estimate:
@@ -312,12 +312,12 @@ def _error_quantile(histogram: Array, level: float, scale: float, alpha: float, 
 
 def _at_rank(histogram: Array, total: Array, rank: Array) -> Array:
     """float64[...]: about the ``rank``-th smallest error; −inf at rank 0, inf above the number of rows."""
-    place = np.minimum(np.sum(total < rank[..., np.newaxis], axis=-1), BINS - 1)[..., np.newaxis]
-    held = np.take_along_axis(histogram, place, axis=-1)[..., 0]
-    before = np.take_along_axis(total, place, axis=-1)[..., 0] - held
-    place = place[..., 0]
+    index = np.minimum(np.sum(total < rank[..., np.newaxis], axis=-1), BINS - 1)[..., np.newaxis]
+    held = np.take_along_axis(histogram, index, axis=-1)[..., 0]
+    before = np.take_along_axis(total, index, axis=-1)[..., 0] - held
+    index = index[..., 0]
     within = np.clip(ratio(rank - before - 0.5, held), 0.0, 1.0)
-    shown = _EDGES[place] + (_EDGES[place + 1] - _EDGES[place]) * within
-    shown = np.where(place == BINS // 2, 0.0, shown)
+    shown = _EDGES[index] + (_EDGES[index + 1] - _EDGES[index]) * within
+    shown = np.where(index == BINS // 2, 0.0, shown)
     shown = np.where(rank < 1, -np.inf, np.where(rank > total[..., -1], np.inf, shown))
     return np.asarray(shown, dtype=np.float64)

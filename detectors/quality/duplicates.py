@@ -27,9 +27,9 @@ def bucket_counts(hashes: NDArray[np.uint64], groups: NDArray[np.int64], size: i
         size: number of groups.
     """
     # The upper bits: the lower ones may have chosen which ids are sampled.
-    place = (hashes >> np.uint64(64 - BUCKETS.bit_length() + 1)).astype(np.int64)
-    found = np.bincount(groups * BUCKETS + place, minlength=size * BUCKETS)
-    return found.reshape(size, BUCKETS)
+    index = (hashes >> np.uint64(64 - BUCKETS.bit_length() + 1)).astype(np.int64)
+    result = np.bincount(groups * BUCKETS + index, minlength=size * BUCKETS)
+    return result.reshape(size, BUCKETS)
 
 
 def sketched_rate(counts: NDArray[np.int64], alpha: float) -> Bounds:

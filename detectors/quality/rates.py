@@ -84,15 +84,15 @@ def judge_quality(reference: Reference, window: Counts, settings: QualitySetting
     shape = (*bins.shape[:-2], len(STATISTICS), len(numeric))
     value, lower, upper = (np.full(shape, np.nan) for _ in range(3))
     threshold = np.full(shape, np.nan)
-    for place, (count, before) in now.items():
-        phi = reference.dispersion.missing if place in (_MISSING, _INVALID, _NONFINITE) else reference.dispersion.values
+    for index, (count, before) in now.items():
+        phi = reference.dispersion.missing if index in (_MISSING, _INVALID, _NONFINITE) else reference.dispersion.values
         with np.errstate(invalid="ignore", divide="ignore"):
-            value[..., place, :] = count / rows
+            value[..., index, :] = count / rows
         low, high = binomial_bounds(count / phi, rows / phi, settings.alpha / 2)
         _, usual = binomial_bounds(before / phi, m / phi, settings.alpha / 2)
-        lower[..., place, :], upper[..., place, :] = low, high
-        if place != _MISSING:
-            threshold[..., place, :] = usual + settings.min_change
+        lower[..., index, :], upper[..., index, :] = low, high
+        if index != _MISSING:
+            threshold[..., index, :] = usual + settings.min_change
     applies = np.ones((len(STATISTICS), len(numeric)), dtype=np.bool_)
     applies[_NONFINITE] = applies[_RANGE] = numeric
     applies[_UNSEEN] = ~numeric
@@ -119,14 +119,14 @@ def _constant(
     seen[..., [MISSING, INVALID, NONFINITE]] = 0
     n = np.asarray(window.rows)[..., None] - without_value(window.bins)
     worth = n / reference.dispersion.values
-    place = seen.argmax(axis=-1)
+    index = seen.argmax(axis=-1)
     single = (seen > 0).sum(axis=-1) == 1
     own = window.extremes
     # A bin of a numeric subject may hold many values: then they must be one and the same.
     single &= ~reference.layout.numeric | (own[..., 0] == own[..., 1])
     held = reference.counts.bins
     total = np.maximum(float(reference.counts.rows) - without_value(held), 1.0)
-    share = np.take_along_axis(np.broadcast_to(held / total[:, None], seen.shape), place[..., None], axis=-1)[..., 0]
+    share = np.take_along_axis(np.broadcast_to(held / total[:, None], seen.shape), index[..., None], axis=-1)[..., 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         chance = worth * np.log(np.minimum(np.maximum(share, 1.0 / total), 1.0)) < np.log(settings.alpha)
     varies = (held > 0).sum(axis=-1) > 1

@@ -137,8 +137,8 @@ def learn(state: TrafficState, slot: int, rows: float, alpha: float) -> TrafficS
             residual[kind] = residual[kind] * 0.998 + scatter
             pieces[kind] = pieces[kind] * 0.998 + 1
     changed = {}
-    for name, place in (("weight", slot), ("total", slot), ("day_weight", day), ("day_total", day)):
+    for name, index in (("weight", slot), ("total", slot), ("day_weight", day), ("day_total", day)):
         held = getattr(state, name).copy()
-        held[place] = held[place] * KEEP + (1.0 if name.endswith("weight") else taken)
+        held[index] = held[index] * KEEP + (1.0 if name.endswith("weight") else taken)
         changed[name] = held
     return replace(state, residual=residual, pieces=pieces, **changed)

@@ -160,8 +160,8 @@ def adaptive_step(
         grown = _appended(state, seen, n, total, squares, pane_start, spread)
         statistic, split, before, after = _compared(grown, params, spread.skew)
     fired = seen & (statistic >= params.limit)
-    place = np.minimum(split + 1, grown.starts.shape[1] - 1)
-    moment = np.take_along_axis(grown.starts, place[:, None], axis=1)[:, 0]
+    index = np.minimum(split + 1, grown.starts.shape[1] - 1)
+    moment = np.take_along_axis(grown.starts, index[:, None], axis=1)[:, 0]
     changes = Changes(
         fired,
         np.where(fired, moment, NEVER),
@@ -199,10 +199,10 @@ def _appended(
     weight = 1 / pane_variance(n, spread)
     level = weight * total / n
     where = np.flatnonzero(seen)
-    place = state.used[where]
+    index = state.used[where]
     starts, panes, sums = state.starts.copy(), state.panes.copy(), state.sums.copy()
-    starts[where, place], panes[where, place] = pane_start, 1
-    sums[:, where, place] = np.stack([weight, level, level * total / n, n, total, squares])[:, where]
+    starts[where, index], panes[where, index] = pane_start, 1
+    sums[:, where, index] = np.stack([weight, level, level * total / n, n, total, squares])[:, where]
     return AdaptiveState(state.used + seen, starts, panes, sums, state.change_at, state.before, state.after)
 
 

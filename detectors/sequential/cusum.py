@@ -174,12 +174,12 @@ def pane_variance(n: Array, spread: Spread) -> Array:
     """
     rows = np.where(n > 0, n, np.nan)
     own = 1 / rows
-    told = spread.location_sd**2
+    measured = spread.location_sd**2
     known = np.isfinite(spread.location_rows)
     size = np.where(known, spread.location_rows, rows)
-    between = np.where(known, np.maximum(told - 1 / size, 0.0) * np.maximum(size * own, 1.0), told)
+    between = np.where(known, np.maximum(measured - 1 / size, 0.0) * np.maximum(size * own, 1.0), measured)
     clustered = np.where(known, 0.0, spread.effect * own)
-    variance = np.where(np.isfinite(told), np.maximum(between + own, clustered), spread.effect * own)
+    variance = np.where(np.isfinite(measured), np.maximum(between + own, clustered), spread.effect * own)
     rho = np.clip(np.nan_to_num(spread.persistence), 0.0, _MOST_PERSISTENT)
     result: Array = variance * (1 + rho) / (1 - rho)
     return result
