@@ -109,7 +109,7 @@ def test_faults_page_and_the_alert_says_what_is_wrong(told: list[Row]) -> None:
     fired = [line["summary"].removeprefix("data quality on m: ") for line in told_of if line["state"] == "firing"]
     expected = (
         "age: 3.2% of values are of the wrong type", "age: 3.2% of values are infinite",
-        "age: 3.2% of values lie beyond", "job: 3.2% of values are of categories",
+        "age: 3.2% of values are outside", "job: 3.2% of values are of categories",
         "job holds one single value", "no record holds a value of age",
     )  # fmt: skip
     assert len(fired) == len(expected)
