@@ -1,9 +1,9 @@
-"""Errors of a regression model from int64 counters that add up, and take away, row by row.
+"""Errors of a regression model from int64 counters to which rows can be added and subtracted.
 
 Errors are counted in units of ``scale``: e = (predicted − actual) / scale, and labels as z = (actual − centre) / scale.
-Both are cut at ±`REACH`; `counted` tells how many rows that touched. Sums round each term to 2^-36, so for errors of
-about one unit every metric is that of the rows to 1e-9 of itself; for errors far below 1e-2 units (R² above 0.9999)
-the rounding of their squares shows, and a smaller ``scale`` helps.
+Both are clipped at ±`REACH`; `counted` returns the number of clipped rows. Sums round each term to 2^-36, so for errors
+of about one unit every metric has a relative error of 1e-9; for errors far below 1e-2 units (R² above 0.9999) the
+rounding of their squares matters, and a smaller ``scale`` helps.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _BEFORE = len(_COUNTS) + 2 * len(_NARROW) + 4 * len(_WIDE)
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """What is counted for a regression model.
+    """The counters of a regression model.
 
     Attributes:
         scale: unit of errors, above 0: for instance the standard deviation of the reference's labels.
@@ -60,7 +60,7 @@ class Regression:
     interval: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be counted.
+        """Refuses invalid parameters.
 
         Raises:
             ValueError: if the scale is not between 1e-100 and 1e100, the centre is not finite, or a level is not
@@ -96,7 +96,7 @@ def count_regression(
     """Counters of each group of rows.
 
     Args:
-        task: what is counted.
+        task: defines the counters.
         predicted: float64[n]; rows where it or ``actual`` is NaN or ±inf are not counted.
         actual: float64[n], labels.
         low: float64[n], lower limits of the prediction or None; ±inf is a limit, NaN is none.
@@ -152,7 +152,7 @@ def regression_metrics(
     """All metrics of ``task.names``, each with a confidence interval.
 
     mae, mse, rmse, rmsle, mape, r2 and pinball are scikit-learn's (``pinball_0.1`` is ``mean_pinball_loss`` with that
-    alpha, the prediction taken for that quantile); but r2 is NaN where all labels are the same. mape is a fraction, not
+    alpha, the prediction taken as this quantile); but r2 is NaN where all labels are equal. mape is a fraction, not
     percent. smape is the mean of 2·|p − y| / (|p| + |y|), 0 where both are 0, and lies between 0 and 2. bias is the
     mean of predicted − actual. ``error_quantile_0.1`` is a quantile of predicted − actual: it differs from the
     ceil(n·level)-th smallest error by at most `WIDTH` of it, or by `LEAST` units of scale where that is more.
@@ -162,10 +162,10 @@ def regression_metrics(
     there are too few rows for a limit; the coverage has Wilson's.
 
     Args:
-        task: what was counted.
+        task: defines the counters.
         counts: int64[..., task.width].
         alpha: two-sided error probability of each interval.
-        phi: design effect; intervals are those of rows / phi independent rows.
+        phi: design effect; intervals are computed for rows / phi independent rows.
 
     Returns:
         Estimates of shape [...]. Without rows all is NaN; so is rmsle where a value of −1 or less has been seen, and
@@ -207,7 +207,7 @@ def regression_metrics(
 
 
 def _terms(predicted: Array, actual: Array, error: Array, label: Array) -> Sums:
-    """What each row adds to each sum, float64[n]."""
+    """The contribution of each row to each sum, float64[n]."""
     size, square = np.abs(error), error * error
     near, below = np.abs(actual) < _EPS, np.minimum(predicted, actual) <= -1
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -240,7 +240,7 @@ def _terms(predicted: Array, actual: Array, error: Array, label: Array) -> Sums:
 
 
 def _split_wide(values: Array) -> NDArray[np.int64]:
-    """int64[n, 4]: values up to LIMIT² in magnitude; those beyond LIMIT are counted apart in units of LIMIT."""
+    """int64[n, 4]: values up to LIMIT² in magnitude; values beyond LIMIT are counted separately in units of LIMIT."""
     great = np.abs(values) > fixed_point.LIMIT
     fine, coarse = np.where(great, 0.0, values), np.where(great, values / fixed_point.LIMIT, 0.0)
     return np.concatenate([fixed_point.split(fine), fixed_point.split(coarse)], axis=-1)

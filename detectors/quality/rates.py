@@ -118,7 +118,7 @@ def _constant(
     seen = window.bins.copy()
     seen[..., [MISSING, INVALID, NONFINITE]] = 0
     n = np.asarray(window.rows)[..., None] - without_value(window.bins)
-    worth = n / reference.dispersion.values
+    effective_rows = n / reference.dispersion.values
     index = seen.argmax(axis=-1)
     single = (seen > 0).sum(axis=-1) == 1
     own = window.extremes
@@ -128,7 +128,7 @@ def _constant(
     total = np.maximum(float(reference.counts.rows) - without_value(held), 1.0)
     share = np.take_along_axis(np.broadcast_to(held / total[:, None], seen.shape), index[..., None], axis=-1)[..., 0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        chance = worth * np.log(np.minimum(np.maximum(share, 1.0 / total), 1.0)) < np.log(settings.alpha)
+        chance = effective_rows * np.log(np.minimum(np.maximum(share, 1.0 / total), 1.0)) < np.log(settings.alpha)
     varies = (held > 0).sum(axis=-1) > 1
     value[..., _CONSTANT, :] = (single & chance & varies & (n > 0)).astype(np.float64)
     threshold[..., _CONSTANT, :] = 1.0

@@ -1,1 +1,1 @@
-"""What the daemon shows of itself: snapshot, metrics page, health, watchdog."""
+"""Everything that the daemon publishes: snapshot, metrics page, health, watchdog."""
