@@ -1,1 +1,1 @@
-"""What changed?  Pure functions on arrays: no clock, no I/O, no logging, no configuration."""
+"""Statistics that detect change. Pure functions on arrays: no clock, no I/O, no logging, no configuration."""

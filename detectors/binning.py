@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def quantile_edges(values: NDArray[np.float64], bins: int = BINS) -> NDArray[np.float64]:
-    """Edges of at most ``bins`` bins that hold about equally many of ``values``.
+    """Edges of at most ``bins`` bins with about equal numbers of ``values``.
 
-    A value that alone fills a bin's share (a zero-inflated feature, a small integer) gets a bin of its own, so a
-    change in its share is not diluted by its neighbours. With no more distinct values than bins, each value has one.
+    A value that alone fills a bin's share (a zero-inflated feature, a small integer) gets a separate bin, so that its
+    neighbours do not dilute a change of its share. With at most ``bins`` distinct values, each value has a bin.
 
     Args:
         values: float64[n], finite, n ≥ 1, any order.
-        bins: the most bins to make.
+        bins: greatest number of bins.
 
     Returns:
         float64[k + 1], strictly increasing, k from 1 to ``bins``: bin i is [edges[i], edges[i+1]), the last one closed,
@@ -56,7 +56,7 @@ def _equal_shares(distinct: NDArray[np.float64], counts: NDArray[np.int64], shar
     starts |= heavy
     starts[1:] |= heavy[:-1]
     light = np.where(heavy, 0, counts)
-    # What lies before a value decides: the last crossing would give the greatest value a bin of a single row.
+    # Counts before a value decide: counting the value itself would give the greatest value a bin of a single row.
     crossed = np.floor((np.cumsum(light) - light) / share)
     starts[1:] |= (crossed[1:] > crossed[:-1]) & ~heavy[1:]
     return np.append(distinct[starts], distinct[-1])
@@ -69,7 +69,7 @@ def bin_numbers(
 
     Args:
         values: float64[n]; NaN is missing.
-        invalid: bool[n], values that were no numbers at all, or None.
+        invalid: bool[n], values that are not numbers, or None.
         edges: as made by `quantile_edges`, same unit as ``values``.
 
     Returns:

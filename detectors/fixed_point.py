@@ -1,6 +1,6 @@
-"""Sums of real numbers as integers: exact, so that panes add up to the same number in any order, and take away again.
+"""Sums of real numbers as integers: exact, so that panes can be added and subtracted in any order.
 
-A value is rounded to a multiple of 2^-36 and split into a high and a low half, so that the sum of either cannot
+A value is rounded to a multiple of 2^-36 and split into a high and a low half, so that the sum of each half cannot
 overflow within 2^31 rows.
 """
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 _BITS = 36
 _HALF = 32
 LIMIT = 2.0**26
-"""Greatest magnitude that can be split; larger values are cut."""
+"""Greatest magnitude that can be split; larger values are clipped."""
 UNIT = 1 << 20
-"""What a row counts for where rows are counted with a weight between 0 and 1."""
+"""Count of a row of weight 1, where rows have weights between 0 and 1."""
 
 
 def split(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """int64[..., 2]: values (finite) as high and low halves; |values| beyond `LIMIT` are cut to it."""
+    """int64[..., 2]: finite values as high and low halves; |values| beyond `LIMIT` are clipped."""
     whole = np.rint(np.clip(values, -LIMIT, LIMIT) * 2.0**_BITS).astype(np.int64)
     return np.stack([whole >> _HALF, whole & ((1 << _HALF) - 1)], axis=-1)
 
@@ -43,6 +43,6 @@ def grouped(values: NDArray[np.int64], groups: NDArray[np.int64], size: int) -> 
     total = np.zeros((size, *values.shape[1:]), dtype=np.int64)
     if len(values):
         order = np.argsort(groups, kind="stable")
-        held, starts = np.unique(groups[order], return_index=True)
-        total[held] = np.add.reduceat(values[order], starts, axis=0)
+        present, starts = np.unique(groups[order], return_index=True)
+        total[present] = np.add.reduceat(values[order], starts, axis=0)
     return total

@@ -1,7 +1,7 @@
-"""The shape of the state: one row of counts a subject, the same columns for all of them.
+"""The shape of the state: one row of counts per subject, with common columns.
 
 A *subject* is anything that is compared with the reference: a feature, the prediction, a score. All subjects of
-a model share one matrix so that every statistic is a few numpy calls over all of them.
+a model share one matrix, so that a few numpy calls compute a statistic for all subjects.
 
 ``counts[..., S, B]`` is int64 with ``B = BINS + 5``:
 
@@ -39,17 +39,17 @@ COLUMNS = BINS + 5
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the columns of each subject mean; fixed by the reference.
+    """The meaning of the columns for each subject, fixed by the reference.
 
     Attributes:
         subjects: names such as ``feature:age``, ``prediction``, ``score``; length S.
         numeric: bool[S].
-        width: int64[S], how many of the regular bins are in use (0 to BINS).
-        edges: float64[S, BINS + 1], bin i of a numeric subject is ``[edges[i], edges[i+1])`` in z units, the last one
-            closed; NaN beyond ``width`` and for categorical subjects.
-        centers: float64[S, BINS], mean z of the reference's values in each bin; NaN where there is none.
+        width: int64[S], number of regular bins in use (0 to BINS).
+        edges: float64[S, BINS + 1], bin i of a numeric subject is ``[edges[i], edges[i+1])`` in z units, the last bin
+            is closed; NaN beyond ``width`` and for categorical subjects.
+        centers: float64[S, BINS], mean z of the reference's values in each bin; NaN for empty bins.
         location: float64[S], reference mean (0 for categorical subjects).
-        scale: float64[S], reference standard deviation, 1 where that is 0 or the subject is categorical.
+        scale: float64[S], reference standard deviation, 1 where it is 0 or the subject is categorical.
     """
 
     subjects: tuple[str, ...]
@@ -63,7 +63,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Mergeable counts of some rows: the sum of two is the counts of their union.
+    """Mergeable counts of rows: the sum of two counts is the counts of the union.
 
     Attributes:
         rows: int64[...], rows counted.
@@ -79,7 +79,7 @@ class Counts:
 
 
 GONE = (MISSING, INVALID, NONFINITE)
-"""Columns of rows that bring no valid value."""
+"""Columns of rows without a valid value."""
 
 
 def without_value(bins: NDArray[np.int64]) -> NDArray[np.int64]:

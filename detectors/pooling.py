@@ -1,4 +1,4 @@
-"""Which columns of the counts hold values, in what order, and how they are pooled for a test on few rows."""
+"""The value columns of the counts: their order, and their pooling for a test on few rows."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from detectors.layout import Layout
 
 VALUES = BINS + 2
-"""Columns that hold valid values: the regular bins, LOW and HIGH; MISSING and INVALID are judged apart."""
+"""Columns with valid values: the regular bins, LOW and HIGH. MISSING and INVALID are judged separately."""
 LADDER = np.array([2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 66.0])
-"""How many pools are aimed at, from few rows to many; pooled ahead of time for each step."""
+"""Target numbers of pools, from few rows to many; pools are computed in advance for each step."""
 MIN_EXPECTED = 5.0
 """Least expected count of a pooled bin, in the window and in the reference."""
 
 
 def value_order(layout: Layout, bins: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64[S, VALUES]: the value columns of each subject in the order in which neighbours are alike.
+    """int64[S, VALUES]: the value columns of each subject, ordered so that neighbours are similar.
 
-    Numeric: by value, LOW first and HIGH last. Categorical: by falling frequency in the reference, the rest and what
-    was never seen last, so that pooling neighbours pools rare categories.
+    Numeric: by value, LOW first and HIGH last. Categorical: by falling frequency in the reference, with rare and unseen
+    categories last, so that pooling neighbours pools rare categories.
 
     Args:
         layout: of the counts.
@@ -45,22 +45,22 @@ def pool_columns(shares: NDArray[np.float64], least: NDArray[np.float64]) -> NDA
         least: float64[..., S], the least share of a pool.
 
     Returns:
-        int64[..., S, V], the pool of each column, numbered from 0; what is left over at the end joins the last pool.
+        int64[..., S, V], the pool of each column, numbered from 0; remaining columns at the end join the last pool.
     """
     shape = (*least.shape, shares.shape[-1])
     pools = np.zeros(shape, dtype=np.int64)
-    held = np.zeros(least.shape)
+    filled = np.zeros(least.shape)
     current = np.zeros(least.shape, dtype=np.int64)
-    left = np.broadcast_to(shares.sum(axis=-1), least.shape).copy()
-    # A loop over the 66 columns, each step over all subjects and windows at once: the pools depend on one another.
+    remaining = np.broadcast_to(shares.sum(axis=-1), least.shape).copy()
+    # A loop over the 66 columns, because each pool depends on the previous one; a step covers all subjects and windows.
     for column in range(shares.shape[-1]):
         pools[..., column] = current
-        held = held + shares[:, column]
-        left = left - shares[:, column]
-        # Closing a pool is only right when enough is left to fill the next one.
-        close = (held >= least) & (left >= least)
+        filled = filled + shares[:, column]
+        remaining = remaining - shares[:, column]
+        # A pool may only be closed when the remaining share can fill the next pool.
+        close = (filled >= least) & (remaining >= least)
         current = current + close
-        held = np.where(close, 0.0, held)
+        filled = np.where(close, 0.0, filled)
     return pools
 
 

@@ -1,7 +1,7 @@
-"""How much correlated traffic weakens evidence: what windows of the reference's own tell of one another.
+"""Dispersion: how much counts vary between windows of the reference, compared with independent rows.
 
-Rows of real traffic come in sessions, batches and hours of the day, so counts vary more from window to window than
-those of independent rows. Rao & Scott (1981) divide the χ² statistic by the factor found here.
+Rows of real traffic come in sessions, batches and hours of the day, so their counts vary more from window to window
+than counts of independent rows. Rao & Scott (1981) divide the χ² statistic by this factor.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from detectors.layout import HIGH, LOW, MISSING, without_value
 from detectors.pooling import MIN_EXPECTED
 
 MIN_BLOCKS = 5
-"""With fewer blocks nothing can be told of how they vary."""
+"""Least number of blocks from which a variance can be estimated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What each block would hold if only the season made it differ.
+    """Expected contents of each block if only the season made blocks differ.
 
     Attributes:
         shares: float64[P, S, VALUES], of the valid values, by value where they have an order.
         gone: float64[P, S], share of rows without a valid value.
         means: float64[P, S], mean z.
-        occurrences: in how many blocks, on average, each part of the season lies (above 1): the expectation is made
-            from the same blocks, and fits them better than others by 1/occurrences.
+        occurrences: average number of blocks for each part of the season (above 1). The expectation is computed from
+            these blocks, so it fits them better than other blocks, by 1/occurrences.
     """
 
     shares: NDArray[np.float64]
@@ -54,25 +54,25 @@ def measure_dispersion(
 ) -> Dispersion:
     """The dispersion of blocks of the reference, each as long as a window.
 
-    The design effect of values is the greater of two: the mean dispersion over all bins, and that in the worst
-    direction among the four smooth ones, because correlated rows vary along few directions, and there far more. Both
-    are raised to the upper end of their 95 % interval, as few blocks allow only a rough estimate.
+    The design effect of values is the greater of the mean dispersion over all bins and the dispersion in the worst of
+    the four smooth directions, because correlated rows vary mostly along few directions. Both are raised to the upper
+    end of their 95 % interval, as few blocks allow only a rough estimate.
 
     Args:
         rows: int64[P], rows of each block.
         bins: int64[P, S, COLUMNS].
         moments: float64[P, S, 2], Σz and Σz².
-        expected: of each block; None where all are expected to be alike.
+        expected: of each block; None if all blocks have one expectation.
     """
     if len(rows) < MIN_BLOCKS:
         return independent_rows(bins.shape[1])
-    # Blocks at the ends or in the dead of night hold too few rows to say anything of how windows vary.
+    # Blocks at the ends or at night may hold too few rows to show how windows vary.
     used = (rows > 0) & (rows >= 0.2 * np.median(rows))
     rows, bins, moments = rows[used], bins[used], moments[used]
     blocks, subjects = len(rows), bins.shape[1]
     if blocks < MIN_BLOCKS:
         return independent_rows(subjects)
-    # chdtri inverts the upper tail: a sum of squares with so many degrees of freedom is rarely less than this.
+    # chdtri inverts the upper tail: a sum of squares with blocks − 1 degrees of freedom is below it in 5 % of cases.
     raised = (blocks - 1) / chdtri(blocks - 1, 0.95)
     values, gone = by_value(bins), without_value(bins)
     size = values.sum(axis=-1)
@@ -125,13 +125,13 @@ def _shares_effect(
 def _location(
     size: NDArray[np.float64], moments: NDArray[np.float64], expected: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Standard deviation of the blocks' mean z around what is expected, and the farthest block in these."""
+    """Standard deviation of the blocks' mean z around the expectation, and the farthest block in these units."""
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.where(size > 0, moments[..., 0] / size, np.nan)
     deviation = means - expected
-    held = np.isfinite(deviation)
-    count = held.sum(axis=0)
-    square = np.where(held, deviation, 0.0) ** 2
+    known = np.isfinite(deviation)
+    count = known.sum(axis=0)
+    square = np.where(known, deviation, 0.0) ** 2
     spread = np.where(count >= MIN_BLOCKS, np.sqrt(square.sum(axis=0) / np.maximum(count - 1, 1)), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         reach = np.where(spread > 0, np.sqrt(square.max(axis=0)) / spread, np.nan)

@@ -1,7 +1,7 @@
-"""How large a change is: distances between two distributions over the same bins.
+"""Effect sizes: distances between two distributions over common bins.
 
-All functions take shares p (window) and q (reference), float64[..., V], each summing to 1 along the last axis, and give
-float64[...]. A distribution without rows is all NaN, and so is every effect of it.
+All functions take shares p (window) and q (reference), float64[..., V], each summing to 1 along the last axis, and
+return float64[...]. A distribution without rows is all NaN, and so are its effects.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def smoothed_shares(counts: NDArray[np.float64], used: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Shares after half a count more in each bin that is in use (Jeffreys' prior), so that logarithms stay finite.
+    """Shares after adding half a count to each bin in use (Jeffreys' prior), so that logarithms stay finite.
 
-    Peers put a constant share such as 0.0001 into empty bins instead, which makes the result depend on that constant
-    more than on the data.
+    Other tools put a constant share such as 0.0001 into empty bins, so that their result depends on the constant more
+    than on the data.
     """
     return shares(np.where(used, counts + 0.5, 0.0))
 
@@ -34,7 +34,7 @@ def smoothed_shares(counts: NDArray[np.float64], used: NDArray[np.bool_]) -> NDA
 def psi(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
     """Population stability index, Σ (p − q) ln(p/q), in nats: the symmetrised Kullback-Leibler divergence.
 
-    Infinite where one of the two is 0; feed it `smoothed_shares`. Source: Kullback & Leibler (1951), divergence J.
+    Infinite where p or q is 0, so use `smoothed_shares`. Source: Kullback & Leibler (1951), divergence J.
     """
     total: NDArray[np.float64] = rel_entr(p, q).sum(axis=-1) + rel_entr(q, p).sum(axis=-1)
     return total
@@ -49,7 +49,7 @@ def jensen_shannon(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np
 
 
 def triangular(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Triangular discrimination, Σ 2 (p − q)² / (p + q): never above the PSI, and near it when the change is small.
+    """Triangular discrimination, Σ 2 (p − q)² / (p + q): at most the PSI, and close to it for small changes.
 
     Source: Topsøe, "Some inequalities for information divergence and related measures of discrimination" (2000).
     """
@@ -78,14 +78,14 @@ def chi2(counts: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray
 def ks(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
     """Kolmogorov-Smirnov statistic over ordered bins: the greatest gap between the two distribution functions.
 
-    Never above that of the raw values, and at most one bin's share below it.
+    At most the statistic of the raw values, and at most one bin's share below it.
     """
     gap: NDArray[np.float64] = np.abs(np.cumsum(p - q, axis=-1)).max(axis=-1)
     return gap
 
 
 def wasserstein(p: NDArray[np.float64], q: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Wasserstein-1 distance of two distributions on the same ordered points, ∫ |P − Q|.
+    """Wasserstein-1 distance of two distributions on common ordered points, ∫ |P − Q|.
 
     Args:
         p, q: shares at each point.
@@ -103,7 +103,7 @@ def hellinger(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def total_variation(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Total variation distance, ½ Σ |p − q|: the share of rows that would have to change places."""
+    """Total variation distance, ½ Σ |p − q|: the share of rows that would have to move to another bin."""
     distance: NDArray[np.float64] = np.abs(p - q).sum(axis=-1) / 2
     return distance
 
@@ -117,14 +117,14 @@ def l_infinity(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.flo
 def kullback_leibler(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
     """Kullback-Leibler divergence of the window from the reference, Σ p ln(p/q), in nats.
 
-    Infinite where q is 0 and p is not; feed it `smoothed_shares`. Source: Kullback & Leibler (1951).
+    Infinite where q is 0 and p is not, so use `smoothed_shares`. Source: Kullback & Leibler (1951).
     """
     divergence: NDArray[np.float64] = rel_entr(p, q).sum(axis=-1)
     return divergence
 
 
 def energy(p: NDArray[np.float64], q: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Energy distance of two distributions on the same ordered points, sqrt(2 ∫ (P − Q)²).
+    """Energy distance of two distributions on common ordered points, sqrt(2 ∫ (P − Q)²).
 
     As ``scipy.stats.energy_distance`` of weighted points. Source: Székely & Rizzo (2013), J. Stat. Plan. Inference 143.
 
@@ -141,7 +141,7 @@ def energy(p: NDArray[np.float64], q: NDArray[np.float64], points: NDArray[np.fl
 def cramers_v(counts: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cramér's V of the table window × bins, sqrt(χ²/(n + m)), from 0 to 1.
 
-    Depends on how many rows the two sides have; `scipy.stats.contingency.association` of the same table.
+    Depends on the numbers of rows; as ``scipy.stats.contingency.association`` of the table.
     """
     total = counts.sum(axis=-1) + reference.sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):

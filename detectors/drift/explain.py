@@ -1,4 +1,4 @@
-"""A drift in one plain sentence: what changed, in which direction, where."""
+"""One sentence on a drift: the change and its direction."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def explain(
     """One sentence on one drifted subject.
 
     Args:
-        reference: what it was compared with.
-        window: its counts, without leading dimensions.
-        subject: its place in the layout.
-        statistic: the one that was judged drifted.
+        reference: of the series.
+        window: counts, without leading dimensions.
+        subject: index in the layout.
+        statistic: the drifted statistic.
         category: column → name of the category.
     """
     name = reference.layout.subjects[subject].removeprefix("feature:")
@@ -47,22 +47,22 @@ def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.1 or share == 0 else f"{share:.1%}" if share >= 0.001 else f"{share:.2%}"
 
 
-def _missing(name: str, now: NDArray[np.int64], before: NDArray[np.int64], rows: int, held: int) -> str:
-    gone, was = int(without_value(now)) / max(rows, 1), int(without_value(before)) / max(held, 1)
-    verb = "rose" if gone > was else "fell"
+def _missing(name: str, now: NDArray[np.int64], before: NDArray[np.int64], rows: int, reference_rows: int) -> str:
+    share, usual = int(without_value(now)) / max(rows, 1), int(without_value(before)) / max(reference_rows, 1)
+    verb = "rose" if share > usual else "fell"
     invalid = (now[INVALID] + now[NONFINITE]) / max(rows, 1)
     kind = "missing or invalid values" if invalid > _NOTICEABLE_SHARE else "missing values"
-    return f"{name}: the share of {kind} {verb} from {_percent(float(was))} to {_percent(float(gone))}"
+    return f"{name}: the share of {kind} {verb} from {_percent(float(usual))} to {_percent(float(share))}"
 
 
 def _numeric(name: str, reference: Reference, window: Counts, subject: int) -> str:
     mean, spread = _mean_and_spread(window, subject)
-    held_mean, held_spread = _mean_and_spread(reference.counts, subject)
-    shift = mean - held_mean
+    reference_mean, reference_spread = _mean_and_spread(reference.counts, subject)
+    shift = mean - reference_mean
     parts = []
     if abs(shift) >= _NOTICEABLE_SHIFT:
         parts.append(f"moved {'up' if shift > 0 else 'down'} by {abs(shift):.2f} reference standard deviations")
-    ratio = spread / held_spread if held_spread > 0 else 1.0
+    ratio = spread / reference_spread if reference_spread > 0 else 1.0
     if ratio > 1 + _NOTICEABLE_SPREAD:
         parts.append(f"widened to {ratio:.2f} times its spread")
     elif ratio < 1 - _NOTICEABLE_SPREAD:
@@ -73,7 +73,7 @@ def _numeric(name: str, reference: Reference, window: Counts, subject: int) -> s
         if grown >= _NOTICEABLE_SHARE:
             parts.append(f"has {_percent(grown)} of its values {side} the reference's range")
     if not parts:
-        parts.append("changed its shape at about the same mean and spread")
+        parts.append("changed its shape with mean and spread nearly unchanged")
     return f"{name} {' and '.join(', '.join(parts).rsplit(', ', 1))}"
 
 
@@ -98,14 +98,14 @@ def _categorical(
     with np.errstate(invalid="ignore", divide="ignore"):
         blame = np.where(p + q > 0, (p - q) ** 2 / (p + q), 0.0)
     parts: list[str] = []
-    for place in np.argsort(-blame, kind="stable")[:2].tolist():
-        # A change that is spread over many categories still names the first of them.
-        if parts and blame[place] <= 0.05 * blame.sum():
+    for index in np.argsort(-blame, kind="stable")[:2].tolist():
+        # A change that is spread over many categories still names the first category.
+        if parts and blame[index] <= 0.05 * blame.sum():
             continue
-        column = columns[place]
-        label = {LOW: "rare categories", HIGH: "categories never seen in the reference"}.get(
+        column = columns[index]
+        label = {LOW: "rare categories", HIGH: "categories unknown to the reference"}.get(
             column, f"{category(column)!r}"
         )
-        verb = "rose" if p[place] > q[place] else "fell"
-        parts.append(f"{label} {verb} from {_percent(float(q[place]))} to {_percent(float(p[place]))}")
+        verb = "rose" if p[index] > q[index] else "fell"
+        parts.append(f"{label} {verb} from {_percent(float(q[index]))} to {_percent(float(p[index]))}")
     return f"{name}: " + " and ".join(parts)

@@ -1,7 +1,7 @@
-"""The decision: is this window so different from the reference that it matters, and are we sure?
+"""Judges drift: whether a window differs from the reference significantly, and by a relevant amount.
 
-A subject is *drifted* when the lower confidence bound of its effect, at the confidence that the false-alarm budget asks
-for, reaches what the user cares about. `docs/statistics.md` derives the bounds.
+A subject is *drifted* when the lower confidence bound of its effect, at the confidence level of the false-alarm budget,
+reaches the threshold of the configuration. `docs/statistics.md` derives the bounds.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from detectors.layout import Counts
 
 MIN_EFFECTIVE_ROWS = 10.0
-"""Windows worth fewer independent rows are not judged by their counts."""
+"""Least number of effective (independent) rows for judging a window by its counts."""
 MIN_LOCATION_BLOCKS = 20
-"""Windows of the reference needed before the scatter of their means is used."""
+"""Least number of reference windows for using the variation of their means."""
 STATISTICS = ("psi", "jensen_shannon", "ks", "wasserstein", "chi2", "missing")
 OK, DRIFTED, INSUFFICIENT = 0, 1, 2
 _PSI, _JS, _KS, _WASSERSTEIN, _CHI2, _MISSING = range(6)
@@ -36,14 +36,14 @@ _LN2 = np.log(2.0)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What counts as drift.
+    """Criteria for drift.
 
     Attributes:
-        min_effect: PSI that matters.
-        min_missing: change of the missing share that matters.
+        min_effect: least relevant PSI.
+        min_missing: least relevant change of the missing share.
         alpha: one-sided error probability of one decision.
         min_rows: windows with fewer rows are not judged.
-        shown: names of `detectors.drift.optional_statistics.OPTIONAL` to show beside the usual statistics.
+        shown: names in `detectors.drift.optional_statistics.OPTIONAL`, shown in addition to the default statistics.
     """
 
     min_effect: float = 0.02
@@ -54,7 +54,7 @@ class Settings:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """All that a judgement holds, in its order."""
+        """All statistics of a judgement, in order."""
         return (*STATISTICS, *self.shown)
 
 
@@ -63,12 +63,12 @@ class Judgement:
     """All statistics of all subjects; T statistics in the order of `Settings.statistics`.
 
     Attributes:
-        value: float64[..., T, S], plain estimates; NaN where a statistic is not defined or there are no values.
-        debiased: the same less what sampling noise alone adds on average, not below 0.
-        lower, upper: confidence bounds, each at 1 − alpha; an upper one is NaN where the rows are worth too little.
+        value: float64[..., T, S], point estimates; NaN where a statistic is not defined or there are no values.
+        debiased: the estimates minus the average contribution of sampling noise, at least 0.
+        lower, upper: confidence bounds, each at 1 − alpha; an upper bound is NaN with too few effective rows.
         threshold: float64[T], NaN where a statistic is shown but not judged.
         status: uint8[..., T, S]: OK, DRIFTED or INSUFFICIENT.
-        p_value: float64[..., S], of no change of the valid values at all, by bins and smooth components; NaN without.
+        p_value: float64[..., S], of no change of the valid values, by bins and smooth components; NaN without values.
     """
 
     value: NDArray[np.float64]
@@ -85,8 +85,8 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
 
     Args:
         reference: of the series.
-        window: counts with any leading dimensions, the same layout as the reference.
-        settings: what counts as drift.
+        window: counts with any leading dimensions, in the layout of the reference.
+        settings: criteria for drift.
 
     Returns:
         The judgement, with the leading dimensions of ``window``.
@@ -94,24 +94,24 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     seen = window.bins[..., np.arange(len(reference.layout.subjects))[:, None], reference.order].astype(np.float64)
     n, m = seen.sum(axis=-1), reference.held.sum(axis=-1)
     phi = reference.dispersion.values
-    # Effective sizes: what so many correlated rows are worth in independent ones.
+    # Effective sizes: the number of independent rows with as much information as the correlated rows.
     with np.errstate(divide="ignore"):
         size = np.maximum(1.0 / (phi / n + phi / m), 1e-9)
 
-    # Values are shown on bins as fine as the rows allow; evidence is taken on bins that the effective rows allow.
-    # Four ways of proving an effect share the error probability.
-    part = settings.alpha / 4
-    novel = _novel(reference, seen, n, m, part)
+    # Values use bins as fine as the rows allow; bounds use bins as fine as the effective rows allow.
+    # Four ways to prove an effect share the error probability.
+    share = settings.alpha / 4
+    novel = _novel(reference, seen, n, m, share)
     c, r, used = _pooled(reference, seen, n, m, novel)
     c_worth, r_worth, used_worth = _pooled(reference, seen, n / phi, m / phi, novel)
     freedom = used_worth.sum(axis=-1) - 1.0
     p_pooled, q_pooled = effects.shares(c), effects.shares(r)
     delta = effects.triangular(effects.shares(c_worth), effects.shares(r_worth))
-    low_bins, high_bins = noncentrality_bounds(delta * size, freedom, part)
+    low_bins, high_bins = noncentrality_bounds(delta * size, freedom, share)
     smooth, directions = _smooth_effect(reference, _unseen_as_rare(reference, seen, novel))
-    low_smooth, _ = noncentrality_bounds(smooth * size, directions, part)
+    low_smooth, _ = noncentrality_bounds(smooth * size, directions, share)
     low = np.maximum(low_bins, low_smooth) / size
-    low = np.fmax(low, _location_effect(reference, window, n, part))
+    low = np.fmax(low, _location_effect(reference, window, n, share))
     high = np.maximum(high_bins / size, low)
 
     shape = (*n.shape[:-1], len(settings.statistics), n.shape[-1])
@@ -119,16 +119,16 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     lower, upper = np.full(shape, np.nan), np.full(shape, np.nan)
 
     psi = effects.psi(effects.smoothed_shares(c, used), effects.smoothed_shares(r, used))
-    # Smoothing would make up shares where no row is.
+    # Smoothing would invent shares without rows.
     psi = np.where((n > 0) & (m > 0), psi, np.nan)
     noise = (used.sum(axis=-1) - 1.0) / size
     value[..., _PSI, :] = psi
     debiased[..., _PSI, :] = np.maximum(psi - noise, 0.0)
     lower[..., _PSI, :] = low
-    # The triangular discrimination bounds the PSI from below; upwards the PSI exceeds it by a ratio seen in the data.
+    # The triangular discrimination bounds the PSI from below; the upper bound uses their ratio in the data.
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(delta > 0, np.maximum(psi / delta, 1.0), 1.0)
-    # Rows worth so few independent ones that a single pool is left say nothing of how large the effect may be at most.
+    # With so few effective rows that only one pool remains, the effect has no upper bound.
     bounded = freedom > 0
     upper[..., _PSI, :] = np.where(bounded, np.maximum(high * ratio, psi), np.nan)
 
@@ -140,21 +140,22 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
 
     value[..., _CHI2, :] = effects.chi2(c, r)
     debiased[..., _CHI2, :] = np.maximum(value[..., _CHI2, :] - (used.sum(axis=-1) - 1.0), 0.0)
-    # χ² weighs bins by the rows of both sides, the triangular discrimination does not: again a ratio seen in the data.
+    # χ² weighs bins by the rows of window and reference, the triangular discrimination does not: use their ratio in the
+    # data here too.
     with np.errstate(invalid="ignore", divide="ignore"):
-        worth = np.where(delta > 0, value[..., _CHI2, :] / delta, size)
-    lower[..., _CHI2, :] = np.minimum(low * worth, value[..., _CHI2, :])
-    upper[..., _CHI2, :] = np.where(bounded, np.maximum(high * worth, value[..., _CHI2, :]), np.nan)
+        factor = np.where(delta > 0, value[..., _CHI2, :] / delta, size)
+    lower[..., _CHI2, :] = np.minimum(low * factor, value[..., _CHI2, :])
+    upper[..., _CHI2, :] = np.where(bounded, np.maximum(high * factor, value[..., _CHI2, :]), np.nan)
 
-    for place, parts in zip(
+    for index, parts in zip(
         (_KS, _WASSERSTEIN), ordered_statistics(reference, window, seen, size, settings.alpha), strict=True
     ):
-        value[..., place, :], debiased[..., place, :], lower[..., place, :], upper[..., place, :] = parts
+        value[..., index, :], debiased[..., index, :], lower[..., index, :], upper[..., index, :] = parts
     _missing(value, debiased, lower, upper, reference, window, settings.alpha)
 
     if settings.shown:
         lead = n.shape
-        found = Evidence(
+        result = Evidence(
             p=np.broadcast_to(effects.shares(seen), seen.shape),
             q=np.broadcast_to(reference.q, seen.shape),
             counts=c,
@@ -172,9 +173,9 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
             numeric=reference.layout.numeric,
             alpha=settings.alpha,
         )
-        for place, name in enumerate(settings.shown, start=len(STATISTICS)):
-            for target, array in zip((value, debiased, lower, upper), OPTIONAL[name](found), strict=True):
-                target[..., place, :] = array
+        for index, name in enumerate(settings.shown, start=len(STATISTICS)):
+            for target, array in zip((value, debiased, lower, upper), OPTIONAL[name](result), strict=True):
+                target[..., index, :] = array
 
     threshold = np.full(len(settings.statistics), np.nan)
     threshold[_PSI], threshold[_MISSING] = settings.min_effect, settings.min_missing
@@ -185,9 +186,9 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
 
 
 def _tail(statistic: NDArray[np.float64], freedom: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probability that a χ² is as large; 1 without degrees of freedom."""
-    found: NDArray[np.float64] = gammaincc(np.maximum(freedom, 1.0) / 2, np.nan_to_num(statistic) / 2)
-    return np.where(freedom > 0, found, 1.0)
+    """Probability of a χ² at least this large; 1 without degrees of freedom."""
+    result: NDArray[np.float64] = gammaincc(np.maximum(freedom, 1.0) / 2, np.nan_to_num(statistic) / 2)
+    return np.where(freedom > 0, result, 1.0)
 
 
 def _status(
@@ -200,14 +201,14 @@ def _status(
     settings: Settings,
 ) -> NDArray[np.uint8]:
     with np.errstate(invalid="ignore"):
-        # At a threshold of 0 any effect that is proven to exist counts.
+        # At a threshold of 0 every proven effect counts.
         drifted = (lower >= threshold[:, None]) & (lower > 0)
     status = np.where(drifted, DRIFTED, OK).astype(np.uint8)
     few = np.broadcast_to((n < settings.min_rows)[..., None, :], status.shape).copy()
-    # Correlated rows can be worth so few independent ones that nothing could ever be proven: that is no OK.
+    # With too few effective rows no effect could be proven, so the status is not OK.
     few |= (size < MIN_EFFECTIVE_ROWS)[..., None, :] & (reference.dispersion.blocks < MIN_LOCATION_BLOCKS)
     few |= (size < MIN_EFFECTIVE_ROWS)[..., None, :] & ~reference.layout.numeric
-    # Missing values are a share of all rows: a column that went missing altogether can be judged by that alone.
+    # The missing share is a share of all rows, so a column without any value can still be judged.
     few[..., _MISSING, :] = (np.asarray(window.rows) < settings.min_rows)[..., None]
     return np.where(few, np.uint8(INSUFFICIENT), status)
 
@@ -215,17 +216,18 @@ def _status(
 def _novel(
     reference: Reference, seen: NDArray[np.float64], n: NDArray[np.float64], m: NDArray[np.float64], alpha: float
 ) -> NDArray[np.bool_]:
-    """Whether surely more rows than the reference leaves room for lie where it has none.
+    """Whether significantly more rows than expected lie where the reference has none.
 
-    Pools are made from the reference's shares, so what it never held shares a pool with a neighbour, and a neighbour
-    that was replaced by it would hide it. Exact binomial bounds tell when it deserves a pool of its own.
+    Pools are computed from the reference's shares, so unseen values share a pool with a neighbour; if unseen values
+    replace this neighbour, the pool's share does not change. Exact binomial bounds decide when unseen values get a
+    separate pool.
     """
     numeric, held, phi = reference.layout.numeric, reference.held, reference.dispersion.values
     beyond = seen[..., -1] + np.where(numeric, seen[..., 0], 0.0)
     known = held[:, -1] + np.where(numeric, held[:, 0], 0.0)
-    # Some rows lie beyond what m rows happened to show. Numeric: the share beyond the extremes of m rows exceeds x as
-    # often as m rows hold at most one of a share x. Categorical: about as many as categories were seen just once
-    # (Good 1953), which the rest may all have been.
+    # Some rows lie beyond the values of any m rows. Numeric: the share beyond the extremes of m rows exceeds x as
+    # often as m rows hold at most one row of a share x. Categorical: about as many as categories seen once (Good
+    # 1953); all rare categories may have been seen once.
     once = np.where(numeric, 1.0, (held[:, :-2] == 1).sum(axis=-1) + held[:, -2])
     low, _ = binomial_bounds(beyond / phi, n / phi, alpha / 2)
     _, high = binomial_bounds(known / phi + once, m / phi, alpha / 2)
@@ -233,7 +235,7 @@ def _novel(
 
 
 def _unseen_as_rare(reference: Reference, seen: NDArray[np.float64], novel: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Categories never seen counted with the rare ones, unless there are surely too many: ids are always new."""
+    """Counts unseen categories with rare ones, unless there are significantly too many: ids, say, are always new."""
     joined = seen.copy()
     moved = np.where(novel | reference.layout.numeric, 0.0, seen[..., -1])
     joined[..., -2] += moved
@@ -248,13 +250,13 @@ def _pooled(
     m: NDArray[np.float64],
     novel: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Window and reference counts on pools fit for so many (effective) rows, and which pools are in use.
+    """Window and reference counts on pools suited to n and m (effective) rows, and which pools are in use.
 
     The number of pools grows as 2 n^0.4 (the rate of Mann & Wald 1942 for χ² tests), and each pool is expected to hold
     a few rows in the window and in the reference.
     """
-    worth, kept = np.maximum(n, 1.0), np.maximum(m, 1.0)
-    wanted = np.minimum(np.minimum(2.0 * worth**0.4, worth / MIN_EXPECTED), kept / MIN_EXPECTED)
+    rows, reference_rows = np.maximum(n, 1.0), np.maximum(m, 1.0)
+    wanted = np.minimum(np.minimum(2.0 * rows**0.4, rows / MIN_EXPECTED), reference_rows / MIN_EXPECTED)
     level = np.clip(np.searchsorted(LADDER, wanted, side="right") - 1, 0, len(LADDER) - 1)
     pools = reference.pools[level, np.arange(wanted.shape[-1])]
     beyond = (reference.order == HIGH) | ((reference.order == LOW) & reference.layout.numeric[:, None])
@@ -264,9 +266,9 @@ def _pooled(
 
 
 def _smooth_effect(reference: Reference, seen: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The part of the triangular discrimination that lies in four smooth directions, and how many there are.
+    """The part of the triangular discrimination in four smooth directions, and the number of directions in use.
 
-    The projection of (p − q)/r on the directions, r = (p + q)/2: never more than the whole (Bessel's inequality).
+    The projection of (p − q)/r on the directions, r = (p + q)/2: at most the whole (Bessel's inequality).
     """
     q, basis = reference.q, reference.basis
     p = np.nan_to_num(effects.shares(seen))
@@ -276,23 +278,22 @@ def _smooth_effect(reference: Reference, seen: NDArray[np.float64]) -> tuple[NDA
     gram = np.matmul(np.swapaxes(basis, -1, -2), middle[..., None] * basis)
     gram = gram - mean[..., :, None] * mean[..., None, :]
     alive = (basis != 0).any(axis=1)
-    # Directions that the reference has too few values for carry no change; 1 on the diagonal keeps the system regular.
+    # Directions without enough distinct reference values carry no change; 1 on the diagonal keeps the system regular.
     gram = gram + np.where(alive, 1e-9, 1.0)[..., None] * np.eye(basis.shape[-1])
     solved = np.linalg.solve(gram, change[..., None])[..., 0]
     return np.maximum((change * solved).sum(axis=-1), 0.0), alive.sum(axis=-1).astype(np.float64)
 
 
 def _location_effect(reference: Reference, window: Counts, n: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
-    """A lower bound of the effect from the mean alone, where whole windows of the reference differ from one another.
+    """A lower bound of the effect from the mean alone, for references whose windows differ from one another.
 
-    Counts of strongly correlated rows are worth few independent ones, and ranks say no more of a value beyond the
-    reference's range than that it lies beyond. The mean says how far: it is held against how far the means of the
-    reference's own windows scatter (Student's t with as many blocks, and never nearer than half as far again as the
-    farthest of them). A mean that has moved by d implies a triangular discrimination of at least
-    d² / (V + d²/4), V the mean of the two variances (Cauchy & Schwarz).
+    Strongly correlated rows give few effective rows, and ranks do not show how far a value lies beyond the reference's
+    range. The mean does: its shift is compared with the variation of the means of reference windows (Student's t with
+    as many blocks, and at least 1.5 times the farthest window). A mean that has moved by d implies a triangular
+    discrimination of at least d² / (V + d²/4), V being the mean of the two variances (Cauchy & Schwarz).
 
     Returns:
-        float64[..., S]; 0 where too few blocks are known.
+        float64[..., S]; 0 with too few blocks.
     """
     dispersion = reference.dispersion
     if dispersion.blocks < MIN_LOCATION_BLOCKS:
@@ -300,9 +301,9 @@ def _location_effect(reference: Reference, window: Counts, n: NDArray[np.float64
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = window.moments[..., 0] / n
         own = np.maximum(window.moments[..., 1] / n - mean**2, 0.0)
-        held = reference.held.sum(axis=-1)
-        centre = reference.counts.moments[:, 0] / held
-        variance = np.maximum(reference.counts.moments[:, 1] / held - centre**2, 0.0)
+        rows = reference.held.sum(axis=-1)
+        centre = reference.counts.moments[:, 0] / rows
+        variance = np.maximum(reference.counts.moments[:, 1] / rows - centre**2, 0.0)
         blocks = dispersion.blocks
         quantile = -stdtrit(blocks - 1.0, alpha / 2)
         reach = np.maximum(quantile, 1.5 * dispersion.location_reach)
@@ -321,7 +322,7 @@ def _missing(
     window: Counts,
     alpha: float,
 ) -> None:
-    """The change of the share of missing and invalid values, without its sign, by exact binomial bounds."""
+    """The absolute change of the share of missing and invalid values, with exact binomial bounds."""
     phi = reference.dispersion.missing
     gone = without_value(window.bins)
     was = without_value(reference.counts.bins)

@@ -1,4 +1,4 @@
-"""Statistics that are shown on request, never judged: each with a debiased value and bounds of its own."""
+"""Statistics that are shown on request and never judged, each with a debiased value and confidence bounds."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What judging has worked out of a window; leading dimensions are the window's.
+    """Intermediate results of judging a window; leading dimensions are the window's.
 
     Attributes:
         p, q: float64[..., S, V], shares of window and reference over ordered columns.
         counts, reference: float64[..., S, V], pooled counts.
         used: bool[..., S, V], pools in use.
         low, high: float64[..., S], bounds of the triangular discrimination.
-        bounded: bool[..., S], whether the upper one means anything.
+        bounded: bool[..., S], whether the upper bound is meaningful.
         chi2: float64[..., 3, S], χ² with its bounds.
         size: float64[..., S], effective size, 1/(φ/n + φ/m).
-        points: float64[..., S, V], where the mass of each ordered column stands.
-        sides: float64[..., S, V, 2], where it begins and ends.
-        moments: float64[..., S, 2], mean and variance of the window's z; held: of the reference's.
+        points: float64[..., S, V], position of the mass of each ordered column.
+        sides: float64[..., S, V, 2], start and end of each ordered column.
+        moments: float64[..., S, 2], mean and variance of the window's z.
+        held: float64[..., S, 2], mean and variance of the reference's z.
         numeric: bool[S].
         alpha: one-sided error probability of each bound.
     """
@@ -59,13 +60,13 @@ class Evidence:
 
     @property
     def noise(self) -> Array:
-        """What sampling alone adds to the triangular discrimination on average."""
+        """Average contribution of sampling noise to the triangular discrimination."""
         extra: Array = np.maximum(self.used.sum(axis=-1) - 1.0, 0.0) / self.size
         return extra
 
     @property
     def z(self) -> float:
-        """Normal quantile of one bound."""
+        """Normal quantile of a bound."""
         return float(-ndtri(self.alpha))
 
 
@@ -99,12 +100,12 @@ def _l_infinity(seen: Evidence) -> Shown:
     error = -ndtri(seen.alpha / 2 / pools) * np.sqrt(middle * (1 - middle) / seen.size[..., None])
     value = effects.l_infinity(p, q)
     lower, upper = np.maximum(gap - error, 0.0).max(axis=-1), np.minimum((gap + error).max(axis=-1), 1.0)
-    # No debiasing: which pool changed most depends on the noise of all of them. Half the way to the bound is cautious.
+    # No exact debiasing: the noise of all pools decides which pool changed most. Half-way to the bound is cautious.
     return value, (value + lower) / 2, lower, upper
 
 
 def _kullback_leibler(seen: Evidence) -> Shown:
-    # KL ≥ −2 ln(1 − H²) ≥ 2 H² ≥ Δ/4; upwards by the ratio to Δ that is seen in the data.
+    # KL ≥ −2 ln(1 − H²) ≥ 2 H² ≥ Δ/4; the upper bound uses the ratio to Δ in the data.
     p, q = seen.pooled
     smooth = (effects.smoothed_shares(part, seen.used) for part in (seen.counts, seen.reference))
     value = np.where(np.isnan(p).any(axis=-1), np.nan, effects.kullback_leibler(*smooth))
@@ -132,7 +133,7 @@ def _energy(seen: Evidence) -> Shown:
 def _cramers_v(seen: Evidence) -> Shown:
     total = seen.counts.sum(axis=-1) + seen.reference.sum(axis=-1)
     freedom = np.maximum(seen.used.sum(axis=-1) - 1.0, 0.0)
-    value, low, high = (seen.chi2[..., place, :] for place in range(3))
+    value, low, high = (seen.chi2[..., index, :] for index in range(3))
     v, debiased, lower, upper = (np.sqrt(np.maximum(part, 0.0) / total) for part in (value, value - freedom, low, high))
     return v, debiased, lower, np.minimum(upper, 1.0)
 
@@ -146,9 +147,9 @@ def _mean_shift(seen: Evidence) -> Shown:
 
 def _quantile_shift(rank: float) -> Callable[[Evidence], Shown]:
     def shift(seen: Evidence) -> Shown:
-        # Signed. The ranks that the quantile's own may be (Woodruff 1952), with the skewness of the binomial's tails
-        # (Cornish & Fisher 1937). Where a row stands within its column is not known: bounds are the column's ends.
-        # Beyond the least or the greatest row nothing is known: that bound is NaN.
+        # Signed. Bounds by ranks (Woodruff 1952), with the skewness of the binomial's tails (Cornish & Fisher 1937).
+        # The position of a row within its column is unknown, so bounds are the column's ends. A bound beyond the least
+        # or the greatest row is unknown (NaN).
         reach = seen.z * np.sqrt(rank * (1 - rank) / seen.size)
         middle = rank + (1 - 2 * rank) * (seen.z**2 - 1) / 6 / seen.size
         own = np.full(reach.shape, rank)
@@ -161,9 +162,9 @@ def _quantile_shift(rank: float) -> Callable[[Evidence], Shown]:
 
 
 def _end(seen: Evidence, rank: Array, side: int) -> Array:
-    """float64[..., S]: where the column ends that holds a rank; NaN for ranks that no row has."""
-    place, held, _ = _crossed(seen.p, rank)
-    return np.where((held > 0) & (rank > 0) & (rank < 1), _taken(seen.sides[..., side], place), np.nan)
+    """float64[..., S]: the end of the column that holds a rank; NaN for ranks without a row."""
+    index, held, _ = _crossed(seen.p, rank)
+    return np.where((held > 0) & (rank > 0) & (rank < 1), _value_in(seen.sides[..., side], index), np.nan)
 
 
 def _numeric(seen: Evidence, *parts: Array) -> Shown:
@@ -172,44 +173,44 @@ def _numeric(seen: Evidence, *parts: Array) -> Shown:
 
 
 def quantile(shares: Array, sides: Array, points: Array, rank: Array) -> Array:
-    """A quantile of binned values: off by no more than the width of the column that it lies in.
+    """A quantile of binned values; its error is at most the width of its column.
 
-    Within a column of width w rows are taken to lie where w·(1 − u)^k, 0 < u < 1, is left to its right end (or, where
-    their mean is nearer to that, w·u^k to its left end). k ≤ 1 gives them the mean that the reference's rows have:
-    evenly spread ones lie evenly, those of a long tail near its root, equal ones all in one place.
+    Within a column of width w, rows are assumed at the distances w·(1 − u)^k, 0 < u < 1, from its right end (or, if
+    their mean is nearer to the right end, at w·u^k from its left end). k ≤ 1 is chosen so that they have the mean of
+    the reference's rows: uniform rows stay uniform, rows of a long tail concentrate near its root, equal rows coincide.
 
     Args:
         shares: float64[..., S, V].
-        sides: float64[..., S, V, 2], where columns begin and end.
-        points: float64[..., S, V], mean of the values in each.
+        sides: float64[..., S, V, 2], start and end of columns.
+        points: float64[..., S, V], mean of the values in each column.
         rank: float64[..., S], from 0 to 1.
     """
-    place, held, before = _crossed(shares, rank)
-    left, right = (_taken(sides[..., side], place) for side in range(2))
+    index, held, before = _crossed(shares, rank)
+    left, right = (_value_in(sides[..., side], index) for side in range(2))
     with np.errstate(invalid="ignore", divide="ignore"):
         within = np.clip((rank - before) / held, 0.0, 1.0)
-        mean = np.clip(_taken(points, place), left, right)
+        mean = np.clip(_value_in(points, index), left, right)
         near, far = mean - left, right - mean
         power = np.where(near == far, 1.0, np.minimum(near, far) / np.maximum(near, far))
         width = right - left
-        found: Array = np.where(near <= far, right - width * (1 - within) ** power, left + width * within**power)
-    return np.where((held > 0) & np.isfinite(found), found, np.nan)
+        result: Array = np.where(near <= far, right - width * (1 - within) ** power, left + width * within**power)
+    return np.where((held > 0) & np.isfinite(result), result, np.nan)
 
 
 def _crossed(shares: Array, rank: Array) -> tuple[NDArray[np.intp], Array, Array]:
-    """The column where the distribution function reaches a rank, its share, and that of all columns before it."""
+    """The column where the distribution function reaches a rank, its share, and the share of all columns before it."""
     known = np.nan_to_num(shares)
     total = np.cumsum(known, axis=-1)
-    place = np.argmax(total >= rank[..., None] - 1e-12, axis=-1)
-    held = _taken(known, place)
-    return place, held, _taken(total, place) - held
+    index = np.argmax(total >= rank[..., None] - 1e-12, axis=-1)
+    held = _value_in(known, index)
+    return index, held, _value_in(total, index) - held
 
 
-def _taken(values: Array, place: NDArray[np.intp]) -> Array:
-    """float64[..., S]: of each row the value in its own column."""
-    spread = np.broadcast_to(values, (*place.shape, values.shape[-1]))
-    found: Array = np.take_along_axis(spread, place[..., None], axis=-1)[..., 0]
-    return found
+def _value_in(values: Array, index: NDArray[np.intp]) -> Array:
+    """float64[..., S]: the value in the given column of each row."""
+    spread = np.broadcast_to(values, (*index.shape, values.shape[-1]))
+    result: Array = np.take_along_axis(spread, index[..., None], axis=-1)[..., 0]
+    return result
 
 
 OPTIONAL: Mapping[str, Callable[[Evidence], Shown]] = {

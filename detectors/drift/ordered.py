@@ -1,4 +1,4 @@
-"""Statistics of values that have an order: where the mass of each column stands, and how far it has moved."""
+"""Statistics of values with an order: KS and Wasserstein, and the position of each column's mass."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def ordered_statistics(
     """KS and Wasserstein, each float64[4, ..., S]: value, debiased value, lower and upper bound; NaN for categories.
 
     Args:
-        reference, window: what is compared.
+        reference, window: counts to compare.
         seen: float64[..., S, V], the window's counts over ordered columns.
         size: float64[..., S], effective size.
         alpha: one-sided error probability of each bound.
@@ -36,7 +36,7 @@ def ordered_statistics(
     ks = effects.ks(p, q)
     gap = np.abs(np.cumsum(p - q, axis=-1))[..., :-1]
     steps = np.maximum(np.diff(points(reference, window), axis=-1), 0.0)
-    # What noise alone adds on average:
+    # Average contribution of noise:
     # E sup |Brownian bridge| = sqrt(π/2) ln 2, and E ∫|bridge| ≤ Σ gaps sqrt(F(1−F)·2/π).
     middle = np.cumsum((p + q) / 2, axis=-1)[..., :-1]
     noise = (np.sqrt(np.maximum(middle * (1 - middle), 0.0) * 2 / np.pi / size[..., None]) * steps).sum(axis=-1)
@@ -54,27 +54,27 @@ def ordered_statistics(
         (np.minimum(gap + band[..., None], 1.0) * steps).sum(axis=-1),
     )
     numeric = reference.layout.numeric
-    found = [np.where(numeric, np.stack(part), np.nan) for part in (kolmogorov, wasserstein)]
-    return found[0], found[1]
+    result = [np.where(numeric, np.stack(part), np.nan) for part in (kolmogorov, wasserstein)]
+    return result[0], result[1]
 
 
 def points(reference: Reference, window: Counts) -> NDArray[np.float64]:
-    """float64[..., S, VALUES]: where the mass of each ordered column stands, in reference standard deviations."""
+    """float64[..., S, VALUES]: position of the mass of each ordered column, in reference standard deviations."""
     layout = reference.layout
     centers = np.where(np.isnan(layout.centers), layout.edges[:, :-1], layout.centers)
     last = np.take_along_axis(layout.edges, layout.width[:, None], axis=1)[:, 0]
     first = layout.edges[:, 0]
     lead = window.extremes.shape[:-2]
-    found = np.empty((*lead, len(layout.subjects), VALUES))
-    found[..., 1 : BINS + 1] = np.where(np.isnan(centers), last[:, None], centers)
-    # What lies out of the reference's range stands half-way between the range's end and the extreme that was seen.
-    found[..., 0] = (first + np.minimum(window.extremes[..., 0], first)) / 2
-    found[..., -1] = (last + np.maximum(window.extremes[..., 1], last)) / 2
-    return np.nan_to_num(found)
+    result = np.empty((*lead, len(layout.subjects), VALUES))
+    result[..., 1 : BINS + 1] = np.where(np.isnan(centers), last[:, None], centers)
+    # Values outside the reference's range count as half-way between the end of the range and the observed extreme.
+    result[..., 0] = (first + np.minimum(window.extremes[..., 0], first)) / 2
+    result[..., -1] = (last + np.maximum(window.extremes[..., 1], last)) / 2
+    return np.nan_to_num(result)
 
 
 def sides(reference: Reference, window: Counts) -> NDArray[np.float64]:
-    """float64[..., S, VALUES, 2]: where each ordered column begins and ends; NaN for bins that are not in use."""
+    """float64[..., S, VALUES, 2]: start and end of each ordered column; NaN for unused bins."""
     layout = reference.layout
     sides = np.full((*window.extremes.shape[:-2], len(layout.subjects), VALUES, 2), np.nan)
     sides[..., 1 : BINS + 1, 0], sides[..., 1 : BINS + 1, 1] = layout.edges[:, :-1], layout.edges[:, 1:]

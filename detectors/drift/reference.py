@@ -1,4 +1,4 @@
-"""What windows are compared with, and everything about it that does not depend on the window."""
+"""The reference that windows are compared with, and everything computed from it in advance."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from detectors.pooling import LADDER, pool_columns, value_order
 
 @dataclass(frozen=True, slots=True)
 class Dispersion:
-    """How much windows of the reference's own differ from one another, for one window length.
+    """How much windows of the reference differ from one another, for one window length.
 
     Attributes:
         values: float64[S] ≥ 1, design effect of the counts of values.
         missing: float64[S] ≥ 1, design effect of the counts of missing values.
-        location_sd: float64[S], standard deviation from window to window of the mean z; NaN where unknown.
-        location_reach: float64[S], the farthest that a window of the reference stood out, in these standard deviations.
-        blocks: how many windows of the reference this rests on.
+        location_sd: float64[S], standard deviation of the mean z between windows; NaN where unknown.
+        location_reach: float64[S], greatest deviation of a reference window's mean, in units of ``location_sd``.
+        blocks: number of reference windows that the dispersion is measured on.
     """
 
     values: NDArray[np.float64]
@@ -33,7 +33,7 @@ class Dispersion:
 
 
 def independent_rows(subjects: int) -> Dispersion:
-    """The dispersion of rows that know nothing of one another: assumed where nothing can be told."""
+    """The dispersion of independent rows, assumed where it cannot be measured."""
     unknown = np.full(subjects, np.nan)
     return Dispersion(np.ones(subjects), np.ones(subjects), unknown, unknown, 0)
 
@@ -43,13 +43,13 @@ class Reference:
     """A reference, prepared for judging.
 
     Attributes:
-        layout: what the columns mean.
+        layout: meaning of the columns.
         counts: of the reference's rows, without leading dimensions.
-        dispersion: of windows of the length that is to be judged.
-        order: int64[S, V], the columns of values, neighbours alike (`pooling.value_order`).
-        held: float64[S, V], the reference's counts in that order.
-        q: float64[S, V], the same as shares; 0 for a subject without values.
-        pools: int64[L, S, V], how columns are pooled at each step of `pooling.LADDER`.
+        dispersion: for the length of the judged windows.
+        order: int64[S, V], the value columns, ordered so that neighbours are similar (`pooling.value_order`).
+        held: float64[S, V], the reference's counts in this order.
+        q: float64[S, V], the reference's shares in this order; 0 for a subject without values.
+        pools: int64[L, S, V], pool of each column at each step of `pooling.LADDER`.
         basis: float64[S, V, 4], the smooth directions; 0 for categories, which have no order.
     """
 
@@ -66,10 +66,10 @@ class Reference:
 def prepare(layout: Layout, counts: Counts, dispersion: Dispersion) -> Reference:
     """A reference ready for `detectors.drift.judge.judge`."""
     order = value_order(layout, counts.bins)
-    held = counts.bins[np.arange(len(layout.subjects))[:, None], order].astype(np.float64)
-    q = np.nan_to_num(shares(held))
+    ordered = counts.bins[np.arange(len(layout.subjects))[:, None], order].astype(np.float64)
+    q = np.nan_to_num(shares(ordered))
     least = np.broadcast_to((1.0 / LADDER)[:, None], (len(LADDER), len(layout.subjects)))
-    # Categories are ordered by how many of each the reference happened to hold. Any polynomial of such ranks would
-    # find, in every other sample, that the lucky ones have lost: smooth directions are for values that have an order.
+    # Categories are ordered by their counts in the reference, which include chance. A polynomial of such ranks would
+    # show a regression to the mean in every sample, so smooth directions are for values with an order.
     basis = np.where(layout.numeric[:, None, None], smooth_basis(q), 0.0)
-    return Reference(layout, counts, dispersion, order, held, q, pool_columns(q, least), basis)
+    return Reference(layout, counts, dispersion, order, ordered, q, pool_columns(q, least), basis)

@@ -1,4 +1,4 @@
-"""Seasonal references: a window is compared with the same hours of the reference, in the same proportions.
+"""Seasonal references: a window is compared with the matching hours of the reference, in matching proportions.
 
 Slots are hours of the day or of the week, UTC, Monday first.
 """
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 _HOUR_MS = 3_600_000
 _MONDAY = 72
-"""The epoch began on a Thursday: so many hours after a Monday."""
+"""Hours from a Monday to the epoch, which began on a Thursday."""
 MOST_UNKNOWN = 0.05
-"""A window with more than this share of its rows in hours that the reference never saw is not judged."""
+"""A window with more than this share of its rows in hours without reference rows is not judged."""
 SLOTS: Mapping[str, int] = {"hour_of_day": 24, "hour_of_week": 168}
-"""Season → how many slots it has."""
+"""Season → number of slots."""
 
 
 def slots_of(times: NDArray[np.int64], season: str) -> NDArray[np.int64]:
     """int64[n]: the slot of each time, epoch ms."""
-    found: NDArray[np.int64] = (times // _HOUR_MS + _MONDAY) % SLOTS[season]
-    return found
+    result: NDArray[np.int64] = (times // _HOUR_MS + _MONDAY) % SLOTS[season]
+    return result
 
 
 def slot_rows(starts: NDArray[np.int64], rows: NDArray[np.int64], step_ms: int, season: str) -> NDArray[np.float64]:
-    """float64[H]: how many rows lie in each slot; those of a pane longer than an hour are spread over its hours.
+    """float64[H]: rows in each slot; rows of a pane longer than an hour are spread over its hours.
 
     Args:
         starts: int64[P], first moment of each pane, epoch ms.
-        rows: int64[P], rows in each.
+        rows: int64[P], rows in each pane.
         step_ms: length of a pane.
         season: one of `SLOTS`.
     """
@@ -48,25 +48,25 @@ def slot_rows(starts: NDArray[np.int64], rows: NDArray[np.int64], step_ms: int, 
 
 
 def mixed(slots: Counts, rows: NDArray[np.float64]) -> Counts | None:
-    """The reference of a window that holds so many rows in each slot.
+    """The reference of a window with ``rows`` in each slot.
 
-    The mixture Σ w q of the slots' distributions, w being the window's own shares, as counts of m rows, where
-    1/m = Σ w²/m_slot: so many rows of one kind would tell as much of it (the variance of a stratified estimate, Cochran
-    1977, section 5.3).
+    The mixture Σ w q of the slots' distributions with the window's shares w, as counts of m rows, where
+    1/m = Σ w²/m_slot: m unstratified rows would have as much information (the variance of a stratified estimate,
+    Cochran 1977, section 5.3).
 
     Args:
         slots: counts with leading dimension H.
         rows: float64[H], the window's rows in each slot.
 
     Returns:
-        None where too much of the window lies in slots that the reference never saw, or the window is empty.
+        None if too much of the window lies in slots without reference rows, or the window is empty.
     """
-    held = np.asarray(slots.rows, dtype=np.float64)
-    known = (rows > 0) & (held > 0)
+    slot_sizes = np.asarray(slots.rows, dtype=np.float64)
+    known = (rows > 0) & (slot_sizes > 0)
     if not known.any() or rows[known].sum() < (1 - MOST_UNKNOWN) * rows.sum():
         return None
     weights = rows[known] / rows[known].sum()
-    own = held[known]
+    own = slot_sizes[known]
     size = 1.0 / (weights**2 / own).sum()
     scale = weights / own * size
     return Counts(

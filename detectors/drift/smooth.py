@@ -1,4 +1,4 @@
-"""Neyman's smooth components on bins: the directions in which distributions mostly change."""
+"""Neyman's smooth components on bins: the directions in which distributions change most often."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def smooth_basis(q: NDArray[np.float64]) -> NDArray[np.float64]:
         q: float64[S, V], shares of ordered columns.
 
     Returns:
-        float64[S, V, 4]; a component that the distribution has too few values for is 0.
+        float64[S, V, 4]; a component is 0 if the distribution has too few values for it.
     """
     ranks = np.cumsum(q, axis=1) - q / 2
     x = 2 * ranks - 1

@@ -1,4 +1,4 @@
-"""How far the multivariate statistics of a window stray from the reference's by chance."""
+"""Chance variation of the multivariate statistics of windows around the reference's."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from detectors.joint.sums import Sums
 
 STEEPEST = 0.99
-"""Correlations are cut here before Fisher's transformation, which beyond makes mountains of molehills."""
+"""Correlations are clipped here before Fisher's transformation, which exaggerates small differences near ±1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What chance does to each statistic, for one window length; pairs in the order of `Sums.correlation`.
+    """Chance variation of each statistic, for one window length; pairs in the order of `Sums.correlation`.
 
     Attributes:
         spectrum: float64[K], eigenvalues of n times the covariance of a window's mean Fourier features.
-        waves: float64[D], the greater eigenvalue of that of each frequency's cosine and sine alone.
-        wave_effect: float64[D] ≥ 1, the design effect that ``waves`` contains.
-        wave_skewness, wave_kurtosis: float64[D], the greater of the two of a row's cosine and sine.
-        error_shape: float64[2], skewness without its sign and excess kurtosis of a row's reconstruction error.
+        waves: float64[D], for each frequency, the greater eigenvalue of the covariance of its cosine and sine.
+        wave_effect: float64[D] ≥ 1, the design effect included in ``waves``.
+        wave_skewness, wave_kurtosis: float64[D], the greater value of a row's cosine and sine.
+        error_shape: float64[2], absolute skewness and excess kurtosis of a row's reconstruction error.
         error_effect: design effect of the mean reconstruction error, ≥ 1.
         pair_variance: float64[N], n times the variance of Fisher's z of a correlation; inf for pairs that are not
-            watched.
-        pair_skewness, pair_kurtosis: float64[N], of a row's influence on it.
-        pair_effect: float64[N] ≥ 1, its design effect.
+            monitored.
+        pair_skewness, pair_kurtosis: float64[N], of a row's influence on the correlation.
+        pair_effect: float64[N] ≥ 1, design effect of the correlation.
     """
 
     spectrum: NDArray[np.float64]
@@ -58,16 +58,17 @@ def measure_spread(
     coordinates: NDArray[np.float64],
     skipped: NDArray[np.bool_],
 ) -> tuple[Spread, int]:
-    """The spread, and how many blocks of the reference it rests on.
+    """The spread, and the number of reference blocks that it is measured on.
 
     Args:
-        held: of the whole reference, without leading dimensions.
-        apart: of the rows that the principal components were not made from.
-        by_block, error_blocks: the same by block, with one leading dimension; None where there are none.
-        features: float64[r, 2 D] of some of its rows.
-        errors: float64[s] of some of those set apart.
-        coordinates: float64[r, C], NaN for missing.
-        skipped: bool[N], pairs that are not watched.
+        held: sums of the whole reference, without leading dimensions.
+        apart: sums of the rows that the principal components were not fitted on.
+        by_block, error_blocks: sums of all rows, and of the rows apart, by block with one leading dimension; None
+            without blocks.
+        features: float64[r, 2 D] of a sample of the reference rows.
+        errors: float64[s] of a sample of the rows apart.
+        coordinates: float64[r, C] of the sample, NaN for missing.
+        skipped: bool[N], pairs that are not monitored.
     """
     covariance = np.cov(features, rowvar=False)
     spectrum = np.maximum(np.linalg.eigvalsh(covariance), 0.0)
@@ -75,7 +76,7 @@ def measure_spread(
     pairs = np.stack([covariance[:many, :many], covariance[many:, many:], covariance[:many, many:]])
     waves = _greater(*np.diagonal(pairs, axis1=1, axis2=2))
     by_wave = np.stack(_shape(features)).reshape(2, 2, many).max(axis=1)
-    # A reference of very few rows may have set none apart.
+    # A reference with very few rows may have no rows apart.
     column = errors[:, None] if len(errors) else np.zeros((1, 1))
     variance, shape = float(column.var()), np.concatenate(_shape(column))
     fisher, skewness, kurtosis = _influence(coordinates, held.correlation)
@@ -86,7 +87,7 @@ def measure_spread(
     )
     if by_block is None or error_blocks is None:
         return spread, 0
-    # Blocks at the ends or in the dead of night hold too few rows to say anything of how windows vary.
+    # Blocks at the ends or at night may hold too few rows to show how windows vary.
     used = (by_block.rows > 0) & (by_block.rows >= 0.2 * np.median(by_block.rows))
     blocks = int(used.sum())
     if blocks < MIN_BLOCKS:
@@ -95,14 +96,14 @@ def measure_spread(
     rows = by_block.rows[used]
     with np.errstate(invalid="ignore", divide="ignore"):
         gap = fisher_z(by_block.correlation[used]) - fisher_z(held.correlation)
-        # The expectation of a squared gap, three rows less (Fisher 1921).
-        cells = np.nan_to_num(gap**2 * np.maximum(by_block.worth[used] - 3, 0.0) / fisher)
-    effect = cells.sum(axis=0) / np.maximum((by_block.worth[used] > 3).sum(axis=0) - 1, 1)
+        # The variance of Fisher's z has n − 3 in the denominator (Fisher 1921).
+        cells = np.nan_to_num(gap**2 * np.maximum(by_block.both[used] - 3, 0.0) / fisher)
+    effect = cells.sum(axis=0) / np.maximum((by_block.both[used] > 3).sum(axis=0) - 1, 1)
     gaps = (by_block.features[used] - held.features) * np.sqrt(rows / (blocks - 1))[:, None]
     cosines, sines = gaps[:, :many], gaps[:, many:]
     own = _greater((cosines**2).sum(axis=0), (sines**2).sum(axis=0), (cosines * sines).sum(axis=0))
     widened = _spectrum_of_blocks(spectrum, gaps)
-    # Few blocks leave some of many effects too small by chance: none is taken to be less than their mean.
+    # With few blocks, some of many effects are too small by chance, so each effect is at least their mean.
     common = widened[: len(spectrum)].sum() / max(spectrum.sum(), 1e-300)
     grown = np.maximum(waves * max(common, 1.0), own * raised)
     watched = effect[np.isfinite(fisher)]
@@ -120,12 +121,12 @@ def _greater(
     first: NDArray[np.float64], second: NDArray[np.float64], crossed: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The greater eigenvalue of symmetric 2 × 2 matrices."""
-    found: NDArray[np.float64] = (first + second) / 2 + np.hypot((first - second) / 2, crossed)
-    return found
+    result: NDArray[np.float64] = (first + second) / 2 + np.hypot((first - second) / 2, crossed)
+    return result
 
 
 def _shape(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Skewness without its sign and excess kurtosis of each column; 0 for constants."""
+    """Absolute skewness and excess kurtosis of each column; 0 for constants."""
     centred = values - values.mean(axis=0)
     variance = (centred**2).mean(axis=0)
     safe = np.where(variance > 1e-12, variance, np.inf)
@@ -143,27 +144,27 @@ def _error_effect(apart: Sums, blocks: Sums, variance: float) -> float:
 
 
 def fisher_z(correlation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fisher's transformation (1915), cut short of ±1."""
-    found: NDArray[np.float64] = np.arctanh(np.clip(correlation, -STEEPEST, STEEPEST))
-    return found
+    """Fisher's transformation (1915) of correlations clipped before ±1."""
+    result: NDArray[np.float64] = np.arctanh(np.clip(correlation, -STEEPEST, STEEPEST))
+    return result
 
 
 def _raised(freedom: float) -> float:
-    """To the upper end of the 95 % interval of a variance."""
+    """Factor from a variance to the upper end of its 95 % interval."""
     return float(freedom / chdtri(freedom, 0.95))
 
 
 def _spectrum_of_blocks(spectrum: NDArray[np.float64], scaled: NDArray[np.float64]) -> NDArray[np.float64]:
     """The spectrum of independent rows, scaled to the dispersion of the blocks, and its worst direction.
 
-    Correlated rows vary along few directions, and there far more. The greatest eigenvalue of the blocks' covariance is
-    too great by chance: about (√λ₁ + √(Σλ/B))² is expected. What exceeds that is added as a direction of its own.
+    Correlated rows vary mostly along few directions. The greatest eigenvalue of the blocks' covariance is too great by
+    chance: its expectation is about (√λ₁ + √(Σλ/B))². The excess over this is added as a further direction.
     """
     freedom = len(scaled) - 1
     trace, squares = spectrum.sum(), (spectrum**2).sum()
     if trace == 0:
         return spectrum
-    # A mean over many directions is known better than a single variance.
+    # A mean over many directions is estimated better than a single variance.
     effect = max(float((scaled**2).sum() / trace * _raised(freedom * trace**2 / squares)), 1.0)
     widened = spectrum * effect
     chance = (np.sqrt(widened.max()) + np.sqrt(widened.sum() / freedom)) ** 2
@@ -187,17 +188,17 @@ def _influence(
     width = coordinates.shape[1]
     moments = np.zeros((3, width * (width - 1) // 2))
     rho, start = np.nan_to_num(correlation), 0
-    for place in range(width - 1):  # all pairs at once would be rows × pairs numbers
-        stop = start + width - place - 1
-        one, others = values[:, place : place + 1], values[:, place + 1 :]
-        both = present[:, place : place + 1] & present[:, place + 1 :]
+    for index in range(width - 1):  # all pairs at once would be rows × pairs numbers
+        stop = start + width - index - 1
+        one, others = values[:, index : index + 1], values[:, index + 1 :]
+        both = present[:, index : index + 1] & present[:, index + 1 :]
         part = np.where(both, one * others - rho[start:stop] / 2 * (one**2 + others**2), 0.0)
         square = part * part
         rows = np.maximum(both.sum(axis=0), 1)
         moments[:, start:stop] = [square.sum(0) / rows, (square * part).sum(0) / rows, (square * square).sum(0) / rows]
         start = stop
     variance, third, fourth = moments
-    # Rows that all obey a law do not prove that the next one will: one row more that breaks it is allowed for.
+    # Rows that all follow a rule do not prove that the next row will: allow for one further row that breaks it.
     variance = variance + 1.0 / max(len(coordinates), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         steepness = 1 - np.clip(rho, -STEEPEST, STEEPEST) ** 2

@@ -1,4 +1,4 @@
-"""Whether several features together have drifted, and a sentence that says how."""
+"""Judges the drift of several features together, and explains it in a sentence."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from detectors.joint.sums import Sums
 
 STATISTICS = ("pca_reconstruction", "mmd", "correlation")
 UNITS = np.array([1.0, 0.25, 1.0])
-"""What matters of each statistic, in units of ``min_effect``. The distance of kernel means has a short scale: a
-correlation of .8 that breaks among five features moves it by .1."""
+"""Least relevant effect of each statistic, in units of ``min_effect``. The distance of kernel means has a short scale:
+if a correlation of .8 among five features disappears, it changes by .1."""
 MIN_EFFECTIVE_ROWS = 10.0
 Parts = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The last dimension is that of `STATISTICS`.
+    """A judgement; the last dimension is in the order of `STATISTICS`.
 
     Attributes:
         value: float64[..., 3]. ``pca_reconstruction``: |mean error / reference mean error − 1|. ``mmd``: the distance
-            of the kernel means, 0 to √2. ``correlation``: the greatest change of a correlation, 0 to 2, among the pairs
-            that have rows enough. NaN where not defined.
-        debiased: the same less what sampling noise alone adds, not below 0.
+            of the kernel means, 0 to √2. ``correlation``: the greatest change of a correlation, 0 to 2, among pairs
+            with enough rows. NaN where not defined.
+        debiased: the value minus the average contribution of sampling noise, at least 0.
         lower, upper: bounds of the effect, each at 1 − alpha.
-        threshold: float64[3], what the lower bounds are held against.
+        threshold: float64[3], the lower bounds are compared with it.
         status: uint8[..., 3], `detectors.drift.judge`'s OK, DRIFTED or INSUFFICIENT.
     """
 
@@ -46,14 +46,15 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class JointLimits:
-    """What all windows of one length are compared with.
+    """The limits for all windows of one length.
 
     Attributes:
         model: as fitted.
         alpha: one-sided error probability of each decision.
-        held, apart: what the counters of the reference stand for (`Multivariate.reference`, ``apart``).
-        reach: what the squared noise of the mean Fourier features of a single row exceeds with half of ``alpha``.
-        effect: float64[3], design effects that rows are divided by.
+        held, apart: sums of the reference counters `Multivariate.reference` and ``apart``.
+        reach: quantile of the squared noise of a single row's mean Fourier features, exceeded with probability
+            ``alpha`` / 2.
+        effect: float64[3], design effects that divide the number of rows.
     """
 
     model: Multivariate
@@ -65,7 +66,7 @@ class JointLimits:
 
 
 def joint_limits(model: Multivariate, alpha: float) -> JointLimits:
-    """Computes once what does not depend on the window; ``alpha`` is below .4."""
+    """Computes the limits, which do not depend on the window; ``alpha`` is below .4."""
     held, apart = sums(model, model.reference), sums(model, model.apart)
     reach = weighted_chi2_quantile(model.spread.spectrum, alpha / 2)
     return JointLimits(
@@ -86,13 +87,13 @@ def judge_multivariate(
         model: as fitted, or a `joint_limits` made of it with this ``alpha``.
         counts: int64[..., P].
         alpha: one-sided error probability of each decision, below .4.
-        min_effect: effect that matters, in `UNITS` of each statistic; 0 asks for any change at all.
+        min_effect: least relevant effect, in `UNITS` of each statistic; 0 for any change.
         min_rows: windows with fewer rows are not judged.
     """
     stick = model if isinstance(model, JointLimits) else joint_limits(model, alpha)
     seen = sums(stick.model, counts)
     parts = [_reconstruction(stick, seen), _mmd(stick, seen), _correlation(stick, seen)]
-    value, debiased, lower, upper = (np.stack([part[place] for part in parts], axis=-1) for place in range(4))
+    value, debiased, lower, upper = (np.stack([part[index] for part in parts], axis=-1) for index in range(4))
     threshold = min_effect * UNITS
     with np.errstate(invalid="ignore"):
         status = np.where((lower >= threshold) & (lower > 0), DRIFTED, OK).astype(np.uint8)
@@ -113,7 +114,7 @@ def _reconstruction(stick: JointLimits, seen: Sums) -> Parts:
         mean, before = seen.error[..., 0] / seen.rows, held.error[0] / held.rows
         own = np.maximum(seen.error[..., 1] / seen.rows - mean**2, 0.0)
         was = max(float(held.error[1] / held.rows - before**2), 0.0)
-        # What the reference leaves over of almost collinear features is rounding: no scale to measure by.
+        # The reference's error of almost collinear features is only rounding, which is no scale.
         before = before if before > 1e-4 else np.nan
         error = np.sqrt(np.maximum(own, was) * phi / seen.rows + was * phi / held.rows) / before
         reach = normal_reach(alpha / 2, skewness, kurtosis, seen.rows / phi)
@@ -126,8 +127,8 @@ def _mmd(stick: JointLimits, seen: Sums) -> Parts:
     """The length of the mean difference d = δ + ε of Fourier features: |δ| ≥ |d| − |ε| by the triangle inequality.
 
     |ε|² is about a weighted sum of χ²(1), whose weights are the reference's spectrum; rows of the window that scatter
-    more widely (1 − |mean|², as every row's features have length 1) weigh accordingly more. The same for the two
-    features of each frequency alone: a change that few directions take part in is lost in the noise of all of them.
+    more widely (1 − |mean|², as every row's features have length 1) weigh accordingly more. The bound is also computed
+    for the two features of each frequency alone, because the noise of all directions hides a change in few directions.
     """
     held, alpha, spread = stick.held, stick.alpha, stick.model.spread
     many = len(spread.waves)
@@ -141,8 +142,8 @@ def _mmd(stick: JointLimits, seen: Sums) -> Parts:
         reach = np.sqrt(stick.reach * size)
         # One frequency: P(|ε|² > 2 λ ln(1/α)) ≤ α for a normal ε in two dimensions; wider for tails that are not.
         part = alpha / 2 / many
-        worth = seen.rows[..., None] / spread.wave_effect
-        tail = normal_reach(part, spread.wave_skewness, spread.wave_kurtosis, worth) / -ndtri(part)
+        effective = seen.rows[..., None] / spread.wave_effect
+        tail = normal_reach(part, spread.wave_skewness, spread.wave_kurtosis, effective) / -ndtri(part)
         single = np.hypot(gaps[..., :many], gaps[..., many:])
         single = single - tail * np.sqrt(spread.waves * 2 * np.log(1 / part) * size[..., None])
         lower = np.maximum(np.maximum(distance - reach, single.max(axis=-1)), 0.0)
@@ -164,17 +165,20 @@ def _correlation(stick: JointLimits, seen: Sums) -> Parts:
 
 
 def _pair_bounds(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> Parts:
-    """Change of each correlation without its sign, its bounds and its standard error, float64[..., N] each.
+    """Absolute change of each correlation, its bounds and its standard error, float64[..., N] each.
 
-    Intervals by Fisher's z with the variance that the reference's own rows show, which holds for values that are not
-    normal, and with Bonferroni's correction. Bounds are NaN for pairs with too few rows for normal tails.
+    Intervals use Fisher's z with the variance of the reference rows, which is valid for values that are not normal, and
+    Bonferroni's correction. Bounds are NaN for pairs with too few rows for normal tails.
     """
     spread = model.spread
     watched = max(int(np.isfinite(spread.pair_variance).sum()), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        worth, was = np.maximum(seen.worth - 3, 0.0) / spread.pair_effect, held.worth / spread.pair_effect
-        error = np.sqrt(spread.pair_variance * (1 / worth + 1 / was))
-        reach = normal_reach(alpha / 2 / watched, spread.pair_skewness, spread.pair_kurtosis, worth)
+        effective, reference_effective = (
+            np.maximum(seen.both - 3, 0.0) / spread.pair_effect,
+            held.both / spread.pair_effect,
+        )
+        error = np.sqrt(spread.pair_variance * (1 / effective + 1 / reference_effective))
+        reach = normal_reach(alpha / 2 / watched, spread.pair_skewness, spread.pair_kurtosis, effective)
         band = np.where(np.isfinite(reach), reach * error, np.nan)
         now, before = fisher_z(seen.correlation), fisher_z(held.correlation)
         gap = np.abs(seen.correlation - held.correlation)
@@ -187,7 +191,7 @@ def _pair_bounds(model: Multivariate, seen: Sums, held: Sums, alpha: float) -> P
 
 
 def explain_multivariate(model: Multivariate | JointLimits, counts: NDArray[np.int64], names: tuple[str, ...]) -> str:
-    """One sentence on what changed most, for a window that has drifted.
+    """One sentence on the greatest change in a drifted window.
 
     Args:
         model: as fitted, or a `joint_limits` made of it.
@@ -201,9 +205,9 @@ def explain_multivariate(model: Multivariate | JointLimits, counts: NDArray[np.i
     proven = np.nan_to_num(low)
     moved = _shift(model, seen, held)
     if proven.max(initial=0.0) > 0:
-        place = int(proven.argmax())
-        first, second = (names[int(model.paired[part[place]])] for part in np.triu_indices(len(model.paired), 1))
-        now, before = float(seen.correlation[place]), float(held.correlation[place])
+        index = int(proven.argmax())
+        first, second = (names[int(model.paired[part[index]])] for part in np.triu_indices(len(model.paired), 1))
+        now, before = float(seen.correlation[index]), float(held.correlation[index])
         others = int((proven > 0).sum()) - 1
         tail = f", and {others} more pair{'s' * (others > 1)} changed" if others else ""
         verb = "rose" if now > before else "fell"
@@ -211,21 +215,20 @@ def explain_multivariate(model: Multivariate | JointLimits, counts: NDArray[np.i
             verb = "went"
         return f"{first} and {second}: correlation {verb} from {_number(before)} to {_number(now)}{tail}"
     if moved is not None:
-        place, shift = moved
-        name = names[int(model.paired[place])]
+        index, shift = moved
+        name = names[int(model.paired[index])]
         side = "up" if shift > 0 else "down"
         return f"{name} moved {side} by {abs(shift):.2f} reference standard deviations; no single correlation changed"
     with np.errstate(invalid="ignore", divide="ignore"):
         apart = sums(model, model.apart)
         ratio = float(seen.error[0] / seen.rows / (apart.error[0] / apart.rows))
-    fit = (
-        f"{abs(ratio - 1):.0%} {'farther from' if ratio > 1 else 'nearer to'}"
-        if abs(ratio - 1) >= 0.01
-        else "as far from"
+    kind = "features" if len(model.paired) else "embeddings"
+    change = "is unchanged"
+    if abs(ratio - 1) >= 0.01:
+        change = f"{'rose' if ratio > 1 else 'fell'} by {abs(ratio - 1):.0%}"
+    return (
+        f"the joint distribution of {kind} changed; their distance from the reference's principal components {change}"
     )
-    which = "features" if len(model.paired) else "embeddings"
-    tail = "than the reference's" if abs(ratio - 1) >= 0.01 else "as the reference's"
-    return f"{which} lie {fit} the reference's principal components {tail}; their joint distribution changed"
 
 
 def _shift(model: Multivariate, seen: Sums, held: Sums) -> tuple[int, float] | None:
@@ -235,8 +238,8 @@ def _shift(model: Multivariate, seen: Sums, held: Sums) -> tuple[int, float] | N
     with np.errstate(invalid="ignore", divide="ignore"):
         gap = np.nan_to_num(seen.mean - held.mean)
         score = np.abs(gap) * np.sqrt(np.where(seen.held > 0, 1 / (1 / seen.held + 1 / held.held), 0.0))
-    place = int(score.argmax())
-    return (place, float(gap[place])) if score[place] > 4 else None
+    index = int(score.argmax())
+    return (index, float(gap[index])) if score[index] > 4 else None
 
 
 def _number(correlation: float) -> str:

@@ -1,4 +1,4 @@
-"""Means in a kernel's feature space, as sums: random Fourier features, and how far their mean strays by chance.
+"""Means in a kernel's feature space, as sums: random Fourier features, and the chance variation of their mean.
 
 k(x, y) = mean over frequencies w of cos(w·(x − y)) (Rahimi & Recht 2007). The maximum mean discrepancy (Gretton et al.
 2012) of two samples is then the distance of their mean (cos w·x, sin w·x), and these means come from mergeable sums.
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STEPS = 1 << 12
-"""Cosines come from a table with so many steps a turn: the same on every machine, and faster."""
+"""Steps per turn in the table of cosines, which is fast and gives identical results on every machine."""
 COSINE_UNIT = 2.0**16
 MOST_ROWS = 20_000
-"""Most rows whose packed waves add up without overflow."""
+"""Greatest number of rows whose packed waves add up without overflow."""
 _HALF = 32
 _TURN = np.arange(STEPS) * (2 * np.pi / STEPS)
-# Cosine in the high half and sine in the low one: one look-up and one sum instead of two.
+# Cosine in the high half, sine in the low half: one look-up and one sum instead of two.
 _WAVES = (np.rint(np.cos(_TURN) * COSINE_UNIT).astype(np.int64) << _HALF) + np.rint(np.sin(_TURN) * COSINE_UNIT).astype(
     np.int64
 )
@@ -30,7 +30,7 @@ _PHASE_BITS = 28 - (STEPS.bit_length() - 1)
 
 
 def waves(points: NDArray[np.float64], frequencies: NDArray[np.float64]) -> NDArray[np.int64]:
-    """int64[n, D], cosine and sine of each phase, packed; sums of at most `MOST_ROWS` of them can be unpacked.
+    """int64[n, D], cosine and sine of each phase, packed; sums of at most `MOST_ROWS` rows can be unpacked.
 
     Args:
         points: float64[n, F], whole numbers of 2^-12.
@@ -39,8 +39,8 @@ def waves(points: NDArray[np.float64], frequencies: NDArray[np.float64]) -> NDAr
     phases = (points @ frequencies).astype(np.int64)
     phases >>= _PHASE_BITS
     phases &= STEPS - 1
-    found: NDArray[np.int64] = _WAVES[phases]
-    return found
+    result: NDArray[np.int64] = _WAVES[phases]
+    return result
 
 
 def unpacked(packed: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -56,18 +56,18 @@ _PAIR_RANGE = (0.7, 1.6)
 def draw_frequencies(
     points: NDArray[np.float64], sources: NDArray[np.int64], many: int, seed: int
 ) -> NDArray[np.float64]:
-    """Frequencies of a kernel that sees changes of everything at once, and those of pairs of coordinates.
+    """Frequencies of a kernel over all coordinates, and of kernels over pairs of coordinates.
 
-    A quarter of them belongs to a Gaussian kernel over all coordinates. In many dimensions that sees little of a change
-    that only two coordinates take part in, so the others are nonzero at two coordinates only: their kernel is a mean of
-    kernels over pairs. Half of the pairs are those that depend on one another most in the reference in ways
-    that a correlation does not see (the association between them can break), half are drawn.
-    Bandwidth of the Gaussian kernel by the median heuristic (Gretton et al. 2012).
+    A quarter of the frequencies belongs to a Gaussian kernel over all coordinates. In many dimensions this kernel
+    hardly detects a change of only two coordinates, so the other frequencies are nonzero at two coordinates: their
+    kernel is a mean of kernels over pairs. Half of the pairs have the strongest dependence in the reference that a
+    correlation does not measure (such an association can break); half are drawn at random.
+    The bandwidth of the Gaussian kernel comes from the median heuristic (Gretton et al. 2012).
 
     Args:
-        points: float64[m, F], the reference's.
-        sources: int64[F], the feature that each comes from; coordinates of one feature make no pair.
-        many: how many frequencies.
+        points: float64[m, F], of the reference.
+        sources: int64[F], feature of each coordinate; coordinates of one feature are not paired.
+        many: number of frequencies.
         seed: of the generator.
 
     Returns:
@@ -91,8 +91,8 @@ def draw_frequencies(
     mask = np.zeros((dimension, pairs))
     mask[first[chosen], np.arange(pairs)] = 1.0
     mask[second[chosen], np.arange(pairs)] = 1.0
-    # Not normal ones: half of those lie near an axis or near 0, and say little of how two coordinates go together.
-    # Any frequencies make a kernel (Bochner); these are as far out as standardised coordinates tell apart.
+    # Not normal frequencies: half would lie near an axis or near 0, and measure little of the joint behaviour of two
+    # coordinates. Any frequencies make a kernel (Bochner); this range fits standardised coordinates.
     size = generator.uniform(*_PAIR_RANGE, (dimension, pairs)) * np.sign(normal[:, everywhere:])
     frequencies[:, everywhere:] = size * mask
     return frequencies
@@ -108,7 +108,7 @@ def _median_distance(sample: NDArray[np.float64]) -> float:
 def _hidden_dependence(
     points: NDArray[np.float64], first: NDArray[np.intp], second: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Greatest correlation of one coordinate's square with the other, or with its square, beyond that of the two."""
+    """Greatest correlation of a square with the other coordinate or its square, minus the plain correlation."""
     rows = points[np.linspace(0, len(points) - 1, min(len(points), 10_000)).astype(np.int64)]
     parts = []
     for part in (rows, rows**2):
@@ -118,15 +118,15 @@ def _hidden_dependence(
     plain, square = parts
     crossed, squares = np.abs(plain.T @ square), np.abs(square.T @ square)
     hidden = np.maximum(np.maximum(crossed, crossed.T), squares) - np.abs(plain.T @ plain)
-    found: NDArray[np.float64] = hidden[first, second] / len(rows)
-    return found
+    result: NDArray[np.float64] = hidden[first, second] / len(rows)
+    return result
 
 
 def weighted_chi2_quantile(weights: NDArray[np.float64], alpha: float) -> float:
-    """What a sum of independent χ²(1) times ``weights`` exceeds with probability ``alpha``.
+    """Upper ``alpha`` quantile of a sum of independent χ²(1) times ``weights``.
 
     Saddlepoint approximation of the tail (Lugannani & Rice 1980; Kuonen 1999 for quadratic forms): its relative error
-    stays small far out in the tail, where moment matching falls short.
+    stays small far out in the tail, where moment matching fails.
 
     Args:
         weights: float64[K] ≥ 0.
@@ -138,14 +138,14 @@ def weighted_chi2_quantile(weights: NDArray[np.float64], alpha: float) -> float:
     top = held.max()
     scaled = held / top
 
-    def place(theta: float) -> float:
+    def index(theta: float) -> float:
         return float((scaled / (1 - theta * scaled)).sum())
 
     def excess(theta: float) -> float:
         s = theta / 2
         cumulant = -0.5 * np.log1p(-theta * scaled).sum()
         curvature = (2 * scaled**2 / (1 - theta * scaled) ** 2).sum()
-        w = np.sqrt(max(2 * (s * place(theta) - cumulant), 1e-12))
+        w = np.sqrt(max(2 * (s * index(theta) - cumulant), 1e-12))
         u = s * np.sqrt(curvature)
         density = np.exp(-w * w / 2) / np.sqrt(2 * np.pi)
         tail = max(float(ndtr(-w) + density * (1 / u - 1 / w)), 1e-300)
@@ -153,13 +153,13 @@ def weighted_chi2_quantile(weights: NDArray[np.float64], alpha: float) -> float:
 
     low, high = 1e-3, 1 - 1e-12
     if excess(low) < 0:
-        return float(top * place(low))
-    return float(top * place(float(brentq(excess, low, high, xtol=1e-13))))
+        return float(top * index(low))
+    return float(top * index(float(brentq(excess, low, high, xtol=1e-13))))
 
 
 _STEPS_TO_REACH = 30
 _TRUSTED = 1.3
-"""A correction by more than this factor is too large for the first terms of a series."""
+"""Greatest correction factor for which the first terms of the series are trusted."""
 
 
 def normal_reach(
@@ -168,19 +168,19 @@ def normal_reach(
     kurtosis: NDArray[np.float64],
     rows: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """How many standard errors the mean of not quite normal values strays with probability ``alpha`` (one side).
+    """One-sided ``alpha`` quantile of the mean of nearly normal values, in standard errors.
 
-    The first two terms of Cramér's series (1938) for the tail: ln P ≈ ln Φ(−z) + γ₃z³/(6√n) + γ₄z⁴/(24n), each taken
-    in the direction that asks for more.
+    The first two terms of Cramér's series (1938) for the tail: ln P ≈ ln Φ(−z) + γ₃z³/(6√n) + γ₄z⁴/(24n), each with the
+    sign that widens the interval.
 
     Args:
         alpha: one-sided.
-        skewness: of a single value, without its sign.
-        kurtosis: excess, of a single value; negative ones count as 0.
+        skewness: absolute, of a single value.
+        kurtosis: excess, of a single value; negative values count as 0.
         rows: values in the mean.
 
     Returns:
-        Standard errors; inf where the correction is so large that the series cannot be trusted.
+        Standard errors; inf where the correction is too large for the series.
     """
     plain = -ndtri(np.asarray(alpha, dtype=np.float64))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -188,19 +188,19 @@ def normal_reach(
         fourth = np.maximum(kurtosis, 0.0) / (12 * rows)
         shape = np.broadcast_shapes(np.shape(third), np.shape(fourth), np.shape(plain))
         third, fourth, plain = (np.broadcast_to(part, shape).ravel() for part in (third, fourth, plain))
-        found, left, reach = np.empty(third.shape), np.arange(third.size), plain
+        result, left, reach = np.empty(third.shape), np.arange(third.size), plain
         for _ in range(_STEPS_TO_REACH):
             square = reach * reach
             moved = np.sqrt(plain**2 + third * square * reach + fourth * square * square)
-            # It only ever grows: what has come to rest stays, and what is beyond trust never comes back.
+            # The value only grows: elements that have converged, or are beyond the trusted range, are done.
             over = (moved == reach) | ~(moved <= _TRUSTED * plain)
             reach = moved
             if over.any():
-                found[left[over]] = moved[over]
+                result[left[over]] = moved[over]
                 left, reach, plain, third, fourth = (part[~over] for part in (left, reach, plain, third, fourth))
                 if not left.size:
                     break
-        found[left] = reach
+        result[left] = reach
     beyond = -_TRUSTED * ndtri(np.asarray(alpha, dtype=np.float64))
-    trusted: NDArray[np.float64] = np.where(found.reshape(shape) <= beyond, found.reshape(shape), np.inf)
+    trusted: NDArray[np.float64] = np.where(result.reshape(shape) <= beyond, result.reshape(shape), np.inf)
     return trusted

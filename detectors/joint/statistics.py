@@ -1,11 +1,11 @@
-"""Drift of several features together, from sums alone: what breaks when every feature by itself looks as ever.
+"""Drift of several features together, from sums alone: detects changes even if no single feature has changed.
 
-Three statistics: the mean reconstruction error of principal components (as NannyML has it), the maximum mean
-discrepancy of a kernel by random Fourier features, and the greatest change of a correlation. `detectors.joint.vectors`
-makes the points, this module fits the model and counts, `detectors.joint.judge` decides.
+Three statistics: the mean reconstruction error of principal components (as in NannyML), the maximum mean discrepancy of
+a kernel by random Fourier features, and the greatest change of a correlation. `detectors.joint.vectors` computes the
+points, this module fits the model and counts, `detectors.joint.judge` decides.
 
-Points are rounded to multiples of 2^-12 and projections to multiples of about 2^-35, so that every product and sum of
-them is exact in float64, whatever the order: panes add up to the same integers in any order.
+Points are rounded to multiples of 2^-12 and projections to multiples of about 2^-35, so that every product and sum is
+exact in float64: panes add up to identical integers in any order.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ VARIANCE_KEPT = 0.65
 """Share of the variance that the principal components keep; NannyML's default."""
 FREQUENCIES = 64
 MAX_PAIRED = 64
-"""Most coordinates whose correlations are watched."""
+"""Greatest number of coordinates whose correlations are monitored."""
 UNIT = 4096.0
 """Steps of a coordinate per reference standard deviation."""
 LIMIT = 8.0
-"""Coordinates are cut at so many reference standard deviations."""
+"""Coordinates are clipped at this many reference standard deviations."""
 _TURN_BITS = 16
 _MOMENT_ROWS = 10_000
 _REFERENCE_PARTS = 20
@@ -43,15 +43,15 @@ class Multivariate:
     """A fitted model. It holds no row of the reference.
 
     Attributes:
-        projection: float64[F, k + 1], the principal components and, last, the reference's mean point.
+        projection: float64[F, k + 1], the principal components, then the reference's mean point.
         frequencies: float64[F, D], in steps of 2^-16 turn per unit; whole numbers.
-        paired: int64[C], coordinates whose correlations are watched, in increasing order; empty for none.
-        masks: int64[C], number of the source of each (0 to G − 1): coordinates of one source are missing together.
-        reference: int64[P], the counters of the reference itself.
-        apart: int64[P], the counters of the part of the reference that the principal components were not made from:
-            the rows that they were made from lie nearer to them than any others.
+        paired: int64[C], coordinates whose correlations are monitored, in increasing order; may be empty.
+        masks: int64[C], source of each coordinate (0 to G − 1): coordinates of one source are missing together.
+        reference: int64[P], the counters of the reference.
+        apart: int64[P], the counters of the reference rows that the principal components were not fitted on: the fitted
+            rows lie nearer to the components than other rows.
         spread: how much windows vary by chance.
-        blocks: how many windows of the reference that rests on; 0 if rows were taken for independent.
+        blocks: number of reference windows for ``spread``; 0 if it assumes independent rows.
     """
 
     projection: NDArray[np.float64]
@@ -81,12 +81,12 @@ def fit(
     """The model of a reference.
 
     Args:
-        vectors: float64[m, F], m ≥ 2, NaN where missing (taken for the mean); rows without any coordinate are left out.
-        blocks: int64[m] ≥ 0, number of the block of the reference, each as long as a window, that a row lies in; None
-            when the reference has no times: its rows are then taken for independent.
-        sources: int64[F], which coordinates come from one feature and are missing together; None: all from their own.
-            Correlations of coordinates of one feature are not watched.
-        correlations: False for embeddings, whose coordinates have no meaning of their own.
+        vectors: float64[m, F], m ≥ 2, NaN where missing (replaced by the mean); rows without coordinates are left out.
+        blocks: int64[m] ≥ 0, block of each row; each block is as long as a window. None if the reference has no times:
+            rows are then assumed independent.
+        sources: int64[F], feature of each coordinate; coordinates of one feature are missing together. None: each
+            coordinate has its own feature. Correlations between coordinates of one feature are not monitored.
+        correlations: False for embeddings, whose coordinates have no individual meaning.
         frequencies: D.
         seed: of the frequencies.
 
@@ -115,13 +115,13 @@ def for_blocks(
     fitted: NDArray[np.int64] | None,
     blocks: NDArray[np.int64] | None,
 ) -> Multivariate:
-    """The same model for windows of another length: what is counted stays, how much windows vary by chance changes.
+    """The model for windows of another length: its counters stay, its chance variation is measured again.
 
     Args:
         model: as made by `fit`.
-        vectors: float64[m, F], those it was fitted on.
+        vectors: float64[m, F], the vectors that it was fitted on.
         fitted: int64[m], the blocks that it was fitted with.
-        blocks: int64[m], blocks as long as the other windows; −1 for rows in none.
+        blocks: int64[m], blocks as long as the other windows; −1 for rows in no block.
     """
     present = ~np.isnan(vectors).all(axis=1)
     apart = _apart(int(present.sum()), None if fitted is None else fitted[present])
@@ -131,7 +131,7 @@ def for_blocks(
 def _measured(
     known: Multivariate, vectors: NDArray[np.float64], blocks: NDArray[np.int64] | None, apart: NDArray[np.bool_]
 ) -> Multivariate:
-    """The model with the spread of windows as long as the blocks are."""
+    """The model with the spread of windows as long as the blocks."""
     present = ~np.isnan(vectors).all(axis=1)
     rows, drawn, paired, masks = vectors[present], known.frequencies, known.paired, known.masks
     some = np.linspace(0, len(rows) - 1, min(len(rows), _MOMENT_ROWS)).astype(np.int64)
@@ -157,22 +157,22 @@ def _measured(
 
 
 def _apart(rows: int, blocks: NDArray[np.int64] | None) -> NDArray[np.bool_]:
-    """Every other block, or every other twentieth of the rows where there are no blocks: neighbours are alike."""
+    """Every other block, or every other twentieth of the rows without blocks, because neighbours are similar."""
     part = np.arange(rows) * min(_REFERENCE_PARTS, rows) // rows
     if blocks is not None and len(np.unique(blocks)) > 1:
         part = np.unique(blocks, return_inverse=True)[1]
-    found: NDArray[np.bool_] = part % 2 == 1
-    return found
+    result: NDArray[np.bool_] = part % 2 == 1
+    return result
 
 
 def count_multivariate(
     model: Multivariate, vectors: NDArray[np.float64], groups: NDArray[np.int64], size: int
 ) -> NDArray[np.int64]:
-    """Counters of rows by group; those of two sets of rows add up to those of their union, exactly.
+    """Counters of rows by group; the counters of two sets of rows add up exactly to the counters of their union.
 
     Args:
         model: as fitted.
-        vectors: float64[n, F], NaN where missing; rows without any coordinate are counted apart.
+        vectors: float64[n, F], NaN where missing; rows without any coordinate are counted separately.
         groups: int64[n], 0 to ``size`` − 1, such as the pane.
         size: number of groups.
 
@@ -200,16 +200,16 @@ def _add(
         return
     total[:, 0] += np.bincount(groups, minlength=len(total))
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
-    held = groups[starts]
+    present = groups[starts]
     points = _whole(vectors)
     errors = _errors(model.projection, points)
     head, fourier, pairs, means, products = _ends(model)
     halves = split(np.stack([errors, errors**2], axis=1)).reshape(-1, 4)
-    total[held, 2:head] += np.add.reduceat(halves, starts, axis=0)
-    total[held, head:fourier] += unpacked(np.add.reduceat(waves(points, model.frequencies), starts, axis=0))
+    total[present, 2:head] += np.add.reduceat(halves, starts, axis=0)
+    total[present, head:fourier] += unpacked(np.add.reduceat(waves(points, model.frequencies), starts, axis=0))
     if not len(model.paired):
         return
-    total[held, pairs:means] += np.add.reduceat(points[:, model.paired], starts, axis=0).astype(np.int64)
+    total[present, pairs:means] += np.add.reduceat(points[:, model.paired], starts, axis=0).astype(np.int64)
     chosen = points[:, model.paired]
     first = np.unique(model.masks, return_index=True)[1]
     valid = ~np.isnan(vectors[:, model.paired[first]])
@@ -217,7 +217,7 @@ def _add(
     mask = valid.astype(np.float64)
     upper, lower = np.triu_indices(len(first)), np.triu_indices(len(model.paired))
     # Whole numbers: matrix products are exact. A loop over groups, because each product is one call of BLAS.
-    for group, start, stop in zip(held.tolist(), starts.tolist(), [*starts[1:].tolist(), len(groups)], strict=True):
+    for group, start, stop in zip(present.tolist(), starts.tolist(), [*starts[1:].tolist(), len(groups)], strict=True):
         part = chosen[start:stop]
         product = part.T @ part
         total[group, means:products] += product[lower].astype(np.int64)
@@ -229,7 +229,7 @@ def _add(
 
 
 def sums(model: Multivariate, counts: NDArray[np.int64]) -> Sums:
-    """What counters int64[..., P] stand for."""
+    """Named sums of counters int64[..., P]."""
     head, fourier, pairs, means, _ = _ends(model)
     rows = counts[..., 0].astype(np.float64)
     error = np.stack([joined(counts[..., 2:4]), joined(counts[..., 4:6])], axis=-1)
@@ -238,38 +238,38 @@ def sums(model: Multivariate, counts: NDArray[np.int64]) -> Sums:
         scale = COSINE_UNIT * np.sqrt(model.frequencies.shape[1])
         features = counts[..., head:fourier] / rows[..., None] / scale
         held = counts[..., fourier + places.held].astype(np.float64)
-        worth = counts[..., fourier + places.worth].astype(np.float64)
+        both = counts[..., fourier + places.both].astype(np.float64)
         mean = counts[..., pairs:means] / UNIT / held
-        squares, products = (counts[..., means + place] / UNIT**2 for place in (places.squares, places.products))
+        squares, products = (counts[..., means + index] / UNIT**2 for index in (places.squares, places.products))
         spread = np.sqrt(np.maximum(squares / held - mean**2, 0.0))
-        # Means and spreads of all that hold the coordinate; products of those that hold both.
-        covariance = products / worth - mean[..., places.first] * mean[..., places.second]
+        # Means and spreads use all rows with the coordinate; products use rows with both coordinates.
+        covariance = products / both - mean[..., places.first] * mean[..., places.second]
         bottom = spread[..., places.first] * spread[..., places.second]
         correlation = np.where(bottom > 1e-9, np.clip(covariance / bottom, -1.0, 1.0), np.nan)
-    return Sums(rows, counts[..., 1].astype(np.float64), error, features, worth, correlation, held, mean)
+    return Sums(rows, counts[..., 1].astype(np.float64), error, features, both, correlation, held, mean)
 
 
 class _Places(NamedTuple):
-    """Where the counters of coordinates and of pairs of them stand, from the first of their kind on.
+    """Offsets of the counters of coordinates and of pairs of coordinates, from the first counter of their kind.
 
     Attributes:
         first, second: int64[N], the coordinates of each pair.
-        held: int64[C], of the rows that hold a coordinate, among those of pairs of sources.
-        worth: int64[N], of the rows that hold both, among the same.
-        squares, products: int64[C] and int64[N], among the products of coordinates.
+        held: int64[C], offset of the rows with a coordinate, among the counters of pairs of sources.
+        both: int64[N], offset of the rows with both coordinates, among the counters of pairs of sources.
+        squares, products: int64[C] and int64[N], offsets among the products of coordinates.
     """
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     held: NDArray[np.int64]
-    worth: NDArray[np.int64]
+    both: NDArray[np.int64]
     squares: NDArray[np.int64]
     products: NDArray[np.int64]
 
 
 @lru_cache(maxsize=256)
 def _places(masks: bytes) -> _Places:
-    """The places for coordinates of these sources (`Multivariate.masks`): they do not depend on counts."""
+    """The offsets for coordinates of these sources (`Multivariate.masks`), which do not depend on counts."""
     source = np.frombuffer(masks, dtype=np.int64)
     size = len(source)
     by_source, by_coordinate = _numbered(int(source.max(initial=-1)) + 1), _numbered(size)
@@ -282,7 +282,7 @@ def _places(masks: bytes) -> _Places:
 
 
 def _numbered(size: int) -> NDArray[np.int64]:
-    """int64[size, size]: the number of each pair in the order of `numpy.triu_indices`, either way round."""
+    """int64[size, size]: the number of each pair in the order of `numpy.triu_indices`; symmetric."""
     full = np.zeros((size, size), dtype=np.int64)
     first, second = np.triu_indices(size)
     full[first, second] = full[second, first] = np.arange(len(first))
@@ -290,7 +290,7 @@ def _numbered(size: int) -> NDArray[np.int64]:
 
 
 def _ends(model: Multivariate) -> tuple[int, int, int, int, int]:
-    """Where each part of the counters ends: rows and errors, Fourier features, valid pairs, means, products."""
+    """The end of each part of the counters: rows and errors, Fourier features, valid pairs, means, products."""
     size, sources = len(model.paired), int(model.masks.max(initial=-1)) + 1
     fourier = _HEAD + 2 * model.frequencies.shape[1]
     pairs = fourier + sources * (sources + 1) // 2
@@ -298,7 +298,7 @@ def _ends(model: Multivariate) -> tuple[int, int, int, int, int]:
 
 
 def _whole(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Coordinates as whole numbers of 1/`UNIT`, cut at ±`LIMIT`, 0 where missing."""
+    """Coordinates as whole numbers of 1/`UNIT`, clipped at ±`LIMIT`, 0 where missing."""
     near = np.clip(np.nan_to_num(vectors, nan=0.0, posinf=LIMIT, neginf=-LIMIT), -LIMIT, LIMIT)
     return np.asarray(np.rint(near * UNIT), dtype=np.float64)
 
@@ -315,7 +315,7 @@ def _components(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _step(coordinates: int) -> float:
-    """As fine as products with points stay below 2^53 in sum (Cauchy & Schwarz): exact in any order."""
+    """The finest step for which sums of products with points stay below 2^53 (Cauchy & Schwarz), so they are exact."""
     return float(2.0 ** (np.ceil(np.log2(coordinates) / 2) - 37))
 
 

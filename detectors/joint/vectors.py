@@ -1,8 +1,8 @@
-"""Rows as points: what statistics over several features at once are made of.
+"""Rows as points, the input of statistics over several features.
 
-A numeric feature gives the normal score of the quantile bin that its value lies in, so that one far value cannot
-outweigh a thousand near ones; a categorical feature gives an indicator for each of its most frequent categories; an
-embedding gives its coordinates. All are standardised by the reference. NaN is a missing coordinate.
+A numeric feature gives the normal score of its value's quantile bin, so that an outlier does not outweigh a thousand
+usual values; a categorical feature gives an indicator for each of its most frequent categories; an embedding gives its
+coordinates. All coordinates are standardised by the reference. NaN is a missing coordinate.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from detectors.layout import Layout
 
 INDICATORS = 4
-"""The most indicators that one categorical feature gets."""
+"""Greatest number of indicators of a categorical feature."""
 MAX_COLUMNS = 64
-"""Categorical features get fewer indicators where there would be more columns than this."""
+"""Greatest number of columns; categorical features get fewer indicators if there would be more."""
 MIN_SHARE = 0.05
 """Rarer categories get no indicator: products of rare indicators are far from normal in any window."""
 _REACH = 4.0
@@ -32,11 +32,11 @@ _REACH = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Vectoriser:
-    """How codes become coordinates.
+    """Maps codes to coordinates.
 
     Attributes:
-        sources: int64[F], the place of the subject that each coordinate comes from.
-        categories: int64[F], the column whose indicator it is; −1 for numeric subjects.
+        sources: int64[F], index of each coordinate's subject.
+        categories: int64[F], column of each indicator; −1 for numeric subjects.
         table: float64[F, COLUMNS], coordinate of each code, mean 0 and variance 1 over the reference's valid values;
             NaN for codes of missing and invalid values.
     """
@@ -48,11 +48,11 @@ class Vectoriser:
 
 @dataclass(frozen=True, slots=True)
 class Embedder:
-    """How embeddings are standardised.
+    """Standardises embeddings.
 
     Attributes:
         location: float64[F], reference mean.
-        scale: float64[F], reference standard deviation; 1 where that is 0.
+        scale: float64[F], reference standard deviation; 1 where it is 0.
     """
 
     location: NDArray[np.float64]
@@ -65,27 +65,27 @@ def fit_vectoriser(layout: Layout, bins: NDArray[np.int64], places: Sequence[int
     Args:
         layout: of the reference.
         bins: int64[S, COLUMNS], the reference's counts.
-        places: of the subjects that take part. Those with a single value give no coordinate.
+        places: indices of the subjects to use. A subject with a single value gives no coordinate.
     """
-    kinds = sum(bool(layout.numeric[place]) for place in places)
+    kinds = sum(bool(layout.numeric[index]) for index in places)
     categorical = max(len(places) - kinds, 1)
     most = int(np.clip((MAX_COLUMNS - kinds) // categorical, 1, INDICATORS))
-    found = []
-    for place in places:  # subjects, not rows: each kind has a rule of its own
-        rows = [_scores(bins[place])] if layout.numeric[place] else _indicators(bins[place], most)
-        found += [(place, category, row) for category, row in rows if np.isfinite(row).any()]
+    result = []
+    for index in places:  # subjects, not rows: each kind has a rule of its own
+        rows = [_scores(bins[index])] if layout.numeric[index] else _indicators(bins[index], most)
+        result += [(index, category, row) for category, row in rows if np.isfinite(row).any()]
     return Vectoriser(
-        np.array([place for place, _, _ in found], dtype=np.int64),
-        np.array([category for _, category, _ in found], dtype=np.int64),
-        np.array([row for _, _, row in found]).reshape(-1, COLUMNS),
+        np.array([index for index, _, _ in result], dtype=np.int64),
+        np.array([category for _, category, _ in result], dtype=np.int64),
+        np.array([row for _, _, row in result]).reshape(-1, COLUMNS),
     )
 
 
 def vectors(vectoriser: Vectoriser, codes: NDArray[np.int64]) -> NDArray[np.float64]:
     """float64[n, F] of codes int64[n, S] (columns of the counts); NaN where a value is missing or invalid."""
     places = np.arange(len(vectoriser.sources))
-    found: NDArray[np.float64] = vectoriser.table[places, codes[:, vectoriser.sources]]
-    return found
+    result: NDArray[np.float64] = vectoriser.table[places, codes[:, vectoriser.sources]]
+    return result
 
 
 def names(
@@ -96,32 +96,32 @@ def names(
     Args:
         vectoriser: whose coordinates.
         subjects: names of all subjects, as in the layout.
-        category: place of the subject, column → name of the category.
+        category: index of the subject, column → name of the category.
     """
     return tuple(
-        subjects[place].removeprefix("feature:") + ("" if column < 0 else f" = {category(place, column)!r}")
-        for place, column in zip(vectoriser.sources.tolist(), vectoriser.categories.tolist(), strict=True)
+        subjects[index].removeprefix("feature:") + ("" if column < 0 else f" = {category(index, column)!r}")
+        for index, column in zip(vectoriser.sources.tolist(), vectoriser.categories.tolist(), strict=True)
     )
 
 
 def fit_embedder(embeddings: NDArray[np.float64]) -> Embedder:
-    """The embedder of a reference's float64[m, F]; rows that are not finite throughout are left out."""
-    held = embeddings[np.isfinite(embeddings).all(axis=1)]
-    if not len(held):
+    """The embedder of a reference's float64[m, F]; rows with a value that is not finite are left out."""
+    finite = embeddings[np.isfinite(embeddings).all(axis=1)]
+    if not len(finite):
         return Embedder(np.zeros(embeddings.shape[1]), np.ones(embeddings.shape[1]))
-    spread = held.std(axis=0)
-    return Embedder(held.mean(axis=0), np.where(spread > 0, spread, 1.0))
+    spread = finite.std(axis=0)
+    return Embedder(finite.mean(axis=0), np.where(spread > 0, spread, 1.0))
 
 
 def embedded(embedder: Embedder, embeddings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """float64[n, F], standardised; a row is NaN throughout if any of its coordinates is not finite.
+    """float64[n, F], standardised; a row with a coordinate that is not finite becomes all NaN.
 
-    Rows of the wrong length have to come as NaN.
+    The caller passes rows of the wrong length as NaN.
     """
     whole = np.isfinite(embeddings).all(axis=1)
-    found = np.full(embeddings.shape, np.nan)
-    found[whole] = (embeddings[whole] - embedder.location) / embedder.scale
-    return found
+    result = np.full(embeddings.shape, np.nan)
+    result[whole] = (embeddings[whole] - embedder.location) / embedder.scale
+    return result
 
 
 def _scores(bins: NDArray[np.int64]) -> tuple[int, NDArray[np.float64]]:
@@ -129,7 +129,7 @@ def _scores(bins: NDArray[np.int64]) -> tuple[int, NDArray[np.float64]]:
     order = np.array([LOW, *range(BINS), HIGH])
     held = bins[order].astype(np.float64)
     total = max(held.sum(), 1.0)
-    # Half a row keeps the ends finite: values beyond the reference's range get what its outermost row would.
+    # Half a row keeps the ends finite: values outside the reference's range get the score of its outermost row.
     ranks = np.clip((np.cumsum(held) - held / 2) / total, 0.5 / total, 1 - 0.5 / total)
     row = np.full(COLUMNS, np.nan)
     row[order] = np.clip(ndtri(ranks), -_REACH, _REACH)
@@ -137,20 +137,20 @@ def _scores(bins: NDArray[np.int64]) -> tuple[int, NDArray[np.float64]]:
 
 
 def _indicators(bins: NDArray[np.int64], most: int) -> list[tuple[int, NDArray[np.float64]]]:
-    """The most frequent categories; all but the least frequent one if they are the whole: it is what is left."""
+    """Indicators of the most frequent categories, without the last one if they cover all rows, as it is redundant."""
     columns = np.array([*range(BINS), LOW, HIGH])
     shares = bins[:BINS] / max(bins[columns].sum(), 1)
     order = np.argsort(-shares, kind="stable")
     chosen = order[:most][(shares[order[:most]] >= MIN_SHARE) & (shares[order[:most]] < 1)]
     if len(chosen) > 1 and shares[chosen].sum() > 1 - 1e-9:
         chosen = chosen[:-1]
-    found = []
+    result = []
     for column in chosen.tolist():
         row = np.full(COLUMNS, np.nan)
         row[columns] = 0.0
         row[column] = 1.0
-        found.append((column, _standardised(row, bins)))
-    return found
+        result.append((column, _standardised(row, bins)))
+    return result
 
 
 def _standardised(row: NDArray[np.float64], bins: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,1 +1,1 @@
-"""Performance: how right the predictions are, from mergeable counts of predictions and outcomes."""
+"""Performance: accuracy of predictions, from mergeable counts of predictions and labels."""

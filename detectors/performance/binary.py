@@ -1,9 +1,9 @@
-"""Metrics of a binary classifier from int64 counters that add up, and take away, row by row.
+"""Metrics of a binary classifier from int64 counters, to which rows can be added and from which they can be subtracted.
 
-Each row comes with the probability that it is positive: 0 or 1 where its label is known (realised performance), a
-calibrated probability where it is not (estimated performance, as CBPE does it: TP is the sum of that probability over
-rows predicted positive, and so on). Counters are pure sums of integers over rows: panes add up in any order, and a
-corrected label is counts(new) − counts(old).
+Each row has the probability that it is positive: 0 or 1 where its label is known (realised performance), a calibrated
+probability otherwise (estimated performance, as in CBPE: TP is the sum of this probability over rows predicted
+positive, and so on). Counters are sums of integers over rows: panes add up in any order, and a corrected label is
+counts(new) − counts(old).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BINS = 256
-"""Bins of the score unless the caller asks for others."""
+"""Default number of bins of the score."""
 MAX_BINS = 1024
 _FINE_FROM = 128
 _HALVINGS = 8
@@ -62,7 +62,7 @@ _SCORED = ("roc_auc", "average_precision", "log_loss", "brier", "ece", "ks", "li
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """What is counted for a binary classifier.
+    """The counters of a binary classifier.
 
     Attributes:
         edges: ascending edges of the score's bins, from `score_bins`; empty when no score is logged. Scores below or
@@ -78,7 +78,7 @@ class Binary:
     costs: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be counted.
+        """Refuses invalid parameters.
 
         Raises:
             ValueError: for a single edge, too many, edges that descend, or parameters out of range.
@@ -105,11 +105,11 @@ class Binary:
 
 
 def score_bins(scores: NDArray[np.float64], bins: int = BINS) -> tuple[float, ...]:
-    """Edges of at most ``bins`` bins that hold about equally many of a reference's scores, float64[n] in any order.
+    """Edges of at most ``bins`` bins with about equal numbers of a reference's scores, float64[n] in any order.
 
-    NaN and ±inf are passed over; without any finite score there are no edges. A score that alone fills a bin's share
-    has a bin of its own, and so has every score when there are no more distinct ones than bins. From 128 bins on, eight
-    of them halve the highest one again and again: where positives are rare, average precision is decided up there.
+    NaN and ±inf are ignored; without a finite score there are no edges. A score that alone fills a bin's share has a
+    separate bin, and so has every score if there are at most ``bins`` distinct scores. From 128 bins on, eight bins
+    halve the highest bin repeatedly, because the highest scores decide average precision where positives are rare.
     """
     held = np.sort(scores[np.isfinite(scores)])
     if not held.size:
@@ -139,8 +139,8 @@ def count_binary(
     """Counters of each group of rows.
 
     Args:
-        task: what is counted.
-        scores: float64[n], NaN where unknown: such rows count for what needs no score.
+        task: defines the counters.
+        scores: float64[n], NaN where unknown: such rows count for metrics without scores.
         predicted: bool[n], whether the row was predicted positive.
         positive: float64[n], the probability that it is; 0 or 1 where known. Never NaN.
         groups: int64[n], from 0 to ``size`` − 1.
@@ -169,7 +169,7 @@ def count_binary(
 
 
 def _losses(score: NDArray[np.float64], share: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    # What is to be expected of the loss and of its square when the row is positive with this probability.
+    # Expectation of the loss and of its square, given the probability that the row is positive.
     hit, miss = -np.log(np.clip(score, EPS, 1.0 - EPS)), -np.log(np.clip(1.0 - score, EPS, 1.0 - EPS))
     rest = 1.0 - share
     return (
@@ -185,15 +185,15 @@ def binary_metrics(
 ) -> dict[str, Estimate]:
     """All metrics of ``task.names``, each with a confidence interval.
 
-    Shares have Wilson's interval; f1 too, being a function of the share TP/(TP + FP + FN). The rest is said where it
-    is computed. For estimated performance the intervals are those of labels that fall as the probabilities say: they
-    hold if the probabilities are calibrated, and do not speak of whether they are.
+    Shares have Wilson's interval, and so has f1, as a function of the share TP/(TP + FP + FN). Other intervals are
+    documented where they are computed. For estimated performance the intervals assume labels drawn with the given
+    probabilities: they are valid only if the probabilities are calibrated.
 
     Args:
-        task: what was counted.
+        task: defines the counters.
         counts: int64[..., task.width].
         alpha: two-sided error probability.
-        phi: design effect; the intervals are those of rows/phi independent rows.
+        phi: design effect; intervals are computed for rows/phi independent rows.
 
     Returns:
         float64[...] each, named as scikit-learn does where it has the metric. NaN where undefined: without rows,
@@ -205,7 +205,7 @@ def binary_metrics(
     rows = cells.sum(axis=-1)
     recall, specificity = wilson(tp, tp + fn, alpha, phi), wilson(tn, tn + fp, alpha, phi)
     both = Estimate(*(np.stack(ends, axis=-1) for ends in zip(recall, specificity, strict=True)))
-    found = {
+    result = {
         "accuracy": wilson(tp + tn, rows, alpha, phi),
         "balanced_accuracy": sum_of(both, np.array([0.5, 0.5])),
         "precision": wilson(tp, tp + fp, alpha, phi),
@@ -218,10 +218,10 @@ def binary_metrics(
         "prevalence": wilson(tp + fn, rows, alpha, phi),
     }
     if task.edges:
-        found |= _scored(task, counts, alpha, phi)
+        result |= _scored(task, counts, alpha, phi)
     if task.costs:
-        found["value_per_row"] = _value(cells, np.array(task.costs), alpha, phi)
-    return found
+        result["value_per_row"] = _value(cells, np.array(task.costs), alpha, phi)
+    return result
 
 
 def f1_of(hits: NDArray[np.float64], wrong: NDArray[np.float64], alpha: float, phi: float) -> Estimate:
@@ -271,7 +271,7 @@ def _matthews_slopes(cells: NDArray[np.float64]) -> tuple[NDArray[np.float64], N
 
 
 def _value(cells: NDArray[np.float64], costs: NDArray[np.float64], alpha: float, phi: float) -> Estimate:
-    # Half a row more in each cell, for the variance only: a costly cell without rows is not impossible.
+    # Half a row more in each cell, for the variance only, because an empty costly cell is still possible.
     rows = cells.sum(axis=-1)
     shares = (cells + 0.5) / (rows + 2.0)[..., np.newaxis]
     variance = delta_variance(costs, shares, rows, phi)

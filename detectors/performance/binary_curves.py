@@ -1,7 +1,7 @@
-"""Metrics of a ranking, from how many positives and negatives fall into each bin of the score.
+"""Metrics of a ranking, from the numbers of positives and negatives in each bin of the score.
 
-All functions take float64[..., B] of positives and of negatives, bins in ascending order of the score, and give
-float64[...]; NaN where a class has no rows. Only what happens inside a bin is unknown to them.
+All functions take float64[..., B] of positives and of negatives, bins in ascending order of the score, and return
+float64[...]; NaN where a class has no rows. Only the order within a bin is unknown.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def roc_auc(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The area under the ROC curve, ties in a bin counted half, and its variance.
 
-    The variance is DeLong's (1988). As a handful of positives often shows too little of it, it is drawn towards the one
-    that Hanley & McNeil (1982) derive from the area alone, if that is greater, as if ten more rows of the smaller class
-    had told so. NaN if a class has no more than one row.
+    The variance is DeLong's (1988). A few positives often underestimate it, so it is shrunk towards the variance that
+    Hanley & McNeil (1982) derive from the area alone, if it is greater, with the weight of ten rows of the smaller
+    class. NaN if a class has at most one row.
     """
     p, n = _shares(positives), _shares(negatives)
-    # What share of the negatives a positive in the bin outranks, and of the positives what outranks a negative.
+    # The share of negatives that a positive in the bin outranks, and the share of positives that outrank a negative.
     beaten = np.cumsum(n, axis=-1) - n / 2.0
     beating = 1.0 - np.cumsum(p, axis=-1) + p / 2.0
     area = np.sum(p * beaten, axis=-1)
@@ -52,7 +52,7 @@ def roc_auc(
 def roc_auc_bound(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> NDArray[np.float64]:
     """Greatest distance of `roc_auc` from the area of the scores themselves.
 
-    Pairs inside a bin count half; at worst all of them are ranked right, or all wrong.
+    Pairs inside a bin count half; in the extreme, all pairs are ranked right, or all wrong.
     """
     bound: NDArray[np.float64] = 0.5 * np.sum(_shares(positives) * _shares(negatives), axis=-1)
     return bound
@@ -75,8 +75,8 @@ def average_precision(
     Args:
         positives: float64[..., B].
         negatives: float64[..., B].
-        tied: bool[..., B], bins whose rows all have one score: their precision is that at the end of the bin, as
-            scikit-learn has it. In the others the precision is its mean over all orders of the bin's rows.
+        tied: bool[..., B], bins whose rows all have one score: their precision is computed at the end of the bin, as in
+            scikit-learn. In other bins the precision is its mean over all orders of the bin's rows.
     """
     hits, rows, before, ahead = _descending(positives, negatives)
     end = ratio(before + hits, ahead + rows)
@@ -142,9 +142,8 @@ def ks_estimate(
 ) -> Estimate:
     """The greatest distance of the two classes' score distributions, max |TPR − FPR| over the edges of the bins.
 
-    The observed maximum lies too high rather than too low. So the upper end needs the error at one threshold only
-    (normal, at its greatest variance), while the lower end takes Kolmogorov's distribution, which holds at all
-    thresholds at once.
+    The observed maximum is biased upwards. So the upper end needs the error at one threshold only (normal, at its
+    greatest variance), while the lower end uses Kolmogorov's distribution, which holds at all thresholds at once.
     """
     gap = np.abs(np.cumsum(_shares(positives), axis=-1) - np.cumsum(_shares(negatives), axis=-1))
     value = np.clip(gap.max(axis=-1), 0.0, 1.0)

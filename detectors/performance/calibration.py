@@ -1,4 +1,4 @@
-"""Calibrated probabilities: scores mapped to how often such scores came true in the reference, where that helps.
+"""Calibrated probabilities: maps scores to the frequency of positives in the reference, where this helps.
 
 Isotonic regression (Barlow, Bartholomew, Bremner and Brunk 1972; for classifiers Zadrozny and Elkan 2002) finds the
 rising step function of the score that is nearest to the labels. Between its steps the probability is interpolated.
@@ -30,8 +30,8 @@ class Calibration:
     """A rising, piecewise linear function from scores to probabilities.
 
     Attributes:
-        points: scores, strictly ascending; none at all: scores are probabilities as they are.
-        values: probability at each point, never falling, from 0 to 1.
+        points: scores, strictly ascending; empty if scores are already probabilities.
+        values: probability at each point, not descending, from 0 to 1.
     """
 
     points: tuple[float, ...] = ()
@@ -44,8 +44,8 @@ def fit_calibration(scores: Array, positive: NDArray[np.bool_]) -> Calibration:
     It helps if the expected calibration error falls (Naeini, Cooper and Hauskrecht 2015; ten bins of equally many
     rows), measured on rows that the fit has not seen: ten random tenths of the rows, stratified by label and pooled. It
     is not tried on fewer than twenty rows, on a single class, nor on a score that separates the classes (ROC AUC
-    > 0.999). Scores beyond [0, 1] are no probabilities and are always calibrated. For a score that is calibrated
-    already the choice is left to chance; the fit then differs from the identity by the noise of the reference.
+    > 0.999). Scores beyond [0, 1] are not probabilities and are always calibrated. For an already calibrated score the
+    choice is random; the fit then differs from the identity by the noise of the reference.
 
     Args:
         scores: float64[m], any order and any range; rows with NaN or ±inf are left out.
@@ -56,14 +56,14 @@ def fit_calibration(scores: Array, positive: NDArray[np.bool_]) -> Calibration:
     """
     finite = np.isfinite(scores)
     order = np.lexsort((positive[finite], scores[finite]))
-    held, hit = scores[finite][order], positive[finite][order]
-    if not held.size:
+    ordered, hit = scores[finite][order], positive[finite][order]
+    if not ordered.size:
         return Calibration()
-    points, place = np.unique(held, return_inverse=True)
-    if points[0] >= 0 and points[-1] <= 1 and not _helps(held, hit, points, place):
+    points, index = np.unique(ordered, return_inverse=True)
+    if points[0] >= 0 and points[-1] <= 1 and not _helps(ordered, hit, points, index):
         return Calibration()
-    found, values = _isotonic(points, place, hit)
-    return Calibration(tuple(found.tolist()), tuple(values.tolist()))
+    result, values = _isotonic(points, index, hit)
+    return Calibration(tuple(result.tolist()), tuple(values.tolist()))
 
 
 def calibrate(calibration: Calibration, scores: Array) -> Array:
@@ -73,13 +73,13 @@ def calibrate(calibration: Calibration, scores: Array) -> Array:
     """
     if not calibration.points:
         return np.clip(scores, 0.0, 1.0)
-    found = np.interp(scores, np.array(calibration.points), np.array(calibration.values))
+    result = np.interp(scores, np.array(calibration.points), np.array(calibration.values))
     # With a single point numpy gives NaN its value.
-    return np.where(np.isnan(scores), np.nan, found)
+    return np.where(np.isnan(scores), np.nan, result)
 
 
 def fit_multiclass(scores: Array, labels: NDArray[np.int64]) -> tuple[Calibration, ...]:
-    """One calibration a class, each against all other classes (Zadrozny and Elkan 2002).
+    """One calibration per class, each against all other classes (Zadrozny and Elkan 2002).
 
     Args:
         scores: float64[m, K], the score of each class.
@@ -126,33 +126,33 @@ def calibration_error(probability: Array, positive: NDArray[np.bool_]) -> float:
     return float(np.abs(gaps).sum() / rows)
 
 
-def _isotonic(points: Array, place: NDArray[np.intp], hit: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """The break points of the fit; ``place`` says which of the ascending ``points`` a row has."""
-    rows = np.bincount(place, minlength=points.size).astype(np.float64)
+def _isotonic(points: Array, index: NDArray[np.intp], hit: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """The break points of the fit; ``index`` gives the place of each row among the ascending ``points``."""
+    rows = np.bincount(index, minlength=points.size).astype(np.float64)
     used = rows > 0
-    share = np.bincount(place, weights=hit, minlength=points.size)[used] / rows[used]
+    share = np.bincount(index, weights=hit, minlength=points.size)[used] / rows[used]
     fitted = isotonic_regression(share, weights=rows[used]).x
-    # The first and the last point of each level say everything: between them the line is flat.
+    # The first and the last point of each level suffice: between them the line is flat.
     changes = np.diff(fitted) != 0
     ends = np.append(True, changes) | np.append(changes, True)
     # Weighted means of zeros and ones may stick out by a rounding error.
     return points[used][ends], np.clip(fitted[ends], 0.0, 1.0)
 
 
-def _helps(held: Array, hit: NDArray[np.bool_], points: Array, place: NDArray[np.intp]) -> bool:
-    if held.size < 2 * DRAWS or hit.all() or not hit.any() or _roc_auc(place, hit) > SEPARATED:
+def _helps(scores: Array, hit: NDArray[np.bool_], points: Array, index: NDArray[np.intp]) -> bool:
+    if scores.size < 2 * DRAWS or hit.all() or not hit.any() or _roc_auc(index, hit) > SEPARATED:
         return False
     generator = np.random.default_rng(_SEED)
     tests, calibrated = [], []
-    # Ten fits, each without a tenth of the rows. What was drawn is pooled, so that the ten bins are well filled.
+    # Ten fits, each without a tenth of the rows. The tenths are pooled, so that the ten bins have enough rows.
     for _ in range(DRAWS):
         test = _tenth(hit, generator)
         kept = np.ones(hit.size, dtype=np.bool_)
         kept[test] = False
         tests.append(test)
-        calibrated.append(np.interp(held[test], *_isotonic(points, place[kept], hit[kept])))
+        calibrated.append(np.interp(scores[test], *_isotonic(points, index[kept], hit[kept])))
     drawn = np.concatenate(tests)
-    return calibration_error(np.concatenate(calibrated), hit[drawn]) < calibration_error(held[drawn], hit[drawn])
+    return calibration_error(np.concatenate(calibrated), hit[drawn]) < calibration_error(scores[drawn], hit[drawn])
 
 
 def _tenth(hit: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.intp]:
@@ -165,9 +165,9 @@ def _tenth(hit: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np
     )
 
 
-def _roc_auc(place: NDArray[np.intp], hit: NDArray[np.bool_]) -> float:
+def _roc_auc(index: NDArray[np.intp], hit: NDArray[np.bool_]) -> float:
     """Mann and Whitney (1947), ties count half; both classes are there."""
-    up = np.bincount(place, weights=hit)
-    down = np.bincount(place, weights=~hit)
+    up = np.bincount(index, weights=hit)
+    down = np.bincount(index, weights=~hit)
     below = np.cumsum(down) - down / 2
     return float((up * below).sum() / (up.sum() * down.sum()))

@@ -1,4 +1,4 @@
-"""Metrics against each other: differences of independent samples, segments worse than the whole, and what is better."""
+"""Comparison of metrics: differences of independent samples, segments worse than the whole, directions of metrics."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def difference(a: Estimate, b: Estimate) -> Estimate:
     """a − b of metrics of two independent samples, with an interval made of theirs (MOVER).
 
-    Each end is as far from the difference as the root of the summed squares of how far the two nearer ends are from
-    their values (Zou & Donner 2008; for shares with Wilson's intervals it is method 10 of Newcombe 1998). Its level is
-    that of the two intervals.
+    The distance of each end from the difference is the root of the summed squares of the distances of the two nearer
+    ends from their values (Zou & Donner 2008; for shares with Wilson's intervals it is method 10 of Newcombe 1998). Its
+    level is the level of the two intervals.
 
     Args:
         a: float64[...]; infinite ends are allowed.
@@ -64,35 +64,36 @@ def quotient(a: Estimate, b: Estimate) -> Estimate:
 def worst(
     segments: Estimate, rows: Array, overall: Estimate, total: float, higher_is_better: bool
 ) -> NDArray[np.int64]:
-    """Which segments are surely worse than the whole that they are part of, worst value first.
+    """The segments that are significantly worse than the whole, worst value first.
 
-    A segment is surely worse if the MOVER interval of segment − whole lies wholly on the worse side of 0. The whole
-    contains the segment: with a share w of the rows, segment and whole vary together by w times the segment's variance
-    (exact for means; Zou 2007 for MOVER with dependent parts), so that large segments are not judged too kindly.
+    A segment is significantly worse if the MOVER interval of segment − whole lies wholly on the worse side of 0. The
+    whole contains the segment: with a share w of the rows, the covariance of segment and whole is w times the segment's
+    variance (exact for means; Zou 2007 for MOVER with dependent parts). Without it, large segments would rarely differ.
 
     Args:
-        segments: float64[S]; their intervals' level is that of each decision (Bonferroni's correction is the caller's).
-        rows: float64[S], rows that the metric of each segment rests on; segments without rows are left out.
-        overall: the metric of the whole, shape []; its interval has the same level.
-        total: rows that it rests on.
+        segments: float64[S]; the level of their intervals applies to each decision (the caller applies Bonferroni's
+            correction).
+        rows: float64[S], rows of the metric of each segment; segments without rows are left out.
+        overall: the metric of the whole, shape []; its interval has the level of the segments' intervals.
+        total: rows of the whole.
         higher_is_better: whether worse is lower.
 
     Returns:
-        int64[any], indices into S; of equal values the one with more rows comes first. Segments with NaN or infinite
-        ends on the side that matters are never among them.
+        int64[any], indices into S; for equal values the segment with more rows comes first. Segments with NaN or
+        infinite ends on the relevant side are left out.
     """
     sign = 1.0 if higher_is_better else -1.0
     near, far = (segments.upper, overall.lower) if higher_is_better else (segments.lower, overall.upper)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        # How much worse, and how far each end may bring segment and whole together.
+        # The difference, and the distances of the ends that bring segment and whole together.
         loss = sign * (overall.value - segments.value)
         own, other = np.abs(near - segments.value), np.abs(overall.value - far)
         share = np.clip(rows / total, 0.0, 1.0)
         shared = np.maximum(own**2 * (1 - 2 * share) + other**2, (own * (1 - share)) ** 2)
-        surely = (loss > np.sqrt(shared)) & (rows > 0)
-    found = np.flatnonzero(surely)
-    order = np.lexsort((-rows[found], sign * segments.value[found]))
-    return found[order].astype(np.int64)
+        significant = (loss > np.sqrt(shared)) & (rows > 0)
+    result = np.flatnonzero(significant)
+    order = np.lexsort((-rows[result], sign * segments.value[result]))
+    return result[order].astype(np.int64)
 
 
 _UP = """

@@ -1,9 +1,9 @@
-"""How large a regression's errors are to be expected, row by row, where no label has come yet.
+"""Expected errors of a regression, row by row, before labels arrive.
 
 The absolute and the squared error are regressed on the columns of the counts matrix that a row falls into (features
 and prediction, binned), so that a window with more rows of the difficult kind is expected to have the greater error:
 the idea of direct loss estimation, with an additive ridge regression (Hoerl and Kennard 1970) in place of boosted
-trees. What changes without a trace in the columns, such as the meaning of a feature, is not seen.
+trees. The model does not detect changes that leave the columns unchanged, such as a new meaning of a feature.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ FLOOR = 0.01
 """Least expected error, as a share of its mean over the reference."""
 FIT_ROWS = 50_000
 """Rows that the effects are fitted on, at most."""
-# Each subject is cut more than once: into its columns, and into runs of neighbours. A run has more rows, so its effect
-# is shrunk less; what neighbours share is found there, and the columns are left with what is their own.
+# Each subject is split at several levels: into its columns, and into runs of neighbours. A run has more rows, so its
+# effect is shrunk less; runs model the common effect of neighbours, and columns the rest.
 _RUNS = (1, 8, 32)
 _LEVELS = np.stack([np.append(np.arange(BINS) // run, np.arange(BINS, COLUMNS)) for run in _RUNS])
 _SURE = 2.0
@@ -50,11 +50,11 @@ class ErrorModel:
     Attributes:
         base_absolute: mean absolute error of the reference, in units of the label; NaN without rows.
         base_square: mean squared error of the reference.
-        absolute: float64[S, COLUMNS], what a row in that column adds to ``base_absolute``; 0 in columns the reference
-            has no row in, and throughout if the model does not beat the constant.
-        square: float64[S, COLUMNS], the same for the squared error.
-        spread_absolute: standard deviation of |e| around what the model expects, on rows it was not fitted on.
-        spread_square: the same for e².
+        absolute: float64[S, COLUMNS], effect of each column on ``base_absolute``; 0 in columns without reference rows,
+            and all 0 if the model is no better than the constant.
+        square: float64[S, COLUMNS], effect of each column on ``base_square``.
+        spread_absolute: standard deviation of |e| around its expectation, on rows outside the fit.
+        spread_square: standard deviation of e² around its expectation, on rows outside the fit.
         rows: rows of the reference with an error.
     """
 
@@ -70,8 +70,8 @@ class ErrorModel:
 def fit_error_model(codes: NDArray[np.int64], error: Array) -> ErrorModel:
     """The model of a reference with labels.
 
-    The ridge is chosen by fivefold cross-validation, for |e| and e² apart. Where even the best does not beat the
-    constant by two standard errors of the gain, the constant it is.
+    The ridge is chosen by fivefold cross-validation, separately for |e| and e². If even the best ridge does not beat
+    the constant by two standard errors of the gain, the model is the constant.
 
     Args:
         codes: int64[m, S], column of each subject, from 0 to ``COLUMNS`` − 1.
@@ -99,9 +99,9 @@ def fit_error_model(codes: NDArray[np.int64], error: Array) -> ErrorModel:
         design = _one_hot(codes[drawn])
         fitted, _ = _ridge(design, targets[drawn][:, helpful], np.ones((drawn.size, helpful.size)), ridges[helpful])
         levels = fitted.T.reshape(-1, len(_RUNS), subjects, COLUMNS)
-        each = np.add.reduce([levels[:, place][:, :, level] for place, level in enumerate(_LEVELS)])
+        each = np.add.reduce([levels[:, index][:, :, level] for index, level in enumerate(_LEVELS)])
         share = _shares(codes)
-        # What a subject adds on average goes into the base: an unseen column is then an average one.
+        # The mean effect of a subject is part of the base, so an unseen column has the average effect.
         centred = each - (each * share).sum(axis=-1, keepdims=True)
         effects[helpful] = np.where(share > 0, centred, 0.0) * unit[helpful, None, None]
     return ErrorModel(float(base[0]), float(base[1]), effects[0], effects[1], float(spread[0]), float(spread[1]), rows)
@@ -128,10 +128,10 @@ def expected_errors(model: ErrorModel, codes: NDArray[np.int64]) -> tuple[Array,
 
 
 def uncertainty(model: ErrorModel, rows: Array) -> tuple[Array, Array]:
-    """Standard errors of a window's estimated MAE and mean squared error, against what labels would say.
+    """Standard errors of a window's estimated MAE and mean squared error, compared with realised values.
 
-    s · sqrt(1/n + 1/m): the noise of n rows to come and that of the reference's m. It holds for windows like the
-    reference. It does not speak of what the ridge holds back after a shift, and is far too small then.
+    s · sqrt(1/n + 1/m): the noise of the window's n rows and of the reference's m rows. It is valid for windows like
+    the reference. After a shift it does not include the bias of the ridge, so it is then far too small.
 
     Args:
         model: as made by `fit_error_model`.

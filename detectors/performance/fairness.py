@@ -1,6 +1,6 @@
-"""How differently a classifier treats the groups of a protected column, and how sure that is.
+"""Differences in a classifier's treatment of the groups of a protected column, with confidence intervals.
 
-Names are those of the field: demographic parity (Dwork et al. 2012), equal opportunity and equalized odds (Hardt, Price
+Names follow the literature: demographic parity (Dwork et al. 2012), equal opportunity and equalized odds (Hardt, Price
 & Srebro 2016), disparate impact (Feldman et al. 2015).
 """
 
@@ -24,7 +24,7 @@ MEASURES = (
     "demographic_parity_difference", "disparate_impact_ratio", "equal_opportunity_difference",
     "equalized_odds_difference",
 )  # fmt: skip
-"""Names of what `fairness` gives."""
+"""Names of the results of `fairness`."""
 MIN_ROWS = 30.0
 """Effective rows below which a group is left out."""
 
@@ -49,13 +49,13 @@ class Fairness:
 def fairness(
     confusion: Array, alpha: float = 0.05, phi: float = 1.0, min_rows: float = MIN_ROWS
 ) -> dict[str, Fairness]:
-    """Differences between groups, with intervals that know that the extremes were picked.
+    """Differences between groups, with intervals that allow for the selection of the extreme groups.
 
     - ``demographic_parity_difference``: greatest − least selection rate, (TP + FP) / rows.
-    - ``disparate_impact_ratio``: least / greatest selection rate, NaN if nobody is selected.
+    - ``disparate_impact_ratio``: least / greatest selection rate, NaN if no row is selected.
     - ``equal_opportunity_difference``: greatest − least true positive rate, TP / (TP + FN).
-    - ``equalized_odds_difference``: the greater of that and the same for FP / (FP + TN) (fairlearn's worst case);
-      its extreme groups are those of the greater one.
+    - ``equalized_odds_difference``: the greater of ``equal_opportunity_difference`` and the difference of
+      FP / (FP + TN) (fairlearn's worst case), with the extreme groups of the greater difference.
 
     All pairs of groups are compared, each pair at alpha / number of pairs (Bonferroni), by MOVER on Clopper's and
     Pearson's intervals: score intervals are too short so far in the tails. With a probability of 1 − alpha no pair's
@@ -66,7 +66,7 @@ def fairness(
     Args:
         confusion: float64[G, 4], TP, FP, FN, TN of each group, ≥ 0; they need not be whole (expected counts).
         alpha: two-sided error probability of each measure's interval.
-        phi: design effect; intervals are those of rows / phi independent rows.
+        phi: design effect; intervals are computed for rows / phi independent rows.
         min_rows: effective rows (positives for true positive rates, negatives for false positive rates) below which a
             group is left out.
 
@@ -89,7 +89,7 @@ def fairness(
 def _pairs(
     part: Array, whole: Array, alpha: float, phi: float, least: float
 ) -> tuple[Estimate, NDArray[np.intp], tuple[int, ...]]:
-    """Rates float64[U] of the groups in use at the level of each pair, which groups those are, and which are not."""
+    """Rates float64[U] of the groups in use, at the level of each pair; indices of groups in use and of others."""
     usable = (whole >= least) & (whole > 0)
     used = np.flatnonzero(usable)
     pairs = max(used.size * (used.size - 1) // 2, 1)
@@ -105,8 +105,8 @@ def _gap(part: Array, whole: Array, alpha: float, phi: float, least: float) -> F
     each = difference(_column(rates), _row(rates))
     apart = ~np.eye(used.size, dtype=np.bool_)
     lower, upper = (np.max(end, where=apart, initial=0.0) for end in (each.lower, each.upper))
-    found = Estimate(np.array(rates.value[high] - rates.value[low]), np.array(lower), np.array(np.minimum(upper, 1.0)))
-    return Fairness(found, int(used[low]), int(used[high]), left_out)
+    result = Estimate(np.array(rates.value[high] - rates.value[low]), np.array(lower), np.array(np.minimum(upper, 1.0)))
+    return Fairness(result, int(used[low]), int(used[high]), left_out)
 
 
 def _impact(part: Array, whole: Array, alpha: float, phi: float, least: float) -> Fairness:
@@ -115,11 +115,11 @@ def _impact(part: Array, whole: Array, alpha: float, phi: float, least: float) -
         return _none(left_out)
     low, high = int(np.argmin(rates.value)), int(np.argmax(rates.value))
     each = quotient(_column(rates), _row(rates))
-    # Without anyone selected in the lower group the quotient says nothing; its reciprocal is in the other half.
+    # Without selected rows in the lower group the quotient is undefined; its reciprocal is in the other half.
     apart = ~np.eye(used.size, dtype=np.bool_) & ~np.isnan(each.value)
     lower, upper = (np.min(end, where=apart, initial=1.0) for end in (each.lower, each.upper))
-    found = Estimate(np.array(rates.value[low] / rates.value[high]), np.array(lower), np.array(upper))
-    return Fairness(found, int(used[low]), int(used[high]), left_out)
+    result = Estimate(np.array(rates.value[low] / rates.value[high]), np.array(lower), np.array(upper))
+    return Fairness(result, int(used[low]), int(used[high]), left_out)
 
 
 def _greater(first: Fairness, second: Fairness) -> Fairness:

@@ -1,7 +1,7 @@
-"""Metrics of a classifier of several classes, from int64 counters that add up, and take away, row by row.
+"""Metrics of a multiclass classifier, from int64 counters to which rows can be added and subtracted.
 
-Each row comes with the probability of each class: 1 for the true one where its label is known, calibrated
-probabilities where it is not, as in `detectors.performance.binary`.
+Each row has the probability of each class: 1 for the true class where its label is known, calibrated probabilities
+otherwise, as in `detectors.performance.binary`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BINS = 64
-"""Bins of each class's score unless the caller asks for others."""
+"""Default number of bins of each class's score."""
 
 _SUMS = 4  # log loss and its square: two halves each
 _SINGLE = (
@@ -52,7 +52,7 @@ _SCORED = ("roc_auc_ovr_macro", "roc_auc_ovr_weighted", "log_loss")
 
 @dataclass(frozen=True, slots=True)
 class Multiclass:
-    """What is counted for a classifier of K ≥ 2 classes.
+    """The counters of a classifier of K ≥ 2 classes.
 
     Attributes:
         classes: names of the classes.
@@ -64,7 +64,7 @@ class Multiclass:
     edges: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be counted.
+        """Refuses invalid parameters.
 
         Raises:
             ValueError: for fewer than two classes, a name that comes twice, or edges that do not fit the classes.
@@ -83,7 +83,7 @@ class Multiclass:
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """Where the score bins of each class begin among the counters, and where the last one's end; () if none."""
+        """Offset of the score bins of each class among the counters, and the end of the last class; () without bins."""
         if not self.edges:
             return ()
         widths = [2 * (len(own) - 1) for own in self.edges]
@@ -118,8 +118,8 @@ def count_multiclass(
     """Counters of each group of rows.
 
     Args:
-        task: what is counted, K classes.
-        scores: float64[n, K]; a row with a NaN counts for what needs no scores. Not looked at without edges.
+        task: defines the counters, K classes.
+        scores: float64[n, K]; a row with a NaN counts for metrics without scores. Ignored without edges.
         predicted: int64[n], the predicted class from 0 to K − 1, or K for any other.
         actual: float64[n, K], the probability of each class; one-hot where known. Rows sum to 1, never NaN.
         groups: int64[n], from 0 to ``size`` − 1.
@@ -136,7 +136,7 @@ def count_multiclass(
     if not task.edges:
         return cells
     known = ~np.isnan(scores).any(axis=1)
-    score, truth, mine, held = scores[known], actual[known], share[known], groups[known]
+    score, truth, own, held = scores[known], actual[known], share[known], groups[known]
     outside = np.any((score < 0.0) | (score > 1.0), axis=1, keepdims=True)
     losses = -np.log(np.clip(score, EPS, 1.0 - EPS))
     both = np.stack([(truth * losses).sum(axis=1), (truth * losses**2).sum(axis=1)], axis=1)
@@ -145,7 +145,7 @@ def count_multiclass(
     # Classes have edges of their own, so each is looked up by itself.
     for k, edges in enumerate(task.edges):
         bins = len(edges) - 1
-        sides = np.stack([mine[:, k], UNIT - mine[:, k]], axis=1)
+        sides = np.stack([own[:, k], UNIT - own[:, k]], axis=1)
         code = held * bins + bin_of(score[:, k], edges)
         parts.append(grouped(sides, code, size * bins).reshape(size, 2 * bins))
     return np.concatenate(parts, axis=1)
@@ -168,15 +168,15 @@ def multiclass_metrics(
     logit interval for the others.
 
     Args:
-        task: what was counted.
+        task: defines the counters.
         counts: int64[..., task.width].
         alpha: two-sided error probability.
-        phi: design effect; the intervals are those of rows/phi independent rows.
+        phi: design effect; intervals are computed for rows/phi independent rows.
 
     Returns:
         float64[...] each. NaN where undefined: without rows or scores; matthews_corrcoef if all rows are of one class
-        or predicted so; roc_auc_ovr_macro if a class has no rows (roc_auc_ovr_weighted leaves it out) or all of them;
-        log_loss if a score is no probability.
+        or all are predicted as one class; roc_auc_ovr_macro if a class has no rows (roc_auc_ovr_weighted leaves it out)
+        or all rows; log_loss if a score is not a probability.
     """
     table = confusion(task, counts)
     width = len(task.classes)
@@ -199,7 +199,7 @@ def multiclass_metrics(
         return shown._replace(lower=np.where(value >= 1.0 - 1e-12, np.minimum(ends, value), shown.lower))
 
     pooled = 2.0 * hits / np.where(rows > 0, rows + chosen.sum(axis=-1), np.nan)
-    found = {
+    result = {
         "accuracy": accuracy,
         "balanced_accuracy": sum_of(_defined(recall), present),
         "precision_macro": sum_of(_defined(precision), equal),
@@ -227,8 +227,8 @@ def multiclass_metrics(
     }
     for metric, estimate in (("precision", precision), ("recall", recall), ("f1", f1)):
         for k, name in enumerate(task.classes):
-            found[f"{metric}:{name}"] = Estimate(*(end[..., k] for end in estimate))
-    return found | _scored(task, counts, alpha, phi) if task.edges else found
+            result[f"{metric}:{name}"] = Estimate(*(end[..., k] for end in estimate))
+    return result | _scored(task, counts, alpha, phi) if task.edges else result
 
 
 def _flat(cells: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -302,7 +302,7 @@ def _scored(task: Multiclass, counts: NDArray[np.int64], alpha: float, phi: floa
     own = np.stack([positives.sum(axis=-1) for positives, _ in sides], axis=-1)
     rows = sum(part.sum(axis=-1) for part in sides[0])
     weight = ratio(own, np.asarray(rows)[..., np.newaxis])
-    # The classes share their rows, and how far their errors go together is not counted: standard deviations add up.
+    # The classes share their rows, and the correlation of their errors is unknown, so standard deviations add up.
     errors = np.sqrt(variance)
     counted = weight > 0
     by_weight = np.where(counted, area, 0.0), np.where(counted, errors, 0.0)

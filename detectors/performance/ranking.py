@@ -1,8 +1,8 @@
-"""Metrics of ranked lists from int64 counters that add up, and take away, list by list.
+"""Metrics of ranked lists from int64 counters to which lists can be added and subtracted.
 
-One record is one ranked list; its label is the set of relevant items with their gains. Metrics of a list are worked out
-where list and label meet, and summed. Lists without any relevant item have no best order: they are counted apart and
-are not part of any mean.
+One record is one ranked list; its label is the set of relevant items with their gains. The metrics of a list are
+computed when its label arrives, and summed. Lists without any relevant item have no best order: they are counted
+separately and are not part of any mean.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _COUNTS = ("lists", "without_relevant", "hits")
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What is counted for a ranking model.
+    """The counters of a ranking model.
 
     Attributes:
-        k: how many items from the top of a list count, at least 1.
+        k: number of items that count from the top of a list, at least 1.
     """
 
     k: int = 10
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be counted.
+        """Refuses invalid parameters.
 
         Raises:
             ValueError: if k is below 1.
@@ -62,7 +62,7 @@ def count_ranking(
     """Counters of each group of lists.
 
     Args:
-        task: what is counted.
+        task: defines the counters.
         items: uint64[n, any], hashes of the ranked items, best first; 0 is no item but keeps its rank. Items after the
             k-th are not looked at; an item that comes again in its list is not a second hit.
         relevant: uint64[n, m], hashes of the relevant items; 0 is none. An item named twice has its greatest gain.
@@ -73,18 +73,18 @@ def count_ranking(
     Returns:
         int64[size, task.width], a plain sum over lists: a corrected label is the new list's counters minus the old's.
     """
-    found, wanted = _matched(items[:, : task.k], relevant, gains)
-    hit, number = found > 0, np.sum(wanted > 0, axis=-1)
+    result, wanted = _matched(items[:, : task.k], relevant, gains)
+    hit, number = result > 0, np.sum(wanted > 0, axis=-1)
     judged = number > 0
-    ranks = np.arange(1, max(found.shape[1], wanted.shape[1]) + 1)
+    ranks = np.arange(1, max(result.shape[1], wanted.shape[1]) + 1)
     discount = 1.0 / np.log2(ranks + 1.0)
-    top, ideal = found.shape[1], min(task.k, wanted.shape[1])
+    top, ideal = result.shape[1], min(task.k, wanted.shape[1])
     best = ratio(wanted[:, :ideal] @ discount[:ideal], judged.astype(np.float64))
     precision = np.cumsum(hit, axis=-1) / ranks[:top]
     hits = hit.sum(axis=-1)
     whole = number.astype(np.float64)
     terms = {
-        "ndcg": np.minimum(ratio(found @ discount[:top], best), 1.0),
+        "ndcg": np.minimum(ratio(result @ discount[:top], best), 1.0),
         "map": ratio(np.sum(precision * hit, axis=-1), np.minimum(whole, task.k)),
         "mrr": np.max(hit / ranks[:top], axis=-1, initial=0.0),
         "precision_at_k": hits / task.k,
@@ -99,7 +99,7 @@ def count_ranking(
 
 def counted(counts: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
     """int64[...] each: ``lists`` in the means, and those ``without_relevant`` items, of int64[..., task.width]."""
-    return {name: counts[..., place] for place, name in enumerate(_COUNTS[:2])}
+    return {name: counts[..., index] for index, name in enumerate(_COUNTS[:2])}
 
 
 def ranking_metrics(
@@ -112,26 +112,26 @@ def ranking_metrics(
     hit / min(k, relevant items). mrr: 1 / rank of the first hit, 0 without one among the first k. hit_rate: lists with
     a hit. precision_at_k: hits / k, even for shorter lists. recall_at_k: hits / relevant items.
 
-    The hit rate has Wilson's interval. The others are means of numbers from 0 to 1: theirs is the normal interval on
-    the scale of Wilson's, for as many 0s and 1s as would have the same variance (Korn & Graubard 1998), so that it
-    stays within 0 and 1 and has a length even if all lists are alike. For many lists both are the same.
+    The hit rate has Wilson's interval. Other metrics are means of numbers from 0 to 1: their interval is Wilson's for
+    the number of 0s and 1s with equal variance (Korn & Graubard 1998), so that it stays within 0 and 1 and has a length
+    even if all lists are equal. For many lists it approaches the normal interval.
 
     Args:
-        task: what was counted.
+        task: defines the counters.
         counts: int64[..., task.width].
         alpha: two-sided error probability of each interval.
-        phi: design effect; intervals are those of lists / phi independent lists.
+        phi: design effect; intervals are computed for lists / phi independent lists.
 
     Returns:
         Estimates of shape [...], NaN without a list that has a relevant item.
     """
     rows = counts[..., 0].astype(np.float64)
-    found = {"hit_rate": wilson(counts[..., 2].astype(np.float64), rows, alpha, phi)}
-    for place, name in enumerate(_MEANS):
-        start = len(_COUNTS) + 4 * place
+    result = {"hit_rate": wilson(counts[..., 2].astype(np.float64), rows, alpha, phi)}
+    for index, name in enumerate(_MEANS):
+        start = len(_COUNTS) + 4 * index
         total, squares = (fixed_point.joined(counts[..., begin : begin + 2]) for begin in (start, start + 2))
-        found[name] = _mean(total, squares, rows, alpha, phi)
-    return {name: found[name] for name in task.names}
+        result[name] = _mean(total, squares, rows, alpha, phi)
+    return {name: result[name] for name in task.names}
 
 
 def _matched(items: Hashes, relevant: Hashes, gains: Array) -> tuple[Array, Array]:
@@ -151,21 +151,21 @@ def _matched(items: Hashes, relevant: Hashes, gains: Array) -> tuple[Array, Arra
     order = np.argsort(hashes, axis=-1, kind="stable")
     held = np.take_along_axis(hashes, order, axis=-1)
     named = order < many
-    worth = np.take_along_axis(np.concatenate([gains, np.zeros(items.shape)], axis=-1), order, axis=-1)
+    sorted_gains = np.take_along_axis(np.concatenate([gains, np.zeros(items.shape)], axis=-1), order, axis=-1)
     follows = (held[:, 1:] == held[:, :-1]) & (held[:, 1:] != 0)
     # Of a relevant item named twice the last one stays, which has the greatest gain.
-    worth[:, :-1][follows & named[:, 1:]] = 0.0
+    sorted_gains[:, :-1][follows & named[:, 1:]] = 0.0
     won = np.zeros(held.shape)
-    won[:, 1:] = np.where(follows & named[:, :-1] & ~named[:, 1:], worth[:, :-1], 0.0)
+    won[:, 1:] = np.where(follows & named[:, :-1] & ~named[:, 1:], sorted_gains[:, :-1], 0.0)
     back = np.empty(held.shape)
-    np.put_along_axis(back, order, np.where(named, worth, won), axis=-1)
+    np.put_along_axis(back, order, np.where(named, sorted_gains, won), axis=-1)
     return back[:, many:], -np.sort(-back[:, :many], axis=-1)
 
 
 def _mean(total: Array, squares: Array, rows: Array, alpha: float, phi: float) -> Estimate:
     value = np.clip(ratio(total, rows), 0.0, 1.0)
     most = value * (1.0 - value)
-    # One more list with the greatest variance keeps few lists that happen to be alike from looking sure.
+    # One more list with the greatest variance, so that a few lists that are equal by chance get a wide interval.
     spread = (rows * np.clip(ratio(squares, rows) - value**2, 0.0, most) + most) / (rows + 1.0)
     alike = rows * np.where(most > 0, ratio(most, spread), 1.0)
     return Estimate(value, *wilson(value * alike, alike, alpha, phi)[1:])

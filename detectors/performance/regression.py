@@ -1,9 +1,9 @@
-"""Errors of a regression model from int64 counters that add up, and take away, row by row.
+"""Errors of a regression model from int64 counters to which rows can be added and subtracted.
 
 Errors are counted in units of ``scale``: e = (predicted − actual) / scale, and labels as z = (actual − centre) / scale.
-Both are cut at ±`REACH`; `counted` tells how many rows that touched. Sums round each term to 2^-36, so for errors of
-about one unit every metric is that of the rows to 1e-9 of itself; for errors far below 1e-2 units (R² above 0.9999)
-the rounding of their squares shows, and a smaller ``scale`` helps.
+Both are clipped at ±`REACH`; `counted` returns the number of clipped rows. Sums round each term to 2^-36, so for errors
+of about one unit every metric has a relative error of 1e-9; for errors far below 1e-2 units (R² above 0.9999) the
+rounding of their squares matters, and a smaller ``scale`` helps.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _BEFORE = len(_COUNTS) + 2 * len(_NARROW) + 4 * len(_WIDE)
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """What is counted for a regression model.
+    """The counters of a regression model.
 
     Attributes:
         scale: unit of errors, above 0: for instance the standard deviation of the reference's labels.
@@ -60,7 +60,7 @@ class Regression:
     interval: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be counted.
+        """Refuses invalid parameters.
 
         Raises:
             ValueError: if the scale is not between 1e-100 and 1e100, the centre is not finite, or a level is not
@@ -96,7 +96,7 @@ def count_regression(
     """Counters of each group of rows.
 
     Args:
-        task: what is counted.
+        task: defines the counters.
         predicted: float64[n]; rows where it or ``actual`` is NaN or ±inf are not counted.
         actual: float64[n], labels.
         low: float64[n], lower limits of the prediction or None; ±inf is a limit, NaN is none.
@@ -123,8 +123,8 @@ def count_regression(
     parts = [np.stack(flags, axis=-1).astype(np.int64)]
     parts += [fixed_point.split(terms[name]) for name in _NARROW]
     parts += [_split_wide(terms[name]) for name in _WIDE]
-    place = np.clip(np.searchsorted(_EDGES, error, side="right") - 1, 0, BINS - 1)
-    histogram = np.bincount(groups * BINS + place, minlength=size * BINS).astype(np.int64).reshape(size, BINS)
+    index = np.clip(np.searchsorted(_EDGES, error, side="right") - 1, 0, BINS - 1)
+    histogram = np.bincount(groups * BINS + index, minlength=size * BINS).astype(np.int64).reshape(size, BINS)
     return np.concatenate([fixed_point.grouped(np.concatenate(parts, axis=-1), groups, size), histogram], axis=-1)
 
 
@@ -136,7 +136,7 @@ def counted(task: Regression, counts: NDArray[np.int64]) -> dict[str, NDArray[np
     no rmsle; ``bounded``: rows with both limits.
     """
     held = counts[..., : task.width]
-    return {name: held[..., place] for place, name in enumerate(_COUNTS[:-1])}
+    return {name: held[..., index] for index, name in enumerate(_COUNTS[:-1])}
 
 
 def absolute_errors(task: Regression, counts: NDArray[np.int64]) -> tuple[Array, Array, Array]:
@@ -152,7 +152,7 @@ def regression_metrics(
     """All metrics of ``task.names``, each with a confidence interval.
 
     mae, mse, rmse, rmsle, mape, r2 and pinball are scikit-learn's (``pinball_0.1`` is ``mean_pinball_loss`` with that
-    alpha, the prediction taken for that quantile); but r2 is NaN where all labels are the same. mape is a fraction, not
+    alpha, the prediction taken as this quantile); but r2 is NaN where all labels are equal. mape is a fraction, not
     percent. smape is the mean of 2·|p − y| / (|p| + |y|), 0 where both are 0, and lies between 0 and 2. bias is the
     mean of predicted − actual. ``error_quantile_0.1`` is a quantile of predicted − actual: it differs from the
     ceil(n·level)-th smallest error by at most `WIDTH` of it, or by `LEAST` units of scale where that is more.
@@ -162,16 +162,16 @@ def regression_metrics(
     there are too few rows for a limit; the coverage has Wilson's.
 
     Args:
-        task: what was counted.
+        task: defines the counters.
         counts: int64[..., task.width].
         alpha: two-sided error probability of each interval.
-        phi: design effect; intervals are those of rows / phi independent rows.
+        phi: design effect; intervals are computed for rows / phi independent rows.
 
     Returns:
         Estimates of shape [...]. Without rows all is NaN; so is rmsle where a value of −1 or less has been seen, and
         the ends of mape where a label is nearer to 0 than 2.2e-16: a single such row decides its value.
     """
-    sums = {name: counts[..., place].astype(np.float64) for place, name in enumerate(_COUNTS)}
+    sums = {name: counts[..., index].astype(np.float64) for index, name in enumerate(_COUNTS)}
     sums |= {name: fixed_point.joined(counts[..., part]) for name, part in _parts(_NARROW, len(_COUNTS), 2)}
     for name, part in _parts(_WIDE, len(_COUNTS) + 2 * len(_NARROW), 4):
         halves = counts[..., part]
@@ -183,7 +183,7 @@ def regression_metrics(
 
     scale = task.scale
     mse = _squared(sums, "square", "fourth", alpha, phi)
-    found = {
+    result = {
         "mae": mean(sums["absolute"], sums["square"], scale),
         "rmse": _times(Estimate(*(np.sqrt(part) for part in mse)), scale),
         "mse": _times(mse, scale * scale),
@@ -197,17 +197,17 @@ def regression_metrics(
         # The loss of a row is |e|/2 + tilt·e.
         tilt = 0.5 - level
         squares = (0.25 + tilt * tilt) * sums["square"] + tilt * sums["signed"]
-        found[f"pinball_{level:g}"] = mean(0.5 * sums["absolute"] + tilt * sums["error"], squares, scale)
+        result[f"pinball_{level:g}"] = mean(0.5 * sums["absolute"] + tilt * sums["error"], squares, scale)
     histogram = counts[..., _BEFORE:].astype(np.float64)
     for level in task.quantiles:
-        found[f"error_quantile_{level:g}"] = _error_quantile(histogram, level, scale, alpha, phi)
+        result[f"error_quantile_{level:g}"] = _error_quantile(histogram, level, scale, alpha, phi)
     if task.interval:
-        found["interval_coverage"] = wilson(sums["covered"], sums["bounded"], alpha, phi)
-    return found
+        result["interval_coverage"] = wilson(sums["covered"], sums["bounded"], alpha, phi)
+    return result
 
 
 def _terms(predicted: Array, actual: Array, error: Array, label: Array) -> Sums:
-    """What each row adds to each sum, float64[n]."""
+    """The contribution of each row to each sum, float64[n]."""
     size, square = np.abs(error), error * error
     near, below = np.abs(actual) < _EPS, np.minimum(predicted, actual) <= -1
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -240,15 +240,15 @@ def _terms(predicted: Array, actual: Array, error: Array, label: Array) -> Sums:
 
 
 def _split_wide(values: Array) -> NDArray[np.int64]:
-    """int64[n, 4]: values up to LIMIT² in magnitude; those beyond LIMIT are counted apart in units of LIMIT."""
+    """int64[n, 4]: values up to LIMIT² in magnitude; values beyond LIMIT are counted separately in units of LIMIT."""
     great = np.abs(values) > fixed_point.LIMIT
     fine, coarse = np.where(great, 0.0, values), np.where(great, values / fixed_point.LIMIT, 0.0)
     return np.concatenate([fixed_point.split(fine), fixed_point.split(coarse)], axis=-1)
 
 
 def _parts(names: tuple[str, ...], start: int, width: int) -> Iterator[tuple[str, slice]]:
-    for place, name in enumerate(names):
-        yield name, slice(start + width * place, start + width * (place + 1))
+    for index, name in enumerate(names):
+        yield name, slice(start + width * index, start + width * (index + 1))
 
 
 def _times(held: Estimate, unit: float) -> Estimate:
@@ -312,12 +312,12 @@ def _error_quantile(histogram: Array, level: float, scale: float, alpha: float, 
 
 def _at_rank(histogram: Array, total: Array, rank: Array) -> Array:
     """float64[...]: about the ``rank``-th smallest error; −inf at rank 0, inf above the number of rows."""
-    place = np.minimum(np.sum(total < rank[..., np.newaxis], axis=-1), BINS - 1)[..., np.newaxis]
-    held = np.take_along_axis(histogram, place, axis=-1)[..., 0]
-    before = np.take_along_axis(total, place, axis=-1)[..., 0] - held
-    place = place[..., 0]
+    index = np.minimum(np.sum(total < rank[..., np.newaxis], axis=-1), BINS - 1)[..., np.newaxis]
+    held = np.take_along_axis(histogram, index, axis=-1)[..., 0]
+    before = np.take_along_axis(total, index, axis=-1)[..., 0] - held
+    index = index[..., 0]
     within = np.clip(ratio(rank - before - 0.5, held), 0.0, 1.0)
-    shown = _EDGES[place] + (_EDGES[place + 1] - _EDGES[place]) * within
-    shown = np.where(place == BINS // 2, 0.0, shown)
+    shown = _EDGES[index] + (_EDGES[index + 1] - _EDGES[index]) * within
+    shown = np.where(index == BINS // 2, 0.0, shown)
     shown = np.where(rank < 1, -np.inf, np.where(rank > total[..., -1], np.inf, shown))
     return np.asarray(shown, dtype=np.float64)

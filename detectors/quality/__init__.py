@@ -1,1 +1,1 @@
-"""Whether the data itself is sound: rates of faults, repeated rows, traffic."""
+"""Data quality: rates of faults, repeated rows, traffic."""

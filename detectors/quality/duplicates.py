@@ -1,4 +1,4 @@
-"""How many rows repeat the id of another one? From counts of ids by hash, which panes can add up."""
+"""Share of rows that repeat the id of another row, from counts of hashed ids, which add up over panes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BUCKETS = 1024
-"""The share of repeated rows is known to about 1/√(2 · BUCKETS) = 2.2 %, however many rows there are."""
+"""The error of the share of repeated rows is about 1/√(2 · BUCKETS) = 2.2 %, for any number of rows."""
 
 Bounds = tuple[float, float, float]
 
@@ -22,26 +22,26 @@ def bucket_counts(hashes: NDArray[np.uint64], groups: NDArray[np.int64], size: i
     """int64[size, `BUCKETS`]: rows of each group by the bucket of their id.
 
     Args:
-        hashes: uint64[n], evenly spread hashes of the ids.
+        hashes: uint64[n], uniformly distributed hashes of the ids.
         groups: int64[n], 0 to ``size`` − 1.
         size: number of groups.
     """
-    # The upper bits: the lower ones may have chosen which ids are sampled.
-    place = (hashes >> np.uint64(64 - BUCKETS.bit_length() + 1)).astype(np.int64)
-    found = np.bincount(groups * BUCKETS + place, minlength=size * BUCKETS)
-    return found.reshape(size, BUCKETS)
+    # The upper bits, because sampling may have selected ids by the lower bits.
+    index = (hashes >> np.uint64(64 - BUCKETS.bit_length() + 1)).astype(np.int64)
+    result = np.bincount(groups * BUCKETS + index, minlength=size * BUCKETS)
+    return result.reshape(size, BUCKETS)
 
 
 def sketched_rate(counts: NDArray[np.int64], alpha: float) -> Bounds:
-    """Share of rows whose id another row has, as far as collisions of buckets tell; each bound at 1 − alpha.
+    """Share of rows that repeat another row's id, estimated from bucket collisions; each bound at 1 − alpha.
 
-    Ids that are all different meet in a bucket by chance: of n(n − 1)/2 pairs one in B. What comes on top are pairs
-    with the same id, D = (S − n(n − 1)/2B)/(1 − 1/B), S being the pairs that met (the second frequency moment; Alon,
-    Matias & Szegedy 1996). An id that comes k times counts as k(k − 1)/2 rows, and the share as 1 at most.
+    Different ids share a bucket by chance: one in B of n(n − 1)/2 pairs. Further pairs in one bucket have equal ids:
+    D = (S − n(n − 1)/2B)/(1 − 1/B), where S is the number of pairs in one bucket (the second frequency moment; Alon,
+    Matias & Szegedy 1996). An id with k rows counts as k(k − 1)/2 rows, and the share is at most 1.
 
-    The pairs that meet by chance scatter like a Poisson number as long as buckets are empty, and like χ² with B − 1
-    degrees of freedom once they are full. Both have that variance; the quantile takes in the skewness of both (Cornish
-    & Fisher 1937).
+    The number of chance pairs varies like a Poisson number while buckets are nearly empty, and like χ² with B − 1
+    degrees of freedom when they are full. Both have this variance; the quantile allows for the skewness of both
+    (Cornish & Fisher 1937).
 
     Args:
         counts: int64[B], rows of a window by bucket.
@@ -60,14 +60,14 @@ def sketched_rate(counts: NDArray[np.int64], alpha: float) -> Bounds:
     z = -float(ndtri(alpha))
     skewness = 1 / np.sqrt(max(chance, 1.0)) + np.sqrt(8 / buckets)
     reach = (z + skewness / 6 * (z**2 - 1)) * np.sqrt(chance + max(same, 0.0)) / (1 - 1 / buckets)
-    # Rows of one id move together, so the scatter grows with their share: Σ w² over ids of w rows is n (1 + 2 · share)
-    # where they come in pairs. For the lower bound a share below the estimate is at stake.
+    # Rows of one id enter or leave a sample together, so the variance grows with their share: Σ w² over ids with w
+    # rows is n (1 + 2 · share) for pairs. The lower bound uses a share below the estimate.
     bounds = np.clip([(same - reach * (1 + share)) / rows, (same + reach * (1 + 2 * share)) / rows], 0.0, 1.0)
     return share, float(bounds[0]), float(bounds[1])
 
 
 def counted_rate(repeated: int, rows: int, alpha: float) -> Bounds:
-    """The same where repeated rows are known, and not among the ``rows``; bounds of Clopper & Pearson (1934)."""
+    """Share of repeated rows from exact counts; ``rows`` excludes repeated rows. Bounds of Clopper & Pearson (1934)."""
     total = float(rows + repeated)
     if not total:
         return np.nan, np.nan, np.nan

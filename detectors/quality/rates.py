@@ -1,4 +1,4 @@
-"""Is the data itself sound? Shares of values that are missing, wrong, out of range or unheard of; constant columns."""
+"""Data quality of features: shares of missing, invalid, out-of-range and unseen values; constant columns."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _MISSING, _INVALID, _NONFINITE, _RANGE, _UNSEEN, _CONSTANT = range(6)
 
 @dataclass(frozen=True, slots=True)
 class QualitySettings:
-    """What counts as bad.
+    """Criteria for bad data.
 
     Attributes:
         alpha: one-sided error probability of one decision.
-        min_change: rise of a rate over the reference's that matters.
+        min_change: least relevant rise of a rate over its rate in the reference.
         min_rows: windows with fewer rows are not judged.
     """
 
@@ -45,7 +45,7 @@ class Quality:
     Attributes:
         value: float64[..., T, S], share of the window's rows; for ``constant`` 1 or 0. NaN where it does not apply.
         lower, upper: bounds of the rate, each at 1 − alpha; NaN for ``constant``.
-        threshold: float64[..., T, S], rate that the lower bound is held against: the reference's own upper bound and
+        threshold: float64[..., T, S], rate that the lower bound is compared with: the upper bound on the reference plus
             ``min_change``; NaN where a rate is shown but not judged (missing values are judged as drift).
         status: uint8[..., T, S]: OK, BREACHED or INSUFFICIENT.
     """
@@ -58,17 +58,17 @@ class Quality:
 
 
 def judge_quality(reference: Reference, window: Counts, settings: QualitySettings) -> Quality:
-    """Judges the data of windows; a rate that falls is no fault.
+    """Judges the data quality of windows; only a rise of a rate is a fault.
 
     The bounds of both rates are exact (Clopper & Pearson 1934) on rows divided by the design effect, and share the
-    error probability. The reference holds nothing beyond its own extremes, and no category that it has not seen, yet
-    some of either is to be expected: about as much as a single row of it (numeric: exceedance of the extreme of m
-    rows), or as many rows as hold a category seen but once (Good 1953).
+    error probability. The reference has no values beyond its extremes and no unseen categories, yet windows from the
+    reference's distribution have some: about as many as one row of the reference (numeric: exceedance of the extreme
+    of m rows), or as the rows with a category that occurs only once (Good 1953).
 
     Args:
         reference: of the series.
         window: counts with any leading dimensions.
-        settings: what counts as bad.
+        settings: criteria for bad data.
     """
     bins, rows = window.bins, np.asarray(window.rows, dtype=np.float64)[..., None]
     held, m = reference.counts.bins, float(reference.counts.rows)
@@ -84,15 +84,15 @@ def judge_quality(reference: Reference, window: Counts, settings: QualitySetting
     shape = (*bins.shape[:-2], len(STATISTICS), len(numeric))
     value, lower, upper = (np.full(shape, np.nan) for _ in range(3))
     threshold = np.full(shape, np.nan)
-    for place, (count, before) in now.items():
-        phi = reference.dispersion.missing if place in (_MISSING, _INVALID, _NONFINITE) else reference.dispersion.values
+    for index, (count, before) in now.items():
+        phi = reference.dispersion.missing if index in (_MISSING, _INVALID, _NONFINITE) else reference.dispersion.values
         with np.errstate(invalid="ignore", divide="ignore"):
-            value[..., place, :] = count / rows
+            value[..., index, :] = count / rows
         low, high = binomial_bounds(count / phi, rows / phi, settings.alpha / 2)
         _, usual = binomial_bounds(before / phi, m / phi, settings.alpha / 2)
-        lower[..., place, :], upper[..., place, :] = low, high
-        if place != _MISSING:
-            threshold[..., place, :] = usual + settings.min_change
+        lower[..., index, :], upper[..., index, :] = low, high
+        if index != _MISSING:
+            threshold[..., index, :] = usual + settings.min_change
     applies = np.ones((len(STATISTICS), len(numeric)), dtype=np.bool_)
     applies[_NONFINITE] = applies[_RANGE] = numeric
     applies[_UNSEEN] = ~numeric
@@ -114,40 +114,40 @@ def _constant(
     value: NDArray[np.float64],
     threshold: NDArray[np.float64],
 ) -> None:
-    """Whether a subject that varies in the reference holds one single value, and that is no chance."""
+    """Whether a subject that varies in the reference has a single value in the window, beyond chance."""
     seen = window.bins.copy()
     seen[..., [MISSING, INVALID, NONFINITE]] = 0
     n = np.asarray(window.rows)[..., None] - without_value(window.bins)
-    worth = n / reference.dispersion.values
-    place = seen.argmax(axis=-1)
+    effective_rows = n / reference.dispersion.values
+    index = seen.argmax(axis=-1)
     single = (seen > 0).sum(axis=-1) == 1
     own = window.extremes
-    # A bin of a numeric subject may hold many values: then they must be one and the same.
+    # A bin of a numeric subject may hold many values, so the least and the greatest value must be equal.
     single &= ~reference.layout.numeric | (own[..., 0] == own[..., 1])
     held = reference.counts.bins
     total = np.maximum(float(reference.counts.rows) - without_value(held), 1.0)
-    share = np.take_along_axis(np.broadcast_to(held / total[:, None], seen.shape), place[..., None], axis=-1)[..., 0]
+    share = np.take_along_axis(np.broadcast_to(held / total[:, None], seen.shape), index[..., None], axis=-1)[..., 0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        chance = worth * np.log(np.minimum(np.maximum(share, 1.0 / total), 1.0)) < np.log(settings.alpha)
+        chance = effective_rows * np.log(np.minimum(np.maximum(share, 1.0 / total), 1.0)) < np.log(settings.alpha)
     varies = (held > 0).sum(axis=-1) > 1
     value[..., _CONSTANT, :] = (single & chance & varies & (n > 0)).astype(np.float64)
     threshold[..., _CONSTANT, :] = 1.0
 
 
 def explain_quality(reference: Reference, window: Counts, subject: int, statistic: str) -> str:
-    """One sentence on one subject; the window without leading dimensions."""
+    """One sentence on a breached statistic of a subject; the window has no leading dimensions."""
     name = reference.layout.subjects[subject].removeprefix("feature:")
     now, rows = window.bins[subject], max(int(window.rows), 1)
     before, m = reference.counts.bins[subject], max(int(reference.counts.rows), 1)
     if statistic == "constant":
-        return f"{name} holds one single value in all {rows:,} rows; it varies in the reference"
-    columns, what = {
+        return f"{name} has a single value in all {rows:,} rows; it varies in the reference"
+    columns, fault = {
         "missing_rate": ([MISSING], "are missing"),
         "invalid_rate": ([INVALID], "are of the wrong type"),
         "nonfinite_rate": ([NONFINITE], "are infinite"),
-        "out_of_range_rate": ([LOW, HIGH], "lie beyond the reference's range"),
-        "unseen_rate": ([HIGH], "are of categories that the reference never held"),
+        "out_of_range_rate": ([LOW, HIGH], "are outside the reference's range"),
+        "unseen_rate": ([HIGH], "are of categories unknown to the reference"),
     }[statistic]
     share, was = float(now[columns].sum()) / rows, float(before[columns].sum()) / m
     usual = "none" if statistic in ("out_of_range_rate", "unseen_rate") or was == 0 else f"{was:.2%}"
-    return f"{name}: {share:.1%} of values {what}; in the reference {usual}"
+    return f"{name}: {share:.1%} of values {fault}; in the reference {usual}"

@@ -1,4 +1,4 @@
-"""How much traffic is usual at this hour of the week? Learned from live traffic, forgotten over some weeks."""
+"""Usual traffic by hour of the week, learned from live traffic and forgotten over some weeks."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from scipy.special import stdtrit
 from detectors.array_types import Array
 
 KEEP = 0.875
-"""Weight of what was known of a slot after each further occurrence: eight weeks for hours of the week."""
+"""Factor on a slot's earlier weights at each new occurrence: about eight weeks of memory for hours of the week."""
 LEAST = 3.0
-"""Occurrences of a slot before it says anything."""
+"""Least number of occurrences of a slot before it is judged."""
 MOST_SCATTER = 2.0
-"""What a piece that alarms adds to the dispersion, at most, in units of that dispersion."""
+"""Cap on the contribution of an alarming piece to the dispersion, in units of the dispersion."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficState:
-    """What is known of each slot, by weighted sums over its occurrences.
+    """Weighted sums over the occurrences of each slot.
 
     Attributes:
-        weight, total: float64[H], hours of the week or days of the week: weights, and rows.
-        day_weight, day_total: float64[D], the same by hour of the day: what weekdays have in common.
-        residual: float64[2], Σ (x − μ)²/μ of judged pieces around either expectation, with weights.
-        pieces: float64[2], Σ weights of them.
+        weight, total: float64[H], weights and rows by hour of the week or day of the week.
+        day_weight, day_total: float64[D], weights and rows by hour of the day, over all weekdays.
+        residual: float64[2], weighted Σ (x − μ)²/μ of judged pieces around the weekly and the daily expectation.
+        pieces: float64[2], Σ weights of the judged pieces.
     """
 
     weight: Array
@@ -42,11 +42,11 @@ class Volume:
     """One piece of event time, judged.
 
     Attributes:
-        expected: rows; NaN while too little is known.
-        lower, upper: between which they are usual.
-        ratio: rows over expected ones.
+        expected: usual number of rows; NaN while too few pieces are known.
+        lower, upper: bounds of the usual number of rows.
+        ratio: rows divided by expected rows.
         status: ``ok``, ``breached`` or ``insufficient``.
-        detail: one sentence; empty when nothing is wrong.
+        detail: one sentence; empty unless breached.
     """
 
     expected: float
@@ -58,12 +58,12 @@ class Volume:
 
 
 def start(slots: int, daily: int) -> TrafficState:
-    """Nothing known; ``slots`` in a week, ``daily`` in a day."""
+    """The empty state for ``slots`` slots in a week and ``daily`` slots in a day."""
     return TrafficState(np.zeros(slots), np.zeros(slots), np.zeros(daily), np.zeros(daily), np.zeros(2), np.zeros(2))
 
 
 def _expected(state: TrafficState, slot: int) -> tuple[float, float, int]:
-    """Expected rows, the weight they rest on, and which expectation it is; NaN while neither is known."""
+    """Expected rows, their weight, and 0 for the weekly or 1 for the daily expectation; NaN while both are unknown."""
     if state.weight[slot] >= LEAST * 0.8:
         return float(state.total[slot] / state.weight[slot]), float(state.weight[slot]), 0
     day = slot % len(state.day_weight)
@@ -73,7 +73,7 @@ def _expected(state: TrafficState, slot: int) -> tuple[float, float, int]:
 
 
 def _an_hour_off(state: TrafficState, slot: int) -> list[float]:
-    """What is expected an hour before and after; days have no such neighbours."""
+    """Expected rows an hour earlier and an hour later; empty for slots of a day."""
     if len(state.day_weight) == 1:
         return []
     beside = [_expected(state, (slot + step) % len(state.weight))[0] for step in (-1, 1)]
@@ -81,19 +81,19 @@ def _an_hour_off(state: TrafficState, slot: int) -> list[float]:
 
 
 def judge_traffic(state: TrafficState, slot: int, rows: float, alpha: float, min_change: float = 0.5) -> Volume:
-    """Whether so many rows are unusual for their slot, and by so much that it matters.
+    """Whether ``rows`` is unusual for the slot, and by a relevant factor.
 
-    Rows scatter more than a Poisson count: the dispersion is that of what was judged before, never below 1 (moment
+    Rows vary more than a Poisson count: the dispersion is estimated from earlier pieces, and is at least 1 (moment
     estimate of an over-dispersed count; McCullagh & Nelder 1989, section 6.2). The interval is Student's, with as many
-    degrees of freedom as pieces. What is usual an hour earlier or later is usual too: slots are in UTC, and people's
-    days move by an hour twice a year.
+    degrees of freedom as pieces. The usual numbers of the hours before and after are usual too: slots are in UTC, and
+    daylight saving time moves traffic by an hour twice a year.
 
     Args:
-        state: what was learned before.
+        state: learned from earlier pieces.
         slot: of the piece.
-        rows: in it.
+        rows: in the piece.
         alpha: error probability of each side.
-        min_change: less than this share of what is expected matters, and more than its reciprocal.
+        min_change: relevant are numbers below this share of the expected rows, or above its reciprocal.
     """
     mean, weight, kind = _expected(state, slot)
     if np.isnan(mean) or state.pieces[kind] < LEAST:
@@ -108,21 +108,21 @@ def judge_traffic(state: TrafficState, slot: int, rows: float, alpha: float, min
     few, many = rows < lower and rows < min_change * least, rows > upper and rows > most / min_change
     detail = ""
     if rows == 0 and few:
-        detail = f"no predictions came; {mean:,.0f} are usual at this time"
+        detail = f"no predictions arrived; {mean:,.0f} are usual at this time"
     elif few or many:
-        detail = f"{rows:,.0f} predictions came; {mean:,.0f} are usual at this time"
+        detail = f"{rows:,.0f} predictions arrived; {mean:,.0f} are usual at this time"
     return Volume(mean, lower, upper, float(ratio), "breached" if few or many else "ok", detail)
 
 
 def learn(state: TrafficState, slot: int, rows: float, alpha: float) -> TrafficState:
-    """Takes a piece in. What alarms counts as the nearest usual number, hardly as scatter: no outage becomes the norm.
+    """Learns from a piece. A breached piece counts as the nearest usual number, so that an outage never becomes usual.
 
-    Scatter that alarms may not pass for none either, or traffic that has become restless would alarm for ever: it
-    counts as `MOST_SCATTER` times what is usual.
+    Its deviation still counts, up to `MOST_SCATTER` times the usual dispersion, so that traffic whose variation has
+    grown does not alarm forever.
     """
     judged = judge_traffic(state, slot, rows, alpha)
     breached = judged.status == "breached"
-    taken = float(np.clip(rows, judged.lower, judged.upper)) if breached else rows
+    counted = float(np.clip(rows, judged.lower, judged.upper)) if breached else rows
     residual, pieces = state.residual.copy(), state.pieces.copy()
     day = slot % len(state.day_weight)
     for kind, (weight, total) in enumerate(
@@ -130,15 +130,15 @@ def learn(state: TrafficState, slot: int, rows: float, alpha: float) -> TrafficS
     ):
         if weight > 0:
             mean = max(total / weight, 1.0)
-            # The mean itself is uncertain: a fresh piece scatters by 1 + 1/weight around it.
-            scatter = (taken - total / weight) ** 2 / mean / (1 + 1 / weight)
+            # The mean itself is uncertain: a new piece varies around it by 1 + 1/weight.
+            scatter = (counted - total / weight) ** 2 / mean / (1 + 1 / weight)
             if breached:
                 scatter = min(scatter, MOST_SCATTER * max(float(residual[kind] / max(pieces[kind], 1.0)), 1.0))
             residual[kind] = residual[kind] * 0.998 + scatter
             pieces[kind] = pieces[kind] * 0.998 + 1
     changed = {}
-    for name, place in (("weight", slot), ("total", slot), ("day_weight", day), ("day_total", day)):
-        held = getattr(state, name).copy()
-        held[place] = held[place] * KEEP + (1.0 if name.endswith("weight") else taken)
-        changed[name] = held
+    for name, index in (("weight", slot), ("total", slot), ("day_weight", day), ("day_total", day)):
+        values = getattr(state, name).copy()
+        values[index] = values[index] * KEEP + (1.0 if name.endswith("weight") else counted)
+        changed[name] = values
     return replace(state, residual=residual, pieces=pieces, **changed)

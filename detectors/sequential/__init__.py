@@ -1,1 +1,1 @@
-"""When a stream changed: small changes that last, found pane by pane."""
+"""Change points of streams: detects small lasting changes and sudden changes, pane by pane."""

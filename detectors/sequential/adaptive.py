@@ -1,9 +1,9 @@
-"""When did the stream change, and from what to what: a window that is as long as its mean has stayed the same.
+"""Detects sudden changes, their time and their size: an adaptive window that grows while its mean is constant.
 
-ADWIN (Bifet & Gavaldà 2007): keep a window of all that came since the last change, compare every older part of it with
-the newer rest, and drop the older part where the two differ. Here on sums over panes, for all streams at once. The
-window is a list of at most B buckets in order of time; when it is full, the two neighbours are merged that are oldest
-for their size, so that a bucket holds about the same fraction of its age (ADWIN's exponential histogram).
+ADWIN (Bifet & Gavaldà 2007): keep a window of all values since the last change, compare every older part with the newer
+rest, and drop the older part if they differ. Here it works on sums over panes, for all streams at once. The window is a
+list of at most B buckets in order of time; when it is full, the two neighbours that are smallest for their age are
+merged, so that the length of each bucket is roughly a constant fraction of its age (ADWIN's exponential histogram).
 
 The bound is not ADWIN's Hoeffding bound with a union over splits, which is several times too cautious, but the limit
 of the generalised likelihood ratio of a change of mean, whose average run length is known (Siegmund & Venkatraman
@@ -27,21 +27,21 @@ from detectors.sequential.cusum import NEVER, PRIOR_ROWS, UNKNOWN_SKEW, Spread, 
 Numbers = NDArray[np.int64]
 
 WEIGHT, LEVEL, SCATTER, ROWS, TOTAL, SQUARES = range(6)
-"""What is summed in a bucket: w, w·mean and w·mean² of its panes, w being 1/variance of the pane's mean; n, Σz, Σz²."""
+"""Sums in a bucket: w, w·mean and w·mean² of its panes, w being 1/variance of the pane's mean; n, Σz, Σz²."""
 
 _SKEWED_ROWS = 5.0
-"""With so many rows in a part half of the allowance for skew is left: simulated run lengths stay above the stated."""
+"""Rows of a part at which half of the allowance for skew remains: simulated run lengths then exceed the stated ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adaptive:
-    """When two parts of a window differ too much.
+    """Parameters of the adaptive window.
 
     Attributes:
-        limit: greatest difference of means, in its standard errors, that is taken for chance.
-        cut: a bucket stands out from the window's middle by no more than so many of its standard errors; also never by
-            more than 0.9 limits, so that one wild pane cannot fire alone.
-        min_effect: changes up to so much, in z, are nobody's concern.
+        limit: greatest difference of means, in standard errors, that counts as chance.
+        cut: greatest distance of a bucket from the window's median bucket, in standard errors; also at most 0.9 limits,
+            so that one extreme pane cannot fire alone.
+        min_effect: greatest irrelevant change, in z.
     """
 
     limit: float
@@ -56,11 +56,11 @@ class AdaptiveState:
     Attributes:
         used: int64[S], buckets in use.
         starts: int64[S, B], start of the first pane in each, epoch ms.
-        panes: int64[S, B], panes in each.
+        panes: int64[S, B], panes in each bucket.
         sums: float64[6, S, B], by `WEIGHT`, `LEVEL`, `SCATTER`, `ROWS`, `TOTAL`, `SQUARES`.
         change_at: int64[S], start of the first pane after the last change, epoch ms; `NEVER` before any.
-        before: float64[S], mean z of the rows before it; NaN before any.
-        after: float64[S], mean z of the rows after it, as it was when the change was found; NaN before any.
+        before: float64[S], mean z of the rows before the last change; NaN before any.
+        after: float64[S], mean z of the rows after it, at the time of detection; NaN before any.
     """
 
     used: Numbers
@@ -74,16 +74,17 @@ class AdaptiveState:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a pane has brought to light.
+    """Changes detected with a pane.
 
     Attributes:
-        fired: bool[S], a change was found in this step.
-        change_at: int64[S], start of the first pane after it, epoch ms; `NEVER` where none was found.
-        before: float64[S], mean z of the rows before it; NaN where none was found.
-        after: float64[S], mean z of the rows since; NaN where none was found.
-        statistic: float64[S], greatest difference over all splits in standard errors, as it is compared with the limit;
-            NaN where there is nothing to compare.
-        p_value: float64[S], two-sided, of that one split: the number of splits and of panes is in the limit, not here.
+        fired: bool[S], whether this step detected a change.
+        change_at: int64[S], start of the first pane after the change, epoch ms; `NEVER` without a change.
+        before: float64[S], mean z of the rows before the change; NaN without a change.
+        after: float64[S], mean z of the rows since the change; NaN without a change.
+        statistic: float64[S], greatest difference over all splits in standard errors, to compare with the limit; NaN
+            if no split exists.
+        p_value: float64[S], two-sided, of the best split alone: the limit, not this value, allows for the number of
+            splits and panes.
     """
 
     fired: NDArray[np.bool_]
@@ -108,11 +109,11 @@ def run_length(limit: float) -> float:
 
 @lru_cache(maxsize=256)
 def adaptive_for(arl_panes: float, min_effect: float = 0.0) -> Adaptive:
-    """Parameters that find a change where there is none once in ``arl_panes`` panes with rows, on average.
+    """Parameters with one false alarm in ``arl_panes`` panes with rows, on average.
 
     Args:
-        arl_panes: wished ARL, from 50 to 1e12.
-        min_effect: changes up to so much, in z, are nobody's concern.
+        arl_panes: desired ARL, from 50 to 1e12.
+        min_effect: greatest irrelevant change, in z.
 
     Raises:
         ValueError: if either is out of range.
@@ -124,7 +125,7 @@ def adaptive_for(arl_panes: float, min_effect: float = 0.0) -> Adaptive:
 
 
 def start(size: int, buckets: int = 48) -> AdaptiveState:
-    """Empty windows of ``size`` streams, of ``buckets`` > 2 each, which take 64 bytes apiece."""
+    """Empty windows of ``size`` streams, with ``buckets`` > 2 buckets of 64 bytes each."""
     return AdaptiveState(
         np.zeros(size, dtype=np.int64),
         np.zeros((size, buckets), dtype=np.int64),
@@ -149,12 +150,12 @@ def adaptive_step(
 
     Args:
         state: windows so far.
-        n: float64[S], rows of the pane; a stream without rows is passed over.
+        n: float64[S], rows of the pane; a stream without rows is skipped.
         total: float64[S], Σz.
         squares: float64[S], Σz².
         pane_start: epoch ms.
         params: limit and the rest.
-        spread: of pane means; None for independent rows. Panes that scatter more than it says are believed.
+        spread: of pane means; None for independent rows. A greater variation measured in the window takes precedence.
     """
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         seen = (n > 0) & np.isfinite(total) & np.isfinite(squares)
@@ -162,8 +163,8 @@ def adaptive_step(
         grown = _appended(state, seen, n, total, squares, pane_start, spread)
         statistic, split, before, after = _compared(grown, params, spread.skew)
     fired = seen & (statistic >= params.limit)
-    place = np.minimum(split + 1, grown.starts.shape[1] - 1)
-    moment = np.take_along_axis(grown.starts, place[:, None], axis=1)[:, 0]
+    index = np.minimum(split + 1, grown.starts.shape[1] - 1)
+    moment = np.take_along_axis(grown.starts, index[:, None], axis=1)[:, 0]
     changes = Changes(
         fired,
         np.where(fired, moment, NEVER),
@@ -201,20 +202,20 @@ def _appended(
     weight = 1 / pane_variance(n, spread)
     level = weight * total / n
     where = np.flatnonzero(seen)
-    place = state.used[where]
+    index = state.used[where]
     starts, panes, sums = state.starts.copy(), state.panes.copy(), state.sums.copy()
-    starts[where, place], panes[where, place] = pane_start, 1
-    sums[:, where, place] = np.stack([weight, level, level * total / n, n, total, squares])[:, where]
+    starts[where, index], panes[where, index] = pane_start, 1
+    sums[:, where, index] = np.stack([weight, level, level * total / n, n, total, squares])[:, where]
     return AdaptiveState(state.used + seen, starts, panes, sums, state.change_at, state.before, state.after)
 
 
 def _merged(state: AdaptiveState, full: NDArray[np.bool_]) -> AdaptiveState:
-    """One bucket fewer in the windows that are full: the pair that is smallest for its age becomes one."""
+    """Merges two neighbouring buckets in full windows: the pair that is smallest for its age."""
     newer = np.cumsum(state.panes[:, ::-1], axis=1)[:, ::-1]
     pair = np.argmin((state.panes[:, :-1] + state.panes[:, 1:]) / newer[:, :-1], axis=1)
     where = np.flatnonzero(full)
     left = pair[where]
-    # The left one of the pair takes the right one in; all that is newer moves one place.
+    # The left bucket of the pair absorbs the right one; newer buckets move by one index.
     moves = full[:, None] & (np.arange(state.panes.shape[1]) > pair[:, None])
     panes, sums = state.panes.copy(), state.sums.copy()
     panes[where, left] += panes[where, left + 1]
@@ -253,8 +254,8 @@ def _compared(state: AdaptiveState, params: Adaptive, skew: Array) -> tuple[Arra
     older = np.cumsum(state.sums, axis=2)
     newer = older[:, :, -1:] - older
     panes = state.panes.sum(axis=1, keepdims=True)
-    # Rows of either part may scatter more than the reference's (a share near one half after one near zero), and panes
-    # more than anyone has said. That is measured within the parts, so that the change itself does not count.
+    # Rows of either part may vary more than the reference's (a share near one half after one near zero), and panes may
+    # vary more than ``spread``. Both are measured within the parts, so that the change itself does not count.
     spread_old, spread_new = _row_variance(older), _row_variance(newer)
     within = older[SCATTER][:, -1:] - _square(older) - _square(newer)
     between = np.maximum(within / np.maximum(panes - 2, 1), 1.0)
@@ -274,7 +275,7 @@ def _compared(state: AdaptiveState, params: Adaptive, skew: Array) -> tuple[Arra
 
 
 def _row_variance(part: Array) -> Array:
-    """float64[S, B] ≥ 1, in z: of the rows of one part, shrunk towards the reference's where rows are few."""
+    """float64[S, B] ≥ 1, in z: variance of the rows of one part, shrunk towards the reference's for few rows."""
     rows = part[ROWS]
     excess = (part[SQUARES] - part[TOTAL] ** 2 / rows) / np.maximum(rows - 1, 1.0) - 1.0
     result: Array = 1.0 + np.fmax(excess, 0.0) * rows / (rows + PRIOR_ROWS)
@@ -282,10 +283,10 @@ def _row_variance(part: Array) -> Array:
 
 
 def _skew_allowance(older: Array, newer: Array, sign: Array, skew: Array) -> Array:
-    """float64[S, B] ≥ 0: skewness of the standardised difference, towards the side where it lies.
+    """float64[S, B] ≥ 0: skewness of the standardised difference, in the direction of the difference.
 
-    A limit b stands for b + skewness·(b² − 1)/6 (Cornish & Fisher 1937). It fades as a part has rows enough for its own
-    variance, which grows with the same rare large values, to take over.
+    The limit b becomes b + skewness·(b² − 1)/6 (Cornish & Fisher 1937). The allowance decreases with the rows of a
+    part, because rare large values then also increase the measured variance of the part.
     """
     lean = _SKEWED_ROWS / newer**2 / (newer + _SKEWED_ROWS) - _SKEWED_ROWS / older**2 / (older + _SKEWED_ROWS)
     lean = lean / (1 / newer + 1 / older) ** 1.5
@@ -300,7 +301,7 @@ def _square(part: Array) -> Array:
 
 
 def _clipped(state: AdaptiveState, between: Array, params: Adaptive) -> Array:
-    """float64[S, B]: `LEVEL` of each bucket, no farther from the median bucket than a bucket may be."""
+    """float64[S, B]: `LEVEL` of each bucket, clipped to the allowed distance from the median bucket."""
     weight = state.sums[WEIGHT]
     means = np.where(weight > 0, state.sums[LEVEL] / weight, np.inf)
     middle = np.take_along_axis(np.sort(means, axis=1), np.maximum(state.used - 1, 0)[:, None] // 2, axis=1)

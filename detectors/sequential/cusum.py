@@ -1,11 +1,11 @@
-"""A small change that lasts: two-sided cumulative sums of standardised pane means, for all streams at once.
+"""Detects small lasting changes: two-sided cumulative sums of standardised pane means, for all streams at once.
 
-A window judges one look; a sum over panes adds up what each of them is too short to show. ``up`` follows
-``max(0, up + u − k)``, ``down`` the same of −u (Page 1954). Page-Hinkley (Hinkley 1971) is the same statistic written
-otherwise: the sum of u − k over its own running minimum is ``up``; only the mean here is that of the reference instead
-of that of the stream so far, so that a slow change cannot hide by moving the mean with it.
+A sum over panes accumulates changes that are too small to show in one pane or window. ``up`` follows
+``max(0, up + u − k)``, ``down`` follows ``max(0, down − u − k)`` (Page 1954). Page-Hinkley (Hinkley 1971) is an
+equivalent statistic: ``up`` is the sum of u − k above its running minimum. Here the mean is the reference's, not the
+stream's mean so far, so that a slow change cannot hide by moving the mean.
 
-The limit follows from the average run length (ARL) that is wished while nothing changes.
+The limit follows from the desired average run length (ARL) without a change.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from scipy.optimize import brentq
 from detectors.array_types import Array
 
 _OVERSHOOT = 1.166
-"""Twice how far a normal random walk jumps, on average, beyond a high limit (Siegmund 1985)."""
+"""Twice the average overshoot of a normal random walk beyond a high limit (Siegmund 1985)."""
 _MOST_PERSISTENT = 0.99
 PRIOR_ROWS = 30.0
-"""As many rows of variance 1 stand beside a pane's own, whose variance a few wild rows would inflate."""
+"""Number of prior rows of variance 1, so that a few outliers do not inflate the variance of a small pane."""
 UNKNOWN_SKEW = 2.0
-"""Skewness that rows are taken to have, to either side, where nobody has said: that of an exponential."""
+"""Skewness assumed for rows, to either side, where it is unknown: the skewness of an exponential distribution."""
 NEVER = -1
-"""Stands where there is no time to tell."""
+"""Placeholder for a time where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How much the mean z of a pane varies while nothing changes, as the reference tells.
+    """How much the mean z of a pane varies without a change, measured on the reference.
 
     Attributes:
         effect: float64[S] ≥ 1, design effect φ of the rows within a pane.
         location_sd: float64[S], standard deviation of the reference's pane means, in z; NaN where unknown.
-        location_rows: float64[S], rows of the panes that it comes from (their harmonic mean); NaN where unknown.
+        location_rows: float64[S], harmonic mean of the rows of the reference's panes; NaN where unknown.
         persistence: float64[S], lag-one correlation of pane means; NaN or below 0 counts as 0.
-        reference_error: float64[S], standard error of the reference's own mean, in z.
+        reference_error: float64[S], standard error of the reference's mean, in z.
         skew: float64[S], third standardised moment of single rows; (1 − 2q)/√(q(1 − q)) for a share of q. NaN where
-            unknown: `UNKNOWN_SKEW` to either side.
+            unknown, which means `UNKNOWN_SKEW` to either side.
     """
 
     effect: Array
@@ -54,7 +54,7 @@ class Spread:
 
 
 def plain_spread(size: int, skew: float = math.nan) -> Spread:
-    """The spread of independent rows against a mean that is known exactly."""
+    """The spread of independent rows around an exactly known mean."""
     unknown = np.full(size, np.nan)
     return Spread(np.ones(size), unknown, unknown, np.zeros(size), np.zeros(size), np.full(size, skew))
 
@@ -64,10 +64,10 @@ class Scores:
     """Standardised pane means.
 
     Attributes:
-        u: float64[S], mean over its standard error; NaN where a pane has no rows.
-        error: float64[S], that standard error, in z.
+        u: float64[S], mean divided by its standard error; NaN where a pane has no rows.
+        error: float64[S], standard error of the mean, in z.
         reference_error: float64[S], the reference's standard error in units of ``error``, as `step` takes it.
-        skew: float64[2, S] ≥ 0, how skewed u is towards rises and towards falls.
+        skew: float64[2, S] ≥ 0, skewness of u towards rises and towards falls.
     """
 
     u: Array
@@ -78,14 +78,14 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Cusum:
-    """When a cumulative sum is too high.
+    """Parameters of a cumulative sum.
 
     Attributes:
-        drift: the allowance k, in standard deviations of a pane mean; a change of 2k is found soonest.
+        drift: the allowance k, in standard deviations of a pane mean; a change of 2k is detected soonest.
         limit: the sum h from which the process counts as changed.
-        cut: a pane counts for no more than so many standard deviations, so that one wild pane cannot fire alone.
-        caution: by how many of its standard errors the reference's mean may be wrong.
-        cap: the sum stops at so many limits: a process that has come back is believed after about
+        cut: greatest score of a pane, in standard deviations, so that one extreme pane cannot fire alone.
+        caution: assumed error of the reference's mean, in its standard errors.
+        cap: greatest sum, in limits. After a process has come back, the alarm ends within about
             ``(cap − 1)·limit/drift`` panes, however long the change had lasted.
     """
 
@@ -104,7 +104,7 @@ class CusumState:
         up: float64[S] ≥ 0, evidence of a rise.
         down: float64[S] ≥ 0, evidence of a fall.
         since_up: int64[S], start of the pane where ``up`` left zero, epoch ms; `NEVER` while it is zero.
-        since_down: int64[S], the same of ``down``.
+        since_down: int64[S], start of the pane where ``down`` left zero, epoch ms; `NEVER` while it is zero.
     """
 
     up: Array
@@ -115,13 +115,13 @@ class CusumState:
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """What the sums say after a pane.
+    """The state of alarms after a pane.
 
     Attributes:
         value: float64[S], the greater of the two sums.
         direction: int8[S], 1 for a rise, -1 for a fall, 0 while both sums are zero.
         change_at: int64[S], start of the first pane after the change (Page's estimate), epoch ms; `NEVER` without one.
-        fired: bool[S], ``value >= limit``; stays so while the change lasts.
+        fired: bool[S], ``value >= limit``; remains True while the change lasts.
     """
 
     value: Array
@@ -134,17 +134,17 @@ def run_length(drift: float, limit: float) -> float:
     """In-control ARL of the two-sided sum, in panes: Siegmund (1985), equation 2.57, halved for the two sides."""
     height = limit + _OVERSHOOT
     x = 2 * drift * height
-    # Near zero the difference of large terms would be rounding only; its limit is height².
+    # Near zero the difference of large terms would only be rounding; its limit is height².
     one_sided = height**2 * (1 + x / 3) if x < 1e-4 else (math.expm1(x) - x) / (2 * drift**2)
     return one_sided / 2
 
 
 @lru_cache(maxsize=256)
 def cusum_for(arl_panes: float, drift: float = 0.25) -> Cusum:
-    """The sum that raises a false alarm once in ``arl_panes`` panes with rows, on average.
+    """The parameters with one false alarm in ``arl_panes`` panes with rows, on average.
 
     Args:
-        arl_panes: wished ARL, at least 10.
+        arl_panes: desired ARL, at least 10.
         drift: allowance k, at least 0.
 
     Raises:
@@ -164,24 +164,24 @@ def cusum_for(arl_panes: float, drift: float = 0.25) -> Cusum:
 
 
 def pane_variance(n: Array, spread: Spread) -> Array:
-    """float64[S]: variance of the mean z of n rows while nothing changes; NaN without rows.
+    """float64[S]: variance of the mean z of n rows without a change; NaN without rows.
 
-    τ² + 1/n, where τ² is what the reference's pane means varied by beyond the sampling of their own rows:
-    ``location_sd²`` holds both, so adding 1/n to all of it would count the sampling twice. A τ that comes from
-    clusters of rows grows as panes get smaller, one that comes from the hour does not, and nobody knows which it is:
-    below the size of the reference's panes it is taken to grow, above it not to shrink. Where ``location_rows`` is
-    unknown nothing is taken off. Where ``location_sd`` is unknown the variance is φ/n.
+    τ² + 1/n, where τ² is the variance of the reference's pane means beyond the sampling of their rows.
+    ``location_sd²`` contains both, so adding 1/n to it would count sampling twice. A τ from clusters of rows grows as
+    panes get smaller, a τ from the hour of the day does not, and the cause is unknown. So τ grows for panes smaller
+    than the reference's, and does not shrink for larger panes. Where ``location_rows`` is unknown, nothing is
+    subtracted. Where ``location_sd`` is unknown, the variance is φ/n.
 
-    Sums over panes that resemble their neighbours vary by (1 + ρ)/(1 − ρ) more (Johnson & Bagshaw 1974).
+    Autocorrelation ρ of pane means multiplies the variance of sums by (1 + ρ)/(1 − ρ) (Johnson & Bagshaw 1974).
     """
     rows = np.where(n > 0, n, np.nan)
     own = 1 / rows
-    told = spread.location_sd**2
+    measured = spread.location_sd**2
     known = np.isfinite(spread.location_rows)
     size = np.where(known, spread.location_rows, rows)
-    between = np.where(known, np.maximum(told - 1 / size, 0.0) * np.maximum(size * own, 1.0), told)
+    between = np.where(known, np.maximum(measured - 1 / size, 0.0) * np.maximum(size * own, 1.0), measured)
     clustered = np.where(known, 0.0, spread.effect * own)
-    variance = np.where(np.isfinite(told), np.maximum(between + own, clustered), spread.effect * own)
+    variance = np.where(np.isfinite(measured), np.maximum(between + own, clustered), spread.effect * own)
     rho = np.clip(np.nan_to_num(spread.persistence), 0.0, _MOST_PERSISTENT)
     result: Array = variance * (1 + rho) / (1 - rho)
     return result
@@ -190,8 +190,8 @@ def pane_variance(n: Array, spread: Spread) -> Array:
 def pane_scores(n: Array, total: Array, squares: Array, spread: Spread) -> Scores:
     """Standardised means of a closed pane.
 
-    A pane's own variance is used only where it is above the reference's (1 in z), and shrunk towards it: rows that
-    scatter more must not pass for a shift, but a few rows cannot tell their own variance.
+    The variance of a pane is used only where it exceeds the reference's (1 in z), and is shrunk towards it: a greater
+    variance of rows must not count as a shift, but a few rows do not determine their variance.
 
     Args:
         n: float64[S], rows.
@@ -211,12 +211,12 @@ def pane_scores(n: Array, total: Array, squares: Array, spread: Spread) -> Score
 
 
 def skew_allowance(skew: Array, params: Cusum) -> Array:
-    """What a skewed u needs beside the allowance k, to be no more likely to pass the limit than a normal one.
+    """Additional allowance for a skewed u, so that it passes the limit no more often than a normal u.
 
-    How often a sum passes a high limit is governed by the root θ of E exp(θ(u − k)) = 1, which is 2k for a normal u
-    (Wald 1947). Rare large values lower it, and with it the ARL by a power. So much allowance restores it for the
-    two-point distribution of this skewness, the extreme one of variance 1 below a given greatest value (Bennett 1962);
-    u is cut, so that there is such a value.
+    The root θ of E exp(θ(u − k)) = 1 decides how often a sum passes a high limit; θ is 2k for a normal u (Wald 1947).
+    Rare large values lower θ, and so the ARL, by a power. The allowance restores θ for the two-point distribution of
+    this skewness, which is extreme among distributions of variance 1 with a given greatest value (Bennett 1962); u has
+    a greatest value because it is clipped.
 
     Args:
         skew: float64[...] ≥ 0.
@@ -233,7 +233,7 @@ def skew_allowance(skew: Array, params: Cusum) -> Array:
 
 
 def start(size: int) -> CusumState:
-    """Sums of ``size`` streams that have seen nothing."""
+    """The initial sums of ``size`` streams."""
     never = np.full(size, NEVER, dtype=np.int64)
     return CusumState(np.zeros(size), np.zeros(size), never, never.copy())
 
@@ -249,16 +249,16 @@ def step(
 ) -> tuple[CusumState, Alarms]:
     """The sums after one more pane.
 
-    The reference's mean is an estimate; what it is wrong by would add up over panes until any limit is passed. So the
-    allowance grows by ``caution`` standard errors of it: smaller shifts are beyond what the reference can tell.
+    The reference's mean is an estimate, and its error would add up over panes until it passes any limit. So the
+    allowance grows by ``caution`` standard errors of this mean: the reference cannot show smaller shifts.
 
     Args:
         state: float64[S] sums so far.
-        u: float64[S], standardised pane means; NaN passes over the stream.
+        u: float64[S], standardised pane means; NaN skips the stream.
         pane_start: epoch ms.
         params: drift, limit and the rest.
-        reference_error: float64[S], standard error of the reference's mean in the units of u; None for exact ones.
-        tolerance: float64[S], shifts up to so much, in the units of u, are nobody's concern; None for 0.
+        reference_error: float64[S], standard error of the reference's mean in the units of u; None for exact means.
+        tolerance: float64[S], greatest irrelevant shift, in the units of u; None for 0.
         skew: float64[2, S] ≥ 0, of u towards rises and falls (`Scores.skew`); None for 0.
     """
     slack = np.zeros((2, *u.shape))
@@ -279,14 +279,14 @@ def step(
 
 
 def _bounded(values: Array) -> Array:
-    """0 for NaN; at most 1e150, which can still be squared: pieces that hardly vary make these numbers infinite."""
+    """0 for NaN; at most 1e150, which can still be squared: panes that hardly vary make these numbers infinite."""
     return np.minimum(np.nan_to_num(values), 1e150)
 
 
 def _followed(
     held: Array, since: NDArray[np.int64], score: Array, seen: NDArray[np.bool_], pane_start: int, params: Cusum
 ) -> tuple[Array, NDArray[np.int64]]:
-    # Cut after the slack is taken off: were u cut before, no shift could ever get past a large slack.
+    # Clip after subtracting the slack: if u were clipped first, no shift could exceed a large slack.
     moved = held + np.clip(score, -params.cut, params.cut) - params.drift
     value = np.where(seen, np.clip(moved, 0.0, params.cap * params.limit), held)
     begun = np.where((held <= 0) & (value > 0), pane_start, since)

@@ -146,7 +146,7 @@ class ChangePoints:
             if not held_back and value >= limit:
                 status = bad
                 verb = "risen" if state.direction[place] > 0 else "fallen"
-                detail = f"{of} has {verb} a little and stayed so since about {rfc3339(int(state.change_at[place]))}"
+                detail = f"{of} has {verb} slightly since about {rfc3339(int(state.change_at[place]))}"
             found.append(Finding(subject, f"cusum{suffix}", value, value, _NAN, limit, status, detail))
             before, after = float(state.adaptive.before[place]), float(state.adaptive.after[place])
             lately = state.found_at[place] != cusum.NEVER and at - int(state.found_at[place]) < self.keep

@@ -184,7 +184,7 @@ def version_findings(
         detail = ""
         if status == "ok" and (upper < 0 if up else lower > 0):
             status = "breached"
-            detail = f"{metric} is {abs(value):.4g} worse than that of version {name} in the same window"
+            detail = f"{metric} is {abs(value):.4g} worse than that of version {name} in this window"
         found.append(Finding("version", metric, value, lower, upper, 0.0, status, detail))
     return tuple(found)
 
@@ -213,7 +213,11 @@ def segment_findings(
         told = [
             f"{names[place]} {values.value[place]:.4g} on {int(rows[place]):,} rows" for place in order[:3].tolist()
         ]
-        detail = f"surely worse than all rows ({float(overall[metric].value):.4g}): " + ", ".join(told) if told else ""
+        detail = (
+            f"significantly worse than all rows ({float(overall[metric].value):.4g}): " + ", ".join(told)
+            if told
+            else ""
+        )
         found.append(Finding("segments", metric, float(len(order)), _NAN, _NAN, _NAN, "ok", detail))
     return tuple(found)
 

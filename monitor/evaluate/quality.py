@@ -78,7 +78,7 @@ def duplicates_finding(
     """The share of rows that came again under the id of another one, in the whole window."""
     value, lower, upper = duplicates.rate(counts, rows, settings.alpha)
     status: Status = "breached" if lower > settings.min_change else "ok"
-    detail = f"{value:.1%} of records came again under the id of another one" if status == "breached" else ""
+    detail = f"{value:.1%} of records repeat the id of another record" if status == "breached" else ""
     if held_back or math.isnan(value) or rows < settings.min_rows:
         status, detail = "insufficient", held_back or "too few rows with an id"
     return (Finding("quality", "duplicate_rate", value, lower, upper, settings.min_change, status, detail),)

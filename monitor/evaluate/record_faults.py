@@ -174,9 +174,7 @@ class RecordFaults:
             found.append(_share("rejected", rejected, rows + rejected, told, alpha, min_rows))
         if self._counts.first_bare is not None and self._counts.first_bare < end:
             bare = self._count_bare(start, end)
-            found.append(
-                _share("featureless", bare, rows, "records hold none of the model's features", alpha, min_rows)
-            )
+            found.append(_share("featureless", bare, rows, "records hold no feature of the model", alpha, min_rows))
         if self._counts.first_label is not None and self._counts.first_label <= end:
             usable, rejected, _ = self._count_labels(start, end)
             told = "label records were rejected"
@@ -194,7 +192,7 @@ class RecordFaults:
             if finding.statistic == "rejected" and finding.status == "breached":
                 return finding.detail
             if finding.statistic == "featureless" and finding.value > min_missing:
-                return f"{finding.value:.1%} of records hold none of the model's features"
+                return f"{finding.value:.1%} of records hold no feature of the model"
         return ""
 
     def strange_labels(self, start: int, at: int) -> str:
@@ -203,7 +201,7 @@ class RecordFaults:
             return ""
         usable, _, strange = self._count_labels(start, at)
         share = strange / (usable + strange) if strange else 0.0
-        return f"{share:.1%} of the labels are no class or number of the reference" if share > MAX_SHARE else ""
+        return f"{share:.1%} of labels are not a class or number of the reference" if share > MAX_SHARE else ""
 
     def _reasons(self, start: int, end: int) -> Counter[str]:
         counted = (Counter(counts) for pane, counts in self._counts.rejects.items() if start <= pane < end)

@@ -115,7 +115,7 @@ class ReferenceChooser:
             if recent is None:
                 stands_in = (
                     f"the last {format_duration(self._rolling)} hold too few rows of days without drift; "
-                    "the given reference stands in"
+                    "the configured reference is used instead"
                 )
             reference = recent or reference
         if place in self.burn_ins and counts is not None:
@@ -155,7 +155,7 @@ class ReferenceChooser:
         if key.segment == ALL and burn_in.add(due.window.length, due.start, counts):
             # What was prepared so far knew less of how windows differ.
             self._static.clear()
-        return f"burn-in: learning until {rfc3339(burn_in.until())} how much windows differ from one another"
+        return f"burn-in until {rfc3339(burn_in.until())}: learning how much windows vary"
 
     def _learns(self, place: int, due: DueWindow) -> bool:
         """Whether the reference itself does not tell how windows of a length differ."""

@@ -110,11 +110,11 @@ class SchemaChanges:
             }
         )
         status: Status = "breached" if names else "ok"
-        detail = f"records carry what the reference does not know: {listed(names)}" if names else ""
+        detail = f"records hold names that the reference does not know: {listed(names)}" if names else ""
         if self._names.learned is None:
-            status, detail = "insufficient", "the names that records carry are being learned"
+            status, detail = "insufficient", "the names in records are still being learned"
         elif self._names.too_many:
-            status, detail = "insufficient", "records carry too many different names to tell new ones"
+            status, detail = "insufficient", "records hold too many different names to detect new names"
         elif held_back:
             status, detail = "insufficient", held_back
         return Finding("quality", "features_new", float(len(names)), _NAN, _NAN, 0.0, status, detail)

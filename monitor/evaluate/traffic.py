@@ -65,7 +65,14 @@ class Traffic:
         last = self._now.last
         if last is None or last.status == "insufficient":
             return Finding(
-                "quality", "traffic_ratio", _NAN, _NAN, _NAN, 1.0, "insufficient", "traffic is being learned"
+                "quality",
+                "traffic_ratio",
+                _NAN,
+                _NAN,
+                _NAN,
+                1.0,
+                "insufficient",
+                "the usual traffic is still being learned",
             )
         status: Status = "breached" if last.status == "breached" else "ok"
         usual = last.expected if last.expected > 0 else _NAN

@@ -35,8 +35,8 @@ class ReferencesByVersion:
         """A sentence if a version is compared with a reference that is not its own; empty if it has its own."""
         if not self.versions or version in self.versions:
             return ""
-        whose = f"that of version {self.fallback}" if self.fallback else "the model's general one"
-        return f"version {version} has no reference of its own; it is compared with {whose}"
+        whose = f"the reference of version {self.fallback}" if self.fallback else "the model's general reference"
+        return f"version {version} has no reference; it is compared with {whose}"
 
     @cached_property
     def fingerprints(self) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""The daemon's own state for others: snapshot, metrics page, health, watchdog."""
+"""Everything that the daemon publishes: snapshot, metrics page, health, watchdog."""

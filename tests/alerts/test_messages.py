@@ -232,10 +232,10 @@ def test_estimated_performance_is_told_as_such_and_with_all_rows() -> None:
 
 @pytest.mark.parametrize(("version", "own"), [("4", " of version 4"), ("-", "")])
 def test_a_worse_version_is_told_beside_the_champion(version: str, own: str) -> None:
-    detail = "roc_auc is 0.031 worse than that of version 3 in the same window"
+    detail = "roc_auc is 0.031 worse than that of version 3 in this window"
     worse = Finding("version", "roc_auc", -0.031, -0.045, -0.017, 0.0, "breached", detail)
     title, line = told(worse, version=version)
-    assert title == f"ROC AUC{own} is 0.031 worse than that of version 3 in the same window"
+    assert title == f"ROC AUC{own} is 0.031 worse than that of version 3 in this window"
     assert line == f"{title} (confidence interval 0.017 to 0.045)"
     loss = structs.replace(
         worse, statistic="mae", value=0.2, lower=0.1, upper=0.3, detail=detail.replace("roc_auc", "mae")

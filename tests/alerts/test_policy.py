@@ -194,7 +194,7 @@ def _open(incidents: Mapping[IncidentKey, Incident]) -> set[AlertKey]:
 
 
 def test_no_retraining_is_called_on_a_fault_of_the_feed_but_people_are_paged() -> None:
-    fault = replace(evaluation(*DRIFTED), fault="12.0% of records hold none of the model's features")
+    fault = replace(evaluation(*DRIFTED), fault="12.0% of records hold no feature of the model")
     (broken,) = transitions([rule()], [fault])
     found = go_on(NOTHING, broken, notify=("pager", "retrain"))
     assert told(found) == [("trigger", "pager")]

@@ -66,7 +66,7 @@ def test_several_changes_are_told_as_one_sentence() -> None:
 
 def test_another_shape_at_the_same_mean_and_spread() -> None:
     two_peaks = 40 + np.where(np.arange(ROWS) % 2, 10.0, -10.0)
-    assert of_age(two_peaks) == "age changed its shape at about the same mean and spread"
+    assert of_age(two_peaks) == "age changed its shape with mean and spread nearly unchanged"
 
 
 def test_gaps_do_not_disturb_what_is_said_of_the_values() -> None:
@@ -112,7 +112,7 @@ def test_the_category_that_changed_most_is_named_first_and_no_more_than_two_are(
 
 def test_categories_never_seen_before() -> None:
     assert of_colour({0: 80, HIGH: 20}, {0: 1000}) == (
-        "colour: categories never seen in the reference rose from 0% to 20% and 'red' fell from 100% to 80%"
+        "colour: categories unknown to the reference rose from 0% to 20% and 'red' fell from 100% to 80%"
     )
 
 

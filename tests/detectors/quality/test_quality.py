@@ -81,7 +81,7 @@ def test_values_beyond_the_range_are_found_on_either_side() -> None:
         found = judge_quality(REFERENCE, counts, SETTINGS)
         assert status(found, "out_of_range_rate", AGE) == BREACHED
         assert value(found, "out_of_range_rate", AGE) == 0.04
-        assert "beyond the reference's range" in explain_quality(REFERENCE, counts, AGE, "out_of_range_rate")
+        assert "outside the reference's range" in explain_quality(REFERENCE, counts, AGE, "out_of_range_rate")
 
 
 def test_categories_never_seen_are_found() -> None:
@@ -90,7 +90,7 @@ def test_categories_never_seen_are_found() -> None:
     counts = window(age, job)
     found = judge_quality(REFERENCE, counts, SETTINGS)
     assert status(found, "unseen_rate", JOB) == BREACHED
-    assert "that the reference never held" in explain_quality(REFERENCE, counts, JOB, "unseen_rate")
+    assert "unknown to the reference" in explain_quality(REFERENCE, counts, JOB, "unseen_rate")
 
 
 def test_missing_values_are_shown_and_judged_as_drift() -> None:
@@ -109,7 +109,7 @@ def test_a_column_of_one_value_is_found() -> None:
     found = judge_quality(REFERENCE, counts, SETTINGS)
     assert status(found, "constant", AGE) == status(found, "constant", JOB) == BREACHED
     assert explain_quality(REFERENCE, counts, AGE, "constant") == (
-        "age holds one single value in all 1,000 rows; it varies in the reference"
+        "age has a single value in all 1,000 rows; it varies in the reference"
     )
 
 

@@ -72,7 +72,7 @@ def test_a_drop_to_a_third_a_flood_and_silence_are_found_at_once() -> None:
         assert judge_traffic(state, hour, round(near.max() * 3), ALPHA).status == "breached"
         silent = judge_traffic(state, hour, 0, ALPHA)
         assert silent.status == "breached"
-        assert silent.detail.startswith("no predictions came; ")
+        assert silent.detail.startswith("no predictions arrived; ")
 
 
 def test_weekends_are_no_drop() -> None:

@@ -75,7 +75,7 @@ def test_records_that_come_twice_are_told_in_their_window_and_no_other(tmp_path:
     # Half of the rows come again: a third of all that came.
     assert found[1]["value"] == pytest.approx(1 / 3, abs=0.02 if labelled else 0.1)
     assert found[1]["lower"] <= found[1]["value"] <= found[1]["upper"]
-    assert "came again under the id of another one" in found[1]["detail"]
+    assert "repeat the id of another record" in found[1]["detail"]
 
 
 def test_a_few_repeats_are_told_where_the_predictions_are_known_one_by_one(tmp_path: Path) -> None:

@@ -119,4 +119,4 @@ def test_a_score_that_creeps_is_told_by_its_sum_over_days(tmp_path: Path) -> Non
     alone = [finding(found[end], "score", "psi")["status"] for end in whole]
     assert alone.count("drifted") == 0
     detail = finding(found[max(creeping)], "score", "cusum")["detail"]
-    assert detail.startswith("score: the mean has risen a little and stayed so since about 2024-10-2")
+    assert detail.startswith("score: the mean has risen slightly since about 2024-10-2")

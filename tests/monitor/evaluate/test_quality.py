@@ -109,7 +109,7 @@ def test_faults_page_and_the_alert_says_what_is_wrong(told: list[Row]) -> None:
     fired = [line["summary"].removeprefix("data quality on m: ") for line in told_of if line["state"] == "firing"]
     expected = (
         "age: 3.2% of values are of the wrong type", "age: 3.2% of values are infinite",
-        "age: 3.2% of values lie beyond", "job: 3.2% of values are of categories",
+        "age: 3.2% of values are outside", "job: 3.2% of values are of categories",
         "job holds one single value", "no record holds a value of age",
     )  # fmt: skip
     assert len(fired) == len(expected)
@@ -149,5 +149,5 @@ def test_traffic_that_stops_or_halves_is_told(tmp_path: Path) -> None:
     assert [end[:13] for end in sorted(bad)] == ["2024-10-12T06", "2024-10-12T16"], bad
     stopped, fewer = (bad[end] for end in sorted(bad))
     assert stopped["value"] == 0.0
-    assert stopped["detail"].startswith("no predictions came; 29")
+    assert stopped["detail"].startswith("no predictions arrived; 29")
     assert fewer["value"] == pytest.approx(0.25, abs=0.02)

@@ -118,7 +118,7 @@ def test_an_unknown_version_falls_back_on_the_newest_and_says_so(versions: Path)
     assert all(drifted(found))  # against that of version 2
     (told,) = [part for part in found[0]["findings"] if part["subject"] == "reference"]  # type: ignore[attr-defined]
     assert (told["statistic"], told["value"], told["status"]) == ("fallback", 1.0, "ok")
-    assert told["detail"] == "version 3 has no reference of its own; it is compared with that of version 2"
+    assert told["detail"] == "version 3 has no reference; it is compared with the reference of version 2"
 
 
 def test_a_general_reference_stands_in_for_unknown_versions_if_there_is_one(versions: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_general_reference_stands_in_for_unknown_versions_if_there_is_one(vers
     found = judged(replay(settings, versions, log))
     assert not any(drifted(found))
     (told,) = [part for part in found[0]["findings"] if part["subject"] == "reference"]  # type: ignore[attr-defined]
-    assert told["detail"] == "version 3 has no reference of its own; it is compared with the model's general one"
+    assert told["detail"] == "version 3 has no reference; it is compared with the model's general reference"
 
 
 def test_versions_need_not_have_the_same_features(versions: Path) -> None:
@@ -226,8 +226,8 @@ def test_a_rolling_reference_follows_a_slow_change_and_leaves_out_days_that_drif
     by_day = [[one for one in found if one["start"].startswith(f"2023-11-{15 + day}")] for day in range(8)]  # type: ignore[attr-defined]
     notes = [part for part in by_day[0][0]["findings"] if part["subject"] == "reference"]  # type: ignore[attr-defined]
     assert notes[0]["value"] == 1.0
-    assert "the given reference stands in" in notes[0]["detail"]
-    # Until a day has passed, the given reference stands in.
+    assert "the configured reference is used instead" in notes[0]["detail"]
+    # During the first day, the configured reference is used instead.
     assert any(drifted(by_day[0]))
     for day in (1, 2, 3, 4, 7):
         assert not any(drifted(by_day[day])), day
@@ -333,7 +333,7 @@ def test_without_times_in_the_reference_a_burn_in_learns_how_much_windows_differ
     assert sum(drifted(naive)) > 20
     burnt = replay(config(tmp_path, reference="reference.parquet", drift={"burn_in": "5d"}), tmp_path, log)
     assert not judged([one for one in burnt if str(one["end"]) <= "2023-11-20T00:00:00Z"])
-    assert "burn-in: learning until 2023-11-20T00:00:00Z" in str(burnt[30]["findings"])
+    assert "burn-in until 2023-11-20T00:00:00Z" in str(burnt[30]["findings"])
     after = judged(burnt)
     assert len(after) > 100
     assert not any(drifted(after))

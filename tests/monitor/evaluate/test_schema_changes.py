@@ -111,7 +111,7 @@ def test_a_name_that_appears_is_told_and_what_was_always_there_is_not(told_lines
     assert found["2024-10-07T00:00:00Z"]["status"] == "ok"
     news = found["2024-10-07T06:00:00Z"]
     assert (news["status"], news["value"]) == ("breached", 1.0)
-    assert news["detail"] == "records carry what the reference does not know: zip"
+    assert news["detail"] == "records hold names that the reference does not know: zip"
     assert {end for end, finding in found.items() if finding["status"] == "breached"} == {
         end for end in found if end > "2024-10-07T00:00:00Z"
     }
@@ -143,7 +143,7 @@ def test_columns_of_a_table_are_names_too(tmp_path: Path) -> None:
     # One after the other: as partitions, the second would wait for nothing.
     found = told(replay(tmp_path, settings, ["0.parquet", "1.parquet"]), "features_new")
     assert found["2024-10-07T00:00:00Z"]["status"] == "ok"
-    assert found["2024-10-08T00:00:00Z"]["detail"] == "records carry what the reference does not know: zip"
+    assert found["2024-10-08T00:00:00Z"]["detail"] == "records hold names that the reference does not know: zip"
     gone = told(replay(tmp_path, settings, ["0.parquet", "1.parquet"]), "features_gone")
     assert gone["2024-10-08T00:00:00Z"]["detail"] == "no record holds a value of age"
 
@@ -242,4 +242,4 @@ def test_the_order_within_what_has_come_does_not_matter(order: list[tuple[int, s
     for kept in (changes, again):
         kept.advance(BEGIN + 6 * DAY, BEGIN)
         found = kept.finding("1", BEGIN + DAY, BEGIN + 6 * DAY, "")
-        assert found.detail == "records carry what the reference does not know: area, x, zip"
+        assert found.detail == "records hold names that the reference does not know: area, x, zip"
