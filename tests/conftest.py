@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.servers.kafka import KafkaBroker
 
+# A file that imports one of these starts processes.
+_PROCESSES = ("tests.support.process", "tests.support.daemon_process", "tests.servers.")
 _NEEDS = {"kafka": missing_for_kafka, "prometheus": missing_for_prometheus}
 
 
@@ -27,6 +29,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Files that hold slow tests, or tests that need a broker, come first: none of them begins when the other worker ends.
     """
+    for item in items:
+        if isinstance(item, pytest.Function) and _starts_processes(item):
+            item.add_marker(pytest.mark.process)
     long = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in ("slow", "kafka")}
     items.sort(key=lambda item: (item.path not in long["slow"], item.path not in long["kafka"]))
     if config.getoption("--slow"):
@@ -36,6 +41,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in set(slow)]
+
+
+def _starts_processes(test: pytest.Function) -> bool:
+    imported = {str(getattr(value, "__module__", "")) for value in vars(test.module).values()}
+    return "kafka" in test.fixturenames or any(name.startswith(_PROCESSES) for name in imported)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

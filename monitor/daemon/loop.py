@@ -156,7 +156,7 @@ class Daemon:
         if not self.inlet.limited and (Tick.CHECKPOINT in ticks or self._checkpointer.urgent):
             self.checkpoint()
         if Tick.BACKUP in ticks:
-            self._checkpointer.back_up()
+            self.back_up()
         self._alerting.deliver(self._clock.now_ms())
         now = self._clock.monotonic()
         if judged or now - self._shown_at >= _SHOW_SECONDS or now < self._shown_at:
@@ -265,6 +265,10 @@ class Daemon:
         A failure keeps the last checkpoint in force.
         """
         return self._checkpointer.save()
+
+    def back_up(self) -> None:
+        """Copies the saved state into the backup, and drops what was kept long enough of removed models."""
+        self._checkpointer.back_up()
 
     @property
     def checkpoint_at(self) -> float | None:
