@@ -97,7 +97,7 @@ def fit_error_model(codes: NDArray[np.int64], error: Array) -> ErrorModel:
     if helpful.size:
         drawn = np.random.default_rng(_SEED).permutation(rows)[:FIT_ROWS]
         design = one_hot(codes[drawn])
-        fitted, _ = ridges_of(design, targets[drawn][:, helpful], np.ones((drawn.size, helpful.size)), ridges[helpful])
+        fitted, _ = fit_ridges(design, targets[drawn][:, helpful], np.ones((drawn.size, helpful.size)), ridges[helpful])
         levels = fitted.T.reshape(-1, len(_RUNS), subjects, COLUMNS)
         each = np.add.reduce([levels[:, place][:, :, level] for place, level in enumerate(_LEVELS)])
         share = _shares(codes)
@@ -163,7 +163,7 @@ def _choose(codes: NDArray[np.int64], targets: Array) -> tuple[Array, Array]:
     constant = (targets - means[pick]) ** 2
     start, best = None, constant
     for ridge in RIDGES:  # a short path from stiff to loose, each starting where the last one ended
-        start, shift = ridges_of(design, values, weights, np.full(2 * FOLDS, ridge), start)
+        start, shift = fit_ridges(design, values, weights, np.full(2 * FOLDS, ridge), start)
         expected = np.maximum((design @ start + shift)[row[:, None], pick], FLOOR * means[pick])
         left = (targets - expected) ** 2
         better = left.mean(axis=0) < best.mean(axis=0)
@@ -191,7 +191,7 @@ def one_hot(codes: NDArray[np.int64]) -> sparse.csr_array:
     return sparse.csr_array((np.ones(places.size), places.ravel(), starts), shape=(rows, width * COLUMNS))
 
 
-def ridges_of(
+def fit_ridges(
     design: sparse.csr_array, values: Array, weights: Array, ridges: Array, start: Array | None = None
 ) -> tuple[Array, Array]:
     """Ridge regressions with a free constant, several at once.
