@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from detectors.performance.binary import Binary
 from detectors.performance.multiclass import Multiclass
 from detectors.performance.regression import Regression
@@ -15,7 +13,7 @@ from monitor.reference.scorer import Scorer
 
 
 def binary(positive: str, negatives: tuple[str, ...] | None) -> PerformanceProfile:
-    return PerformanceProfile(("other", positive), Scorer(Binary(np.linspace(0, 1, 3))), negatives=negatives)
+    return PerformanceProfile(("other", positive), Scorer(Binary((0.0, 0.5, 1.0))), negatives=negatives)
 
 
 def multiclass(*classes: str) -> PerformanceProfile:

@@ -363,6 +363,7 @@ def test_a_kill_at_any_write_leaves_one_checkpoint_or_the_other(
     site = Site(tmp_path / "site")
     site.run(7 * HOUR)
     daemon = site.start()
+    database = opened[-1]
     site.source.until = 9 * HOUR
     for _ in range(6):
         daemon.turn(0.0)
@@ -374,7 +375,7 @@ def test_a_kill_at_any_write_leaves_one_checkpoint_or_the_other(
         "scrub": lambda: site.store.forget({"learned/gone"}),
     }  # fmt: skip
     with monkeypatch.context() as patch:
-        made = images(site.store, opened[-1], tmp_path / "images", steps[work], 40, patch)
+        made = images(site.store, database, tmp_path / "images", steps[work], 40, patch)
     after, _ = load(shutil.copytree(site.state, tmp_path / "after"))
     daemon.abandon()
     assert key_of(before) != key_of(after)
