@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING
+from detectors.layout import BINS, HIGH, INVALID, LOW, MISSING, NONFINITE
 from monitor.config.model import ModelSection
 from monitor.decode.encoder import Encoder
 from monitor.reference.build import build_profile
@@ -46,7 +46,7 @@ def test_what_is_no_value_of_the_reference_has_columns_of_its_own(encoder: Encod
     codes, z = encode(
         encoder, [-1.0, 1_000.0, None, float("nan"), "forty", float("inf")], ["cook", "pilot", None, "cook", ["x"], 3]
     )
-    assert codes[:, 0].tolist() == [LOW, HIGH, MISSING, MISSING, INVALID, INVALID]
+    assert codes[:, 0].tolist() == [LOW, HIGH, MISSING, MISSING, INVALID, NONFINITE]
     assert codes[1:4, 1].tolist() == [HIGH, MISSING, codes[0, 1]]
     assert codes[4, 1] == INVALID
     assert np.isfinite(z[:2, 0]).all()
