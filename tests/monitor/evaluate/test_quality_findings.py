@@ -72,11 +72,6 @@ def test_a_feature_without_a_value_is_gone_unless_chance_explains_it(reference: 
     # A reference whose feature is missing in nearly every row lacks it by chance.
     ages = np.where(np.arange(20_000) < 19_990, np.nan, 1.0)
     sparse = reference_of({"feature:age": ages, "feature:job": np.zeros(20_000, dtype=np.int64)})
-        {
-            "feature:age": np.where(np.arange(20_000) < 19_990, np.nan, 1.0),
-            "feature:job": np.zeros(20_000, dtype=np.int64),
-        }
-    )
     assert gone_finding(sparse, window, SETTINGS, "")[0].status == "ok"
 
 
