@@ -86,9 +86,10 @@ class Courier:
 
     def _work(self, waiting: queue.SimpleQueue[OutboxEntry | None]) -> None:
         while (entry := waiting.get()) is not None:
-            self._reports.put(Report(entry, self._attempt(entry)))
+            self._reports.put(Report(entry, self.attempt(entry)))
 
-    def _attempt(self, entry: OutboxEntry) -> Outcome:
+    def attempt(self, entry: OutboxEntry) -> Outcome:
+        """Makes one attempt in the calling thread; it never raises."""
         sink = self._sinks.get(entry.receiver)
         if sink is None:
             return Dead("the receiver is no longer configured")

@@ -28,11 +28,11 @@ def measure() -> Iterator[tuple[str, str]]:
         broker.produce("predictions", keyless(values))
         # Four years of 143 rows a day: with windows that slide by the day, judging is most of the work; with one that
         # slides by the 4 days, reading and counting is.
-        yield from _road(broker, Path(folder) / "often", len(values), '["7d", "28d"]')
-        yield from _road(broker, Path(folder) / "seldom", len(values), '["364d"]')
+        yield from measure_road(broker, Path(folder) / "often", len(values), '["7d", "28d"]')
+        yield from measure_road(broker, Path(folder) / "seldom", len(values), '["364d"]')
 
 
-def _road(broker: KafkaBroker, home: Path, rows: int, windows: str) -> Iterator[tuple[str, str]]:
+def measure_road(broker: KafkaBroker, home: Path, rows: int, windows: str) -> Iterator[tuple[str, str]]:
     port = free_port()
     home.mkdir()
     config = config_text("predictions", broker.bootstrap, home / "state", port, windows=windows)

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
     from tests.servers.kafka import KafkaBroker
 
+# A file that imports one of these starts processes, or runs the whole pipeline.
+_MEANS = {
+    "process": ("tests.support.process", "tests.support.daemon_process", "tests.servers."),
+    "pipeline": tuple(
+        f"tests.support.{name}"
+        for name in ("crashes", "daemons", "file_logs", "machine", "random_configs", "replays", "state_runs")
+    ),
+}
 _NEEDS = {"kafka": missing_for_kafka, "prometheus": missing_for_prometheus}
 
 
@@ -27,6 +35,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Files that hold slow tests, or tests that need a broker, come first: none of them begins when the other worker ends.
     """
+    for item in items:
+        if isinstance(item, pytest.Function):
+            for mark in _marks(item):
+                item.add_marker(mark)
     long = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in ("slow", "kafka")}
     items.sort(key=lambda item: (item.path not in long["slow"], item.path not in long["kafka"]))
     if config.getoption("--slow"):
@@ -36,6 +48,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in set(slow)]
+
+
+def _marks(test: pytest.Function) -> list[str]:
+    """The marks that follow from what the file of a test imports, and from the broker."""
+    imported = {str(getattr(value, "__module__", "")) for value in vars(test.module).values()}
+    marks = [mark for mark, modules in _MEANS.items() if any(name.startswith(modules) for name in imported)]
+    return [*marks, "process"] if "kafka" in test.fixturenames else marks
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

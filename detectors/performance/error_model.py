@@ -96,8 +96,8 @@ def fit_error_model(codes: NDArray[np.int64], error: Array) -> ErrorModel:
     helpful = np.flatnonzero(np.isfinite(ridges))
     if helpful.size:
         drawn = np.random.default_rng(_SEED).permutation(rows)[:FIT_ROWS]
-        design = _one_hot(codes[drawn])
-        fitted, _ = _ridge(design, targets[drawn][:, helpful], np.ones((drawn.size, helpful.size)), ridges[helpful])
+        design = one_hot(codes[drawn])
+        fitted, _ = fit_ridges(design, targets[drawn][:, helpful], np.ones((drawn.size, helpful.size)), ridges[helpful])
         levels = fitted.T.reshape(-1, len(_RUNS), subjects, COLUMNS)
         each = np.add.reduce([levels[:, index][:, :, level] for index, level in enumerate(_LEVELS)])
         share = _shares(codes)
@@ -152,7 +152,7 @@ def _choose(codes: NDArray[np.int64], targets: Array) -> tuple[Array, Array]:
     ridges, spread = np.full(2, np.inf), targets.std(axis=0)
     if len(order) < 2 * FOLDS or codes.shape[1] == 0:
         return ridges, spread
-    design = _one_hot(codes[order])
+    design = one_hot(codes[order])
     held_out = np.arange(len(order)) % FOLDS == np.arange(FOLDS)[:, None]
     # All folds and both targets at once, target by target: float64[n, 2 · FOLDS].
     weights = np.tile(~held_out, (2, 1)).T.astype(np.float64)
@@ -163,7 +163,7 @@ def _choose(codes: NDArray[np.int64], targets: Array) -> tuple[Array, Array]:
     constant = (targets - means[pick]) ** 2
     start, best = None, constant
     for ridge in RIDGES:  # a short path from stiff to loose, each starting where the last one ended
-        start, shift = _ridge(design, values, weights, np.full(2 * FOLDS, ridge), start)
+        start, shift = fit_ridges(design, values, weights, np.full(2 * FOLDS, ridge), start)
         expected = np.maximum((design @ start + shift)[row[:, None], pick], FLOOR * means[pick])
         left = (targets - expected) ** 2
         better = left.mean(axis=0) < best.mean(axis=0)
@@ -182,7 +182,7 @@ def _shares(codes: NDArray[np.int64]) -> Array:
     return share
 
 
-def _one_hot(codes: NDArray[np.int64]) -> sparse.csr_array:
+def one_hot(codes: NDArray[np.int64]) -> sparse.csr_array:
     """float64[m, L · S · COLUMNS], a 1 for each level's and subject's column."""
     places = np.concatenate([level.astype(np.int32)[codes] for level in _LEVELS], axis=1)
     places += np.arange(places.shape[1], dtype=np.int32) * COLUMNS
@@ -191,7 +191,7 @@ def _one_hot(codes: NDArray[np.int64]) -> sparse.csr_array:
     return sparse.csr_array((np.ones(places.size), places.ravel(), starts), shape=(rows, width * COLUMNS))
 
 
-def _ridge(
+def fit_ridges(
     design: sparse.csr_array, values: Array, weights: Array, ridges: Array, start: Array | None = None
 ) -> tuple[Array, Array]:
     """Ridge regressions with a free constant, several at once.

@@ -129,7 +129,7 @@ class Daemon:
         if not self.inlet.limited and (Tick.CHECKPOINT in ticks or self.checkpointer.urgent):
             self.checkpoint()
         if Tick.BACKUP in ticks:
-            self.checkpointer.back_up()
+            self.back_up()
         self._alerting.deliver(self._clock.now_ms())
         if judged or self.display.due:
             self._show()
@@ -207,6 +207,10 @@ class Daemon:
         A failure keeps the last checkpoint in force.
         """
         return self.checkpointer.save()
+
+    def back_up(self) -> None:
+        """Copies the saved state into the backup, and drops what was kept long enough of removed models."""
+        self.checkpointer.back_up()
 
     def window_counts(self, evaluation: Evaluation) -> Counts:
         """The counts of an evaluation's window; only while the observer looks at that evaluation."""

@@ -81,6 +81,11 @@ class Service:
         return self._running.daemon
 
     @property
+    def reloading(self) -> bool:
+        """Whether a new configuration is being read, or waits for the next turn."""
+        return self._loading is not None
+
+    @property
     def _log(self) -> FilteringBoundLogger:
         return self._prepared.log
 

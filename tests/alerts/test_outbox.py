@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import replace
 
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +20,7 @@ from monitor.receivers.pagerduty import PagerDuty
 from monitor.receivers.webhook import Webhook
 from tests.servers.receiver import PAGERDUTY_PATH, ROUTING_KEY, WEBHOOK_PATH, Answer, Receiver
 from tests.support.alerts import DRIFTED, HOUR, MINUTE, START, evaluation, psi, rule
+from tests.support.logs import SILENT
 
 NOW = 1_700_000_000_000
 
@@ -135,7 +134,7 @@ class Inline:
 
     def submit(self, item: OutboxEntry) -> None:
         self.attempts += 1
-        self.done.append(Report(item, self.real._attempt(item)))
+        self.done.append(Report(item, self.real.attempt(item)))
 
     def reports(self) -> list[Report]:
         done, self.done = self.done, []
@@ -147,7 +146,7 @@ def alerting(url: str) -> tuple[Alerting, Inline]:
     found = rule(notify=("on-call",))
     inline = Inline(Courier({"on-call": sink}, Urllib3Transport(), lambda: NOW / 1000))
     routing = AlertingSetup({found.name: found}, {"on-call": ReceiverPolicy("on-call")}, {"on-call": sink}, None)
-    log = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
+    log = SILENT
     return Alerting(routing, inline, log, lambda: 0.5), inline  # type: ignore[arg-type]
 
 

@@ -48,7 +48,7 @@ class World:
 
     def start(self, documents: dict[str, bytes] | None = None, outbox: tuple[OutboxEntry, ...] = ()) -> None:
         names = [policy.name for policy in self.policies]
-        rules = {name: rule(name, notify=("team",)) for name in "abcdefgh"}
+        rules = {name: rule(name, notify=("team",), models=(name,)) for name in "abcdefgh"}
         sinks = {name: self.sinks.get(name, Webhook(name, f"http://{name}/")) for name in names}
         self.courier = Courier(sinks, self.transport, lambda: self.now / 1000)
         routing = AlertingSetup(rules, {policy.name: policy for policy in self.policies}, sinks, None)
@@ -75,7 +75,7 @@ class World:
         return HttpResponse(status, {}, b"")
 
     def submit(self, entry: OutboxEntry) -> None:
-        self.done.append(Report(entry, self.courier._attempt(entry)))
+        self.done.append(Report(entry, self.courier.attempt(entry)))
 
     def reports(self) -> list[Report]:
         done, self.done = self.done, []
@@ -83,11 +83,8 @@ class World:
 
     def fire(self, name: str, *, ends: bool = False, at: int = START) -> None:
         """An incident of one of the rules, which are told apart by the model that they look at."""
-        found = evaluation(CALM, at=at + HOUR) if ends else evaluation(*DRIFTED, at=at)
-        states = self.alerting._rules
-        self.alerting._rules = tuple(one for one in states if one.name == name)
+        found = evaluation(CALM, at=at + HOUR, model=name) if ends else evaluation(*DRIFTED, at=at, model=name)
         self.alerting.observe(found, self.now)
-        self.alerting._rules = states
 
     def run(self, milliseconds: int, step: int = 1_000) -> None:
         for _ in range(0, milliseconds, step):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 
 from monitor.backtest.lines import evaluation_line
 from monitor.backtest.replay import replayed, run_backtest
@@ -16,6 +14,7 @@ from monitor.checks.load import read_config
 from monitor.common.clock import system_clock
 from monitor.daemon.service import set_up
 from tests.support.census import census, config_text, keyless, messages
+from tests.support.logs import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +37,7 @@ def test_backtest_and_daemon_find_the_same(kafka: KafkaBroker, topic: Callable[.
     name, values = topic(), messages(census()[:30_000])
     path = tmp_path / "config.toml"
     path.write_text(config_text(name, kafka.bootstrap, tmp_path / "state", 0, RULES))
-    config, log = read_config(path), structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
+    config, log = read_config(path), SILENT
     kafka.produce(name, keyless(values))
 
     live: list[bytes] = []

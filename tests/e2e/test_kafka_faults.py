@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 
 from monitor.common.clock import system_clock
 from monitor.config.schema import IngestSection, KafkaSection
@@ -17,6 +15,7 @@ from tests.servers.found import free_port
 from tests.servers.kafka import Codec, KafkaBroker
 from tests.support.census import census, config_text, keyless, messages
 from tests.support.daemon_process import DaemonProcess, wait_until
+from tests.support.logs import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +78,7 @@ def test_a_partition_that_waited_for_a_slower_one_is_read_to_its_end(
         environment={},
         monotonic=clock.monotonic,
         wait=clock.wait,
-        log=structlog.wrap_logger(structlog.PrintLogger(io.StringIO())),
+        log=SILENT,
     )
     source.start({})
     read = {Partition(name, 0): 0, Partition(name, 1): 0}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-import structlog
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
 from monitor.backtest.lines import evaluation_line
@@ -20,6 +18,7 @@ from monitor.checks.load import read_config
 from monitor.common.clock import system_clock
 from monitor.daemon.service import set_up
 from tests.support.census import DAY, REFERENCE, census, census_labels, keyless, label_messages, messages
+from tests.support.logs import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +72,7 @@ def test_each_month_is_as_right_as_pandas_finds_it_and_as_a_backtest_does(
 ) -> None:
     rows, labels = topic(), topic()
     settings = read_config(config(tmp_path, kafka, rows, labels))
-    log = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
+    log = SILENT
     kafka.produce(rows, keyless(messages(census())))
     kafka.produce(labels, keyless(label_messages(census_labels())))
 

@@ -164,12 +164,12 @@ def test_a_server_that_does_not_come_up_in_time_is_told(tmp_path: Path) -> None:
 
 def test_a_benchmark_ends_when_its_daemon_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(daemon: DaemonProcess) -> None:
-        daemon._process = ServerProcess(["sh", "-c", "echo no such option; exit 2"], tmp_path / "log", tmp_path)
+        daemon.process = ServerProcess(["sh", "-c", "echo no such option; exit 2"], tmp_path / "log", tmp_path)
 
     monkeypatch.setattr(DaemonProcess, "start", start)
     broker = SimpleNamespace(bootstrap="127.0.0.1:9")
     with pytest.raises(ServerFailedError, match=r"(?s)status 2.*no such option"):
-        list(road._road(broker, tmp_path / "road", 1_000, '["364d"]'))  # type: ignore[arg-type]
+        list(road.measure_road(broker, tmp_path / "road", 1_000, '["364d"]'))  # type: ignore[arg-type]
 
 
 @pytest.fixture

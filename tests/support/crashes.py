@@ -1,17 +1,16 @@
-"""The daemon through crashes: every evaluation as it was told, and that what is told again is the same."""
+"""The daemon through crashes: every evaluation as it was first reported, and that a repetition equals it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from alerts.delivery import Courier
-from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_alerting_setup
-from monitor.backtest.lines import evaluation_line
+from monitor.backtest.lines import alert_line, evaluation_line
 from monitor.checks.references import load_all_references
-from monitor.daemon.loop import Daemon
+from monitor.daemon.schedule import Tick
 from monitor.state.store import Store
-from tests.monitor.daemon.test_restarts import SILENT, AbortedError, FakeTime, Network
+from tests.support.daemons import make_daemon
+from tests.support.logs import SILENT
+from tests.support.sources import AbortedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,13 +18,21 @@ if TYPE_CHECKING:
     from alerts.evaluation import Evaluation
     from monitor.alerting.alerting import Outcome
     from monitor.config.schema import Config
-    from tests.monitor.daemon.test_restarts import ScriptedSource
+    from tests.support.sources import ScriptedSource
 
 
-def told_through_crashes(
+class Reported(NamedTuple):
+    """Lines in the order in which they were first reported, and the number of crashes."""
+
+    evaluations: list[bytes]
+    alerts: list[bytes]
+    crashes: int
+
+
+def report_through_crashes(
     settings: Config, source: Callable[[int | None], ScriptedSource], fails: Sequence[int], checkpoint_every: int = 1
-) -> tuple[list[bytes], int]:
-    """Every line in the order in which it was first told, and how often a crash came in between.
+) -> Reported:
+    """Runs the daemon to the end of its log, through crashes.
 
     Args:
         settings: the configuration; its state outlives the crashes.
@@ -34,39 +41,32 @@ def told_through_crashes(
         checkpoint_every: turns between checkpoints.
     """
     lines: dict[tuple[object, ...], bytes] = {}
+    alerts: dict[bytes, None] = {}
     crashes = 0
 
     def observe(evaluation: Evaluation | None, outcome: Outcome) -> None:
         if evaluation is not None:
             line = evaluation_line(evaluation)
             key = (evaluation.realised, evaluation.version, evaluation.segment, evaluation.window, evaluation.end)
-            # What a crash makes the daemon judge again must come out the same.
+            # What a crash makes the daemon judge again must come out alike.
             assert lines.setdefault(key, line) == line
+        alerts.update(dict.fromkeys(alert_line(change, change.reason) for change in outcome.transitions))
 
+    references = load_all_references(settings)
     for fail_at in [*fails, None]:
-        time = FakeTime(now=2e9)
-        routing, store = make_alerting_setup(settings, {}, SILENT), Store(settings.state.dir, SILENT)
-        daemon = Daemon(
-            settings,
-            load_all_references(settings),
-            source=source(fail_at),
-            store=store,
-            alerting=Alerting(routing, Courier(routing.sinks, Network(), time.clock().wall), SILENT, lambda: 0.0),
-            clock=time.clock(),
-            log=SILENT,
-            observer=observe,
-        )
+        store = Store(settings.state.dir, SILENT)
+        daemon = make_daemon(
+            settings, source(fail_at), references=dict(references), store=store, observer=observe
+        )  # fmt: skip
         daemon.start()
         turn = 0
         try:
             while not daemon.finished:
-                daemon.turn(0.0)
                 turn += 1
-                if turn % checkpoint_every == 0:
-                    daemon.checkpoint()
+                daemon.turn(0.0, frozenset({Tick.CHECKPOINT} if turn % checkpoint_every == 0 else ()))
         except AbortedError:
             crashes += 1
             store.close()
             continue
         daemon.close()
-    return list(lines.values()), crashes
+    return Reported(list(lines.values()), list(alerts), crashes)

@@ -61,14 +61,14 @@ class DaemonProcess:
         self.config = folder / "config.toml"
         self.config.write_text(config)
         self._environment = environment or {}
-        self._process: ServerProcess | None = None
+        self.process: ServerProcess | None = None
 
     def start(self) -> None:
         # `env` sets the secrets of this process only; python -m runs the checkout under test.
         variables = [f"{name}={value}" for name, value in self._environment.items()]
         command = ["env", *variables, sys.executable, "-m", "monitor", "run", str(self.config)]
-        self._process = ServerProcess(command, self.folder / "leewayd.log", ROOT)
-        self._process.wait_until(lambda: self.get("/healthz")[0] == 200, "/healthz answered", 60)
+        self.process = ServerProcess(command, self.folder / "leewayd.log", ROOT)
+        self.process.wait_until(lambda: self.get("/healthz")[0] == 200, "/healthz answered", 60)
 
     def get(self, path: str) -> tuple[int, str]:
         try:
@@ -90,28 +90,28 @@ class DaemonProcess:
 
     def wait_for(self, name: str, at_least: float, seconds: float = 120, every: float = 0.02, **labels: str) -> None:
         """Waits until a metric has reached a value; fails with the daemon's last lines if it ends first."""
-        assert self._process is not None
+        assert self.process is not None
         what = f"{name} {labels} >= {at_least:g}"
-        self._process.wait_until(lambda: self.metric(name, **labels) >= at_least, what, seconds, every)
+        self.process.wait_until(lambda: self.metric(name, **labels) >= at_least, what, seconds, every)
 
     @property
     def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+        assert self.process is not None
+        return self.process.pid
 
     def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
+        assert self.process is not None
+        self.process.kill()
 
     def stop(self) -> None:
-        assert self._process is not None
-        self._process.terminate()
-        assert "daemon stopped" in self._process.output(), self._process.output()[-2000:]
+        assert self.process is not None
+        self.process.terminate()
+        assert "daemon stopped" in self.process.output(), self.process.output()[-2000:]
 
     @property
     def log(self) -> str:
-        assert self._process is not None
-        return self._process.output()
+        assert self.process is not None
+        return self.process.output()
 
     def run_to_its_end(self) -> tuple[int, str]:
         """For a daemon that is expected not to start: exit code and what it said."""

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import struct
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
-from alerts.delivery import Courier
 from alerts.http import HttpRequest, HttpResponse
-from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_alerting_setup
-from monitor.checks.references import load_all_references
 from monitor.common.clock import Clock
 from monitor.daemon.loop import Daemon
 from monitor.daemon.schedule import Tick
 from monitor.state.store import Store
 from tests.data.state_v2.make import HOUR, HOURS, SECRETS, Source, config, logs
+from tests.support.daemons import make_daemon
+from tests.support.logs import log_into
 from tests.support.paths import DATA
 
 if TYPE_CHECKING:
     from monitor.config.schema import Config
     from monitor.state.checkpoint import LoadedState
+    from tests.support.daemons import Observer
 
 FIXTURE = DATA / "state_v2" / "state.zip"
 LOGS = logs()
@@ -59,6 +57,7 @@ class Site:
         wall: the wall clock, epoch seconds.
         only: names of the models that the configuration names; None for all.
         delivered: notifications that the receiver took.
+        observer: takes evaluations and what came of them.
     """
 
     home: Path
@@ -66,6 +65,7 @@ class Site:
     only: frozenset[str] | None = None
     text: io.StringIO = field(default_factory=io.StringIO)
     delivered: list[dict[str, Any]] = field(default_factory=list)
+    observer: Observer | None = None
 
     @property
     def state(self) -> Path:
@@ -73,7 +73,7 @@ class Site:
 
     @property
     def log(self) -> Any:
-        return structlog.wrap_logger(structlog.PrintLogger(self.text))
+        return log_into(self.text)
 
     def settings(self) -> Config:
         """The configuration, with the models that it names now."""
@@ -89,16 +89,18 @@ class Site:
     def start(self) -> Daemon:
         """A daemon that has started."""
         settings = self.settings()
-        clock = Clock(lambda: self.wall, lambda: 0.0, lambda _: None)
-        routing = make_alerting_setup(settings, {}, self.log)
-        self.courier = Courier(routing.sinks, self._receive, clock.wall)
         self.source = Source(LOGS)
         self.store = Store(self.state, self.log)
         try:
-            daemon = Daemon(
-                settings, load_all_references(settings, strict=False), source=self.source, store=self.store,
-                alerting=Alerting(routing, self.courier, self.log, lambda: 0.0), clock=clock, log=self.log,
-            )  # fmt: skip
+            daemon = make_daemon(
+                settings,
+                self.source,
+                clock=Clock(lambda: self.wall, lambda: 0.0, lambda _: None),
+                store=self.store,
+                transport=self._receive,
+                observer=self.observer,
+                log=self.log,
+            )
             daemon.start()
         except BaseException:
             self.store.close()
@@ -115,10 +117,15 @@ class Site:
             daemon.turn(0.0, frozenset(ticks | ({Tick.BACKUP} if backups and turns % 15 == 14 else set())))
             turns += 1
             assert turns < 1_000
-        self.courier.close(5.0)
         daemon.deliver()
         daemon.close()
         return daemon
+
+    def lose_power(self, home: Path) -> Site:
+        """Another machine with the files as they are now; nothing is saved or closed in an orderly way before."""
+        shutil.copytree(self.state, home / "state")
+        self.store.close()
+        return Site(home, self.wall, self.only)
 
     def saved(self) -> LoadedState:
         """What a daemon would load."""

@@ -123,9 +123,9 @@ def test_a_missing_feature_that_means_large_errors_is_learned() -> None:
 
 def test_the_ridge_is_scikit_learns() -> None:
     codes, error = drawn(400, 0.0, 9, subjects=3)
-    design = error_model._one_hot(codes)
+    design = error_model.one_hot(codes)
     values = np.abs(error)[:, None]
-    effects, constant = error_model._ridge(design, values, np.ones((400, 1)), np.array([20.0]))
+    effects, constant = error_model.fit_ridges(design, values, np.ones((400, 1)), np.array([20.0]))
     peer = Ridge(alpha=20.0).fit(design.toarray(), values[:, 0])
     found = (design @ effects + constant)[:, 0]
     # Conjugate gradients stop when the residual is a thousandth of the aim.
@@ -134,13 +134,13 @@ def test_the_ridge_is_scikit_learns() -> None:
 
 def test_rows_left_out_of_a_fold_have_no_influence_on_it() -> None:
     codes, error = drawn(400, 0.0, 10, subjects=3)
-    design = error_model._one_hot(codes)
+    design = error_model.one_hot(codes)
     weights = np.ones((400, 2))
     weights[100:, 1] = 0
     values = np.repeat(np.abs(error)[:, None], 2, axis=1)
-    both, constants = error_model._ridge(design, values, weights, np.array([20.0, 5.0]))
-    part = error_model._one_hot(codes[:100])
-    alone, constant = error_model._ridge(part, values[:100, 1:], np.ones((100, 1)), np.array([5.0]))
+    both, constants = error_model.fit_ridges(design, values, weights, np.array([20.0, 5.0]))
+    part = error_model.one_hot(codes[:100])
+    alone, constant = error_model.fit_ridges(part, values[:100, 1:], np.ones((100, 1)), np.array([5.0]))
     np.testing.assert_allclose(design @ both[:, 1] + constants[1], design @ alone[:, 0] + constant[0], atol=1e-2)
 
 

@@ -16,9 +16,9 @@ from monitor.common.compressed import opened_for_reading, opened_for_writing
 from monitor.common.errors import RetryableError, SourceError
 from monitor.rows.records import Messages, Partition, Position
 from monitor.sources.files import FileSource
-from tests.monitor.backtest.test_summary import CONFIG, log_and_labels, write
-from tests.monitor.cli.test_main import leewayd
-from tests.monitor.evaluate.test_record_faults import records, reference
+from tests.support.feeds import LABELLED_CONFIG, log_and_labels, records, reference
+from tests.support.process import leewayd
+from tests.support.replays import write_rows
 
 Line = dict[str, Any]
 
@@ -30,10 +30,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows, labels = log_and_labels(int)
     for place, row in enumerate(rows):
         row["in"]["x"] += 3 * (place > 600)
-    write(folder / "log.jsonl", rows)
-    write(folder / "labels.jsonl", labels)
-    write(folder / "reference.jsonl", [row | {"truth": row["p"]} for row in reference()])
-    (folder / "config.toml").write_text(CONFIG)
+    write_rows(folder / "log.jsonl", rows)
+    write_rows(folder / "labels.jsonl", labels)
+    write_rows(folder / "reference.jsonl", [row | {"truth": row["p"]} for row in reference()])
+    (folder / "config.toml").write_text(LABELLED_CONFIG)
     return folder
 
 
@@ -186,7 +186,7 @@ def read(path: Path, first: int = 0) -> list[tuple[int, bytes]]:
 def test_compressed_logs_are_read_from_any_position(
     tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
 ) -> None:
-    plain = write(tmp_path / "log.jsonl", records(3))
+    plain = write_rows(tmp_path / "log.jsonl", records(3))
     # By what they hold, whatever they are called.
     for name in (f"log.jsonl.{suffix}", "misnamed.jsonl"):
         packed = tmp_path / name
@@ -199,7 +199,7 @@ def test_compressed_logs_are_read_from_any_position(
 def test_a_compressed_log_that_is_cut_short_or_corrupt_is_refused(
     tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
 ) -> None:
-    whole = pack(write(tmp_path / "log.jsonl", records(20)).read_bytes())
+    whole = pack(write_rows(tmp_path / "log.jsonl", records(20)).read_bytes())
     packed = tmp_path / f"log.jsonl.{suffix}"
     flipped = bytearray(whole)
     flipped[-40] ^= 255

@@ -16,9 +16,9 @@ from monitor.backtest.replay import replayed
 from monitor.checks.load import parse_config
 from monitor.common.errors import ConfigError
 from monitor.config.schema import Config
-from tests.monitor.cli.test_main import leewayd
-from tests.monitor.daemon.test_restarts import MINUTES, START, table
+from tests.support.machine import MINUTES, START, table
 from tests.support.paths import CONFIGS
+from tests.support.process import leewayd
 
 CONFIG = """
 [kafka]

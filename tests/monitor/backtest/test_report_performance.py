@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from typing import TYPE_CHECKING
 
@@ -12,13 +11,11 @@ import numpy as np
 import pytest
 
 from monitor.backtest.charts import interval_chart, number
-from monitor.backtest.replay import replayed, run_backtest
 from monitor.backtest.report import render_report
 from monitor.backtest.report_performance import judged_bound
-from monitor.checks.load import parse_config
 from monitor.common.durations import DAY
-from tests.monitor.daemon.test_restarts import SILENT, FakeTime
-from tests.monitor.labels.test_tracker import binary, logged
+from tests.support.labelled import binary, logged
+from tests.support.replays import replay_with_history
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,26 +30,15 @@ def page_of(
     folder: Path, rows: Rows, labels: Rows, reference: Rows, outcome: str | None = None, **columns: object
 ) -> tuple[str, Rows]:
     """The report, and the lines of a backtest with labels."""
-    for name, held in (("log", rows), ("labels", labels), ("reference", reference)):
-        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, held)))
-    model = {
-        "name": "m", "task": "binary", "reference": "reference.jsonl", "windows": ["1d"], "pane": "1h",
-        "segments": ["group"], "labels": {"max_delay": "1d", "maturity": 1.0} | ({"label": outcome} if outcome else {}),
+    options = {
+        "windows": ["1d"], "pane": "1h", "segments": ["group"],
+        "labels": {"max_delay": "1d", "maturity": 1.0} | ({"label": outcome} if outcome else {}),
         "performance": {"protected": ["group"], "champion": "1"},
         "columns": {"timestamp": "t", "id": "id", "prediction": "p", "features": ["x"], **columns},
     }  # fmt: skip
     rule = {"name": "worse", "metric": "accuracy", "change_from_reference": -0.05, "sure": True}
-    raw = {
-        "state": {"dir": str(folder / "state")}, "file": {"predictions": ["log.jsonl"]}, "models": [model],
-        "rules": [rule],
-    }  # fmt: skip
-    lines: list[bytes] = []
-    clock = FakeTime(now=2e9).clock()
-    history = run_backtest(
-        replayed(parse_config(raw, folder), [folder / "log.jsonl"], None, [folder / "labels.jsonl"]),
-        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda *_: None,
-    )  # fmt: skip
-    return render_report(history, "c.toml", ["log.jsonl"]), [json.loads(line) for line in lines]
+    history, lines = replay_with_history(folder, rows, reference, labels, rules=[rule], **options)
+    return render_report(history, "c.toml", ["log.jsonl"]), lines
 
 
 @pytest.fixture(scope="module")

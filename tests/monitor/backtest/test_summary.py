@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from monitor.backtest.replay import replayed, run_backtest
 from monitor.backtest.report import render_report
 from monitor.backtest.summary import shown, summary_lines, useless_sentence
 from monitor.checks.load import parse_config
 from monitor.serve.snapshot import Snapshot
-from tests.monitor.cli.test_main import leewayd
-from tests.monitor.daemon.test_restarts import SILENT, FakeTime
-from tests.monitor.evaluate.test_record_faults import SHAPE, START, records, reference, without
-from tests.support.replays import evaluations, replay
+from tests.support.feeds import LABELLED_CONFIG, MINUTE, SHAPE, START, log_and_labels, records, reference, without
+from tests.support.process import leewayd
+from tests.support.replays import evaluations, replay, run_files, write_rows
 from tests.support.snapshots import snapshot
 
 if TYPE_CHECKING:
@@ -30,60 +28,21 @@ if TYPE_CHECKING:
     from monitor.backtest.history import History
     from tests.support.replays import Row
 
-CONFIG = """
-[kafka]
-bootstrap_servers = ["never:9092"]
-predictions = ["predictions"]
-labels = ["labels"]
-[[models]]
-name = "m"
-task = "binary"
-reference = "reference.jsonl"
-pane = "1m"
-windows = ["10m"]
-lateness = "1m"
-[models.columns]
-timestamp = "t"
-prediction = "p"
-id = "id"
-label = "truth"
-features_at = "in"
-features = ["x", "y"]
-[models.labels]
-max_delay = "5m"
-"""
-MINUTE = 60_000
-
-
-def write(path: Path, rows: list[Row]) -> Path:
-    path.write_text("\n".join(map(json.dumps, rows)))
-    return path
-
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     labelled = [row | {"truth": row["p"]} for row in reference()]
-    write(tmp_path / "reference.jsonl", labelled)
-    (tmp_path / "config.toml").write_text(CONFIG)
+    write_rows(tmp_path / "reference.jsonl", labelled)
+    (tmp_path / "config.toml").write_text(LABELLED_CONFIG)
     return tmp_path
 
 
-def log_and_labels(spelling: Callable[[int], object]) -> tuple[list[Row], list[Row]]:
-    rows = [row | {"id": f"r{place}"} for place, row in enumerate(records(40))]
-    return rows, [{"t": row["t"] + 2 * MINUTE, "id": row["id"], "truth": spelling(row["p"])} for row in rows]
-
-
 def history(home: Path, rows: list[Row], truths: list[Row] | None = None, **model: Any) -> tuple[History, list[Row]]:
-    files = [write(home / "log.jsonl", rows)]
-    told = [] if truths is None else [write(home / "labels.jsonl", truths)]
-    lines: list[bytes] = []
-    clock = FakeTime(now=2e9).clock()
+    files = [write_rows(home / "log.jsonl", rows)]
+    told = [] if truths is None else [write_rows(home / "labels.jsonl", truths)]
     raw = tomllib.loads((home / "config.toml").read_text())
     raw["models"][0] |= model
-    found = run_backtest(
-        replayed(parse_config(raw, home), files, None, told),
-        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda *_: None,
-    )  # fmt: skip
+    found, lines = run_files(parse_config(raw, home), files, told)
     return found, [json.loads(line) for line in lines]
 
 
@@ -135,7 +94,7 @@ def test_several_reasons_come_in_descending_order_and_half_of_the_records_is_eno
 
 
 def test_records_of_other_models_are_no_failure_but_a_log_of_nothing_else_is(home: Path) -> None:
-    columns = tomllib.loads(CONFIG)["models"][0]["columns"] | {"model": "who"}
+    columns = tomllib.loads(LABELLED_CONFIG)["models"][0]["columns"] | {"model": "who"}
     rows, _ = log_and_labels(int)
     for place, row in enumerate(rows):
         row["who"] = "m" if place % 10 == 0 else "another"
@@ -192,7 +151,7 @@ def test_labels_that_fit_no_class_are_unusable_and_never_bad_performance(
 def test_foreign_files_are_refused_by_name(home: Path) -> None:
     rows, _ = log_and_labels(int)
     packed = home / "log.jsonl.bz2"
-    packed.write_bytes(bz2.compress(write(home / "log.jsonl", rows).read_bytes()))
+    packed.write_bytes(bz2.compress(write_rows(home / "log.jsonl", rows).read_bytes()))
     (home / "log.csv").write_text("t,p\n1,2\n")
     (home / "log.csv.gz").write_bytes(gzip.compress(b"t,p\n1,2\n"))
     for name, wanted in (
@@ -207,18 +166,18 @@ def test_foreign_files_are_refused_by_name(home: Path) -> None:
 
 def test_the_command_line_fails_on_useless_records_and_says_why(home: Path) -> None:
     rows, _ = log_and_labels(int)
-    bad = write(home / "log.jsonl", [row | {"t": "2026-01-04"} for row in rows])
+    bad = write_rows(home / "log.jsonl", [row | {"t": "2026-01-04"} for row in rows])
     done = leewayd("backtest", home / "config.toml", "-i", bad)
     assert done.returncode == 1
     assert "1,200 of 1,200 records rejected: bad_timestamp at 't': found text; times are" in done.stderr
     assert "1,200 bad_timestamp at 't': found text" in done.stdout
-    settings = CONFIG.split("[[models]]")
+    settings = LABELLED_CONFIG.split("[[models]]")
     source = f'[file]\npredictions = ["{bad}"]\n[state]\ndir = "{home}/state"\n[http]\nlisten = "127.0.0.1:0"\n'
     (home / "run.toml").write_text(f"{source}[[models]]{settings[1]}")
     done = leewayd("run", home / "run.toml", "--exit")
     assert done.returncode == 1
     assert "1,200 of 1,200 records rejected" in done.stderr
-    write(home / "log.jsonl", rows)
+    write_rows(home / "log.jsonl", rows)
     done = leewayd("run", home / "run.toml", "--exit")
     assert "rows     1,200 counted" in done.stdout or "rows     0 counted" in done.stdout
 
@@ -266,7 +225,7 @@ def test_the_report_names_every_subject_that_alerted(home: Path) -> None:
     dice = np.random.default_rng(3)
     rows, labels = log_and_labels(int)
     known = [row | {"truth": row["p"], "e": dice.normal(size=8).tolist()} for row in reference()]
-    write(home / "reference.jsonl", known)
+    write_rows(home / "reference.jsonl", known)
     for place, row in enumerate(rows):
         late = place > 600
         row["e"] = (dice.normal(size=8) + 3 * late).tolist()
@@ -274,7 +233,7 @@ def test_the_report_names_every_subject_that_alerted(home: Path) -> None:
         if late and place % 3 == 0:
             row["in"]["y"] = "text"
             labels[place]["truth"] = 1 - labels[place]["truth"]
-    columns = tomllib.loads(CONFIG)["models"][0]["columns"] | {"embeddings": ["e"]}
+    columns = tomllib.loads(LABELLED_CONFIG)["models"][0]["columns"] | {"embeddings": ["e"]}
     found, _ = history(home, rows, labels, columns=columns)
     page = unescape(render_report(found, "c.toml", ["log"]))
     fired = {
@@ -290,7 +249,7 @@ def test_the_report_names_every_subject_that_alerted(home: Path) -> None:
 
 
 def test_useless_rows_of_a_sample_are_counted(tmp_path: Path) -> None:
-    sample = write(tmp_path / "sample.jsonl", without(records(10), {"x": 1.0}))
+    sample = write_rows(tmp_path / "sample.jsonl", without(records(10), {"x": 1.0}))
     done = leewayd("init", "-i", sample, "-o", tmp_path / "c.toml")
     assert done.returncode == 0, done.stderr
     assert "sample.jsonl: 300 rows, " in done.stdout

@@ -15,7 +15,7 @@ from monitor.checks.lines import key_lines
 from monitor.checks.load import read_config
 from monitor.checks.preflight import check
 from monitor.common.errors import ConfigError
-from tests.monitor.daemon.test_restarts import SILENT
+from tests.support.logs import SILENT
 
 if TYPE_CHECKING:
     from pathlib import Path

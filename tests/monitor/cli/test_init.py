@@ -15,9 +15,9 @@ from monitor.cli.guess import Guess, guess
 from monitor.cli.init import starting_config
 from monitor.reference.build import load_reference
 from monitor.reference.tables import DataTable, read_table
-from tests.monitor.cli.test_main import leewayd
 from tests.support.census import REFERENCE
 from tests.support.paths import ROOT
+from tests.support.process import leewayd
 
 
 def frame(rows: int = 2_000, minutes: float = 1.0) -> pd.DataFrame:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,51 +15,12 @@ from typer.testing import CliRunner
 
 from monitor.cli.main import app
 from tests.support.census import PREDICTIONS, REFERENCE
-from tests.support.paths import ROOT
+from tests.support.process import leewayd, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.servers.kafka import KafkaBroker
-
-
-def leewayd(*arguments: object, folder: Path = ROOT, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "monitor", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=timeout, check=False, cwd=folder, env=environment
-    )
-
-
-def config(folder: Path, more: str = "", columns: str = "") -> Path:
-    path = folder / "config.toml"
-    path.write_text(
-        f"""
-[state]
-dir = "{folder / "state"}"
-[http]
-listen = "127.0.0.1:0"
-[file]
-predictions = ["{PREDICTIONS}"]
-[[models]]
-name = "income"
-task = "binary"
-reference = "{REFERENCE}"
-pane = "1d"
-windows = ["28d"]
-lateness = "1d"
-segments = ["SEX"]
-[models.columns]
-timestamp = "timestamp"
-prediction = "prediction"
-score = "predicted_probability"
-label = "employed"
-id = "id"
-{columns}
-{more}
-"""
-    )
-    return path
 
 
 def test_help_tells_every_command_and_version_is_told() -> None:
@@ -98,7 +57,7 @@ def test_run_help_names_the_file_section() -> None:
 
 
 def test_names_in_brackets_are_shown_in_tables(tmp_path: Path) -> None:
-    path = config(tmp_path, '[[rules]]\nname = "[prod] drift"\nwhen = "drifted"')
+    path = write_config(tmp_path, '[[rules]]\nname = "[prod] drift"\nwhen = "drifted"')
     log = tmp_path / "log.jsonl"
     log.write_text("")
     assert "[prod] drift" in leewayd("backtest", path, "-i", log).stdout
@@ -110,7 +69,7 @@ def test_wrong_usage_exits_with_2() -> None:
 
 
 def test_check_of_a_good_configuration_says_what_it_found(tmp_path: Path) -> None:
-    done = leewayd("check", config(tmp_path))
+    done = leewayd("check", write_config(tmp_path))
     assert done.returncode == 0, done.stderr
     assert 'model "income": 18 subjects, reference of' in done.stdout
     assert "ok (6 rules, 1 receivers)" in done.stdout
@@ -131,7 +90,7 @@ name = "call"
 type = "pagerduty"
 routing_key_file = "no-such-file"
 """
-    path = config(tmp_path, more, columns='features = ["AGE"]')
+    path = write_config(tmp_path, more, columns='features = ["AGE"]')
     done = leewayd("check", path)
     assert done.returncode == 2
     assert "NO_SUCH_VARIABLE is not set" in done.stderr
@@ -142,7 +101,7 @@ routing_key_file = "no-such-file"
 
 
 def test_run_refuses_a_bad_configuration_before_anything_starts(tmp_path: Path) -> None:
-    path = config(tmp_path, "[kafkaa]\nx = 1")
+    path = write_config(tmp_path, "[kafkaa]\nx = 1")
     done = leewayd("run", path)
     assert done.returncode == 2
     assert 'kafkaa: unknown key; did you mean "kafka"?' in done.stderr
@@ -150,7 +109,7 @@ def test_run_refuses_a_bad_configuration_before_anything_starts(tmp_path: Path) 
 
 
 def test_exit_needs_a_source_that_ends(tmp_path: Path) -> None:
-    path = config(tmp_path)
+    path = write_config(tmp_path)
     plain = path.read_text()
     for text in (
         plain.replace("[file]\n", "[file]\nfollow = true\n"),
@@ -164,7 +123,7 @@ def test_exit_needs_a_source_that_ends(tmp_path: Path) -> None:
 
 
 def test_a_rule_for_a_feature_that_no_reference_has_is_refused_by_every_command(tmp_path: Path) -> None:
-    path = config(tmp_path, '[[rules]]\nname = "r"\nwhen = "drifted"\nsubject = "feature:AGE"')
+    path = write_config(tmp_path, '[[rules]]\nname = "r"\nwhen = "drifted"\nsubject = "feature:AGE"')
     line = path.read_text().splitlines().index('subject = "feature:AGE"') + 1
     wanted = f'{path}:{line}: rules[0].subject: no reference has a subject "feature:AGE"; did you mean "AGEP"?'
     for arguments in (
@@ -178,7 +137,7 @@ def test_a_rule_for_a_feature_that_no_reference_has_is_refused_by_every_command(
 
 
 def test_a_backtest_of_one_model_says_nothing_of_rules_for_the_other(tmp_path: Path) -> None:
-    path = config(tmp_path)
+    path = write_config(tmp_path)
     text = path.read_text()
     model = text[text.index("[[models]]") :]
     other = model.replace('"income"', '"other"').replace("[models.columns]", '[models.columns]\nmodel = "m"')
@@ -212,7 +171,7 @@ def test_schema_is_json() -> None:
 
 
 def test_a_profile_is_built_shown_and_taken_for_the_reference(tmp_path: Path) -> None:
-    path = config(tmp_path)
+    path = write_config(tmp_path)
     target = tmp_path / "income.profile.json"
     done = leewayd("reference", "build", path, "-o", target)
     assert done.returncode == 0, done.stderr
@@ -227,7 +186,7 @@ def test_a_profile_is_built_shown_and_taken_for_the_reference(tmp_path: Path) ->
 
 
 def test_a_replay_runs_to_its_end_and_leaves_its_state(tmp_path: Path) -> None:
-    path = config(tmp_path)
+    path = write_config(tmp_path)
     pd.read_parquet(PREDICTIONS)[:30_000].to_parquet(tmp_path / "log.parquet")
     path.write_text(path.read_text().replace(str(PREDICTIONS), str(tmp_path / "log.parquet")))
     done = leewayd("run", path, "--exit", timeout=300)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from alerts.subjects import is_known
-from monitor.backtest.replay import replayed, run_backtest
 from monitor.backtest.report import render_report
 from monitor.checks.finding_names import FAMILIES, SUBJECTS, metrics_of_classes, statistic_names
 from monitor.checks.preflight import check
 from monitor.common.errors import ConfigError
-from tests.monitor.daemon.test_restarts import SILENT, FakeTime
+from tests.support.logs import SILENT
 from tests.support.random_configs import draw
+from tests.support.replays import run_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,13 +31,8 @@ def outcome(seed: int, folder: Path) -> str:
     except ConfigError as error:
         _is_told_well(error, folder)
         return "refused"
-    lines: list[bytes] = []
-    clock = FakeTime(now=2e9).clock()
     labels = [folder / "labels.jsonl"] if case.labels else []
-    history = run_backtest(
-        replayed(config, [folder / "log.jsonl"], None, labels),
-        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda *_: None,
-    )  # fmt: skip
+    history, lines = run_files(config, [folder / "log.jsonl"], labels)
     render_report(history, "leewayd.toml", ["log.jsonl"])
     _names_are_known(config.models[0], [json.loads(line) for line in lines])
     return "ran"

@@ -15,8 +15,8 @@ from monitor.alerting.receivers import make_alerting_setup
 from monitor.checks.load import parse_config
 from monitor.common.errors import ConfigError
 from monitor.common.secrets import is_variable
-from tests.monitor.cli.test_main import config, leewayd
 from tests.support.paths import CONFIGS
+from tests.support.process import leewayd, write_config
 
 MINIMAL = CONFIGS / "good" / "minimal.toml"
 SLACK_URL = "https://hooks.slack.com/services/T0A1B2C3D/B0A1B2C3D/aBcDeFgHiJkLmNoPqRsTuVwX"
@@ -173,7 +173,7 @@ def test_no_text_in_place_of_a_variable_raises(text: str) -> None:
 
 
 def test_check_refuses_what_cannot_work_with_exit_code_2(tmp_path: Path) -> None:
-    path = config(
+    path = write_config(
         tmp_path,
         f"""
 [[receivers]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +19,9 @@ from monitor.daemon.setup import Prepared
 from monitor.decode.topics import TopicDecoder
 from monitor.reference.by_version import single
 from monitor.state.store import Store
-from tests.monitor.daemon.test_restarts import (
-    PARTS,
-    SILENT,
-    Machine,
-    ScriptedSource,
-    comparable,
-    folder,
-    logs,
-    profile,
-)
+from tests.support.logs import SILENT
+from tests.support.machine import PARTS, Machine, comparable
+from tests.support.sources import ScriptedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +29,6 @@ if TYPE_CHECKING:
 
     from monitor.reference.profile import Profile
     from monitor.rows.records import Partition
-
-__all__ = ["folder", "logs", "profile"]
 
 STEPS: list[tuple[type, str]] = [
     (ScriptedSource, "poll"), (TopicDecoder, "decode"), (EventTimeBuffer, "offer"), (MonitoredModel, "add"),
@@ -84,13 +75,19 @@ class Site(Machine):
 
     def serve(self, patch: pytest.MonkeyPatch) -> None:
         """Runs to the end of the log, through failures; a kill goes through."""
-        clock = self.time.clock()
+        stores: list[Store] = []
+
+        def make_store(*arguments: Any) -> Store:
+            stores.append(Store(*arguments))
+            return stores[-1]
+
+        patch.setattr("monitor.daemon.setup.Store", make_store)
         patch.setattr("monitor.daemon.setup.make_source", lambda *_, **__: ScriptedSource(self.logs))
         patch.setattr("monitor.daemon.setup.Urllib3Transport", lambda *_, **__: self.network)
         routing = make_alerting_setup(self.config, {}, SILENT)
         http = self.config.http.model_copy(update={"listen": "127.0.0.1:0"})
         prepared = Prepared(self.config.model_copy(update={"http": http}), routing, {"m": single(self.profile)}, SILENT)
-        service = Service(prepared, clock=clock, environment={})
+        service = Service(prepared, clock=self.time.clock(), environment={})
         turns = 0
         try:
             while not (service.daemon.finished and service.daemon.settled):
@@ -98,15 +95,11 @@ class Site(Machine):
                 assert turns < 5_000
                 self.time.now += 2.0
                 service.turn()
-                running = service._running
-                if running is not None and service.daemon.finished:
-                    for thread in running.courier._threads:
-                        thread.join(0.02)
+                if service.daemon.finished:
+                    time.sleep(0.01)  # for the threads that deliver
             service.close()
         except KilledError:
-            running = service._running
-            if running is not None:
-                os.close(running.daemon._store._lock)
+            self.lose_power(stores[-1])
             service.server.close()
             raise
 

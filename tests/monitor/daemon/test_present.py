@@ -10,18 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alerts.delivery import Courier
-from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_alerting_setup
-from monitor.checks.load import parse_config
-from monitor.checks.references import load_all_references
 from monitor.common.clock import Clock
 from monitor.common.durations import DAY, HOUR, MINUTE
-from monitor.daemon.loop import Daemon
 from monitor.daemon.present import Present
 from monitor.rows.records import BrokerTime, Messages, Partition, Poll, Position
-from monitor.state.store import Store
-from tests.monitor.daemon.test_restarts import SILENT, Network, ScriptedSource
+from tests.support.config import make_config
+from tests.support.daemons import make_daemon
+from tests.support.sources import ScriptedSource
 
 TRUE = 1_700_000_000_000
 SKEW = 5 * MINUTE
@@ -128,30 +123,10 @@ class Live(ScriptedSource):
 
 def test_the_daemon_rejects_no_row_while_its_wall_clock_is_wrong(tmp_path: Path) -> None:
     pd.DataFrame({"age": [20.0, 30.0, 40.0, 50.0] * 50, "p": [0, 1] * 100}).to_parquet(tmp_path / "reference.parquet")
-    config = parse_config(
-        {
-            "state": {"dir": str(tmp_path / "state")},
-            "kafka": {"bootstrap_servers": ["never:9092"], "predictions": ["p"]},
-            "models": [
-                {
-                    "name": "m", "task": "binary", "reference": "reference.parquet", "windows": ["5m"],
-                    "columns": {"timestamp": "t", "prediction": "p"},
-                }
-            ],
-        },
-        tmp_path,
-    )  # fmt: skip
+    kafka = {"bootstrap_servers": ["never:9092"], "predictions": ["p"]}
+    config = make_config(tmp_path, {"windows": ["5m"]}, kafka=kafka)
     machine = Machine()
-    routing = make_alerting_setup(config, {}, SILENT)
-    daemon = Daemon(
-        config,
-        load_all_references(config),
-        source=Live({}, machine=machine),
-        store=Store(config.state.dir, SILENT),
-        alerting=Alerting(routing, Courier(routing.sinks, Network(), lambda: 0.0), SILENT, lambda: 0.0),
-        clock=machine.clock(),
-        log=SILENT,
-    )
+    daemon = make_daemon(config, Live({}, machine=machine), clock=machine.clock())
     daemon.start()
     for off in (0, -2 * HOUR, 0, 2 * HOUR, 0):
         machine.off = off

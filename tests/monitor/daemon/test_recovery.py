@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.checks.load import parse_config
 from monitor.common.clock import system_clock
 from monitor.common.errors import RetryableError
 from monitor.daemon.recovery import Attempt, Recovery, RowPlace
@@ -21,7 +18,8 @@ from monitor.evaluate.drift import Evaluator
 from monitor.rows.records import Partition
 from monitor.state.store import Store
 from monitor.windows.windows import ModelWindows
-from tests.monitor.daemon.test_restarts import SILENT
+from tests.support.file_logs import BEGIN, file_config, plain_rows
+from tests.support.logs import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,33 +67,6 @@ def test_a_failure_that_comes_with_time_and_not_with_the_row_sets_nothing_aside(
     assert not recovery.caution.aside
 
 
-BEGIN = 1_704_067_200_000
-
-
-def make(folder: Path, records: list[Any]) -> Config:
-    dice = np.random.default_rng(1)
-    pd.DataFrame({"x": dice.normal(0, 1, 500), "p": dice.integers(0, 2, 500)}).to_parquet(folder / "reference.parquet")
-    (folder / "log.jsonl").write_text("\n".join(json.dumps(record) for record in records))
-    return parse_config(
-        {
-            "state": {"dir": str(folder / "state"), "checkpoint": "1ms"},
-            "http": {"listen": "127.0.0.1:0"},
-            "file": {"predictions": [str(folder / "log.jsonl")]},
-            "models": [
-                {
-                    "name": "m", "task": "binary", "reference": str(folder / "reference.parquet"), "windows": ["30m"],
-                    "pane": "10m", "columns": {"timestamp": "t", "prediction": "p"},
-                }
-            ],
-        },
-        folder,
-    )  # fmt: skip
-
-
-def rows(count: int) -> list[Any]:
-    return [{"t": BEGIN + place * 10_000, "x": place % 7 - 3.0, "p": place % 2} for place in range(count)]
-
-
 def service(config: Config) -> Service:
     return set_up(config, clock=system_clock(), environment={}, log=SILENT)
 
@@ -125,7 +96,7 @@ def fail_on(values: set[float]) -> Callable[..., None]:
 def test_rows_that_fail_are_rejected_and_all_others_count_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poison: set[float]
 ) -> None:
-    config = make(tmp_path, rows(400))
+    config = file_config(tmp_path, plain_rows(400))
     monkeypatch.setattr(ModelWindows, "add", fail_on(poison))
     running = service(config)
     try:
@@ -139,8 +110,8 @@ def test_rows_that_fail_are_rejected_and_all_others_count_once(
 def test_one_record_of_a_message_is_set_aside_and_not_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records = rows(120)
-    config = make(tmp_path, [records[:40], records[40:80], records[80:]])
+    records = plain_rows(120)
+    config = file_config(tmp_path, [records[:40], records[40:80], records[80:]])
     monkeypatch.setattr(ModelWindows, "add", fail_on({63.0}))
     running = service(config)
     try:
@@ -153,7 +124,7 @@ def test_one_record_of_a_message_is_set_aside_and_not_the_others(
 def test_a_fault_of_judging_stops_with_a_retryable_error_and_changes_nothing_that_was_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = make(tmp_path, rows(400))
+    config = file_config(tmp_path, plain_rows(400))
     judge, calls = Evaluator.judge, []
 
     def fails_later(self: Any, *arguments: Any) -> Any:
@@ -180,7 +151,7 @@ def test_a_fault_of_judging_stops_with_a_retryable_error_and_changes_nothing_tha
 
 def test_half_a_step_is_never_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An alert fires, and its notification cannot be rendered: it must not be saved as firing."""
-    config = make(tmp_path, rows(400))
+    config = file_config(tmp_path, plain_rows(400))
     monkeypatch.setattr("monitor.alerting.alerting.plan", lambda *_: (_ for _ in ()).throw(ZeroDivisionError()))
     running = service(config)
     with pytest.raises(RetryableError):

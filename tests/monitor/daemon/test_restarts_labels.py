@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitor.checks.load import parse_config
 from monitor.common.durations import DAY, HOUR
 from monitor.rows.records import Partition
-from tests.monitor.daemon.test_restarts import ScriptedSource
-from tests.support.crashes import told_through_crashes
+from tests.support.config import make_config
+from tests.support.crashes import Reported, report_through_crashes
+from tests.support.sources import ScriptedSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,35 +69,29 @@ def logs(frame: pd.DataFrame) -> dict[Partition, list[bytes]]:
 
 
 def config(folder: Path, reference: Path) -> Config:
-    return parse_config(
-        {
-            "state": {"dir": str(folder / "state")},
-            "kafka": {"bootstrap_servers": ["n:1"], "predictions": ["predictions"], "labels": ["labels"]},
-            "models": [
-                {
-                    "name": "m", "task": "binary", "reference": str(reference), "windows": ["6h", "1d"], "pane": "1h",
-                    "segments": ["sex"],
-                    "columns": {
-                        "timestamp": "t", "id": "id", "version": "version", "prediction": "p", "score": "s",
-                        "label": "y", "embeddings": ["vector"],
-                    },
-                    "labels": {"max_delay": "3d", "maturity": 0.8},
-                    "performance": {"windows": ["1d"], "protected": ["sex"]},
-                    "drift": {"season": "hour_of_day"},
-                }
-            ],
-        },
+    return make_config(
         folder,
+        {
+            "reference": str(reference), "windows": ["6h", "1d"], "pane": "1h", "segments": ["sex"],
+            "columns": {
+                "timestamp": "t", "id": "id", "version": "version", "prediction": "p", "score": "s",
+                "label": "y", "embeddings": ["vector"],
+            },
+            "labels": {"max_delay": "3d", "maturity": 0.8},
+            "performance": {"windows": ["1d"], "protected": ["sex"]},
+            "drift": {"season": "hour_of_day"},
+        },
+        kafka={"bootstrap_servers": ["n:1"], "predictions": ["predictions"], "labels": ["labels"]},
     )  # fmt: skip
 
 
-def told(settings: Config, log: dict[Partition, list[bytes]], fails: list[int]) -> tuple[list[bytes], int]:
-    """Every line, and how often a crash came in between."""
+def told(settings: Config, log: dict[Partition, list[bytes]], fails: list[int]) -> Reported:
+    """The labels are read from a partition of their own."""
 
     def source(fail_at: int | None) -> ScriptedSource:
         return ScriptedSource(log, fail_at, first_size=101, larger_by=17)
 
-    return told_through_crashes(settings, source, fails, checkpoint_every=3)
+    return report_through_crashes(settings, source, fails, checkpoint_every=3)
 
 
 @pytest.fixture(scope="module")
@@ -112,15 +106,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def uninterrupted(home: Path) -> list[bytes]:
     folder = home / "smooth"
     folder.mkdir()
-    return told(config(folder, home / "reference.parquet"), logs(rows()), [])[0]
+    return told(config(folder, home / "reference.parquet"), logs(rows()), []).evaluations
 
 
 def test_crashes_change_nothing_of_what_is_told(home: Path, uninterrupted: list[bytes]) -> None:
     folder = home / "rough"
     folder.mkdir()
-    crashed, crashes = told(config(folder, home / "reference.parquet"), logs(rows()), [2, 4, 5, 7, 6, 9, 8, 3])
-    assert crashed == uninterrupted
-    assert crashes == 8
+    crashed = told(config(folder, home / "reference.parquet"), logs(rows()), [2, 4, 5, 7, 6, 9, 8, 3])
+    assert crashed.evaluations == uninterrupted
+    assert crashed.crashes == 8
 
 
 def test_what_is_told_is_the_whole_of_it(uninterrupted: list[bytes]) -> None:

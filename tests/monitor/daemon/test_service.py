@@ -15,12 +15,13 @@ from monitor.common.errors import ConfigError
 from monitor.config.difference import changed_options
 from monitor.daemon.schedule import Schedule, Tick
 from monitor.daemon.service import set_up
-from tests.monitor.daemon.test_recovery import make, rows
-from tests.monitor.daemon.test_restarts import SILENT
+from tests.support.file_logs import file_config, plain_rows
+from tests.support.logs import SILENT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from alerts.evaluation import Evaluation
     from monitor.config.schema import Config
     from monitor.daemon.service import Service
 
@@ -55,14 +56,16 @@ def test_intervals_go_by_the_monotonic_clock_whatever_the_wall_clock_does() -> N
 
 
 def test_a_turn_leaves_off_when_its_time_is_up_and_the_next_ones_go_on(tmp_path: Path) -> None:
-    config = make(tmp_path, rows(2_000))
+    config = file_config(tmp_path, plain_rows(2_000))
     wanted = evaluations_of(config.model_copy(update={"state": config.state.model_copy(
         update={"dir": tmp_path / "other"})}), Time())  # fmt: skip
     # Every look at the clock takes a fifth of a second: five windows a turn.
     slow = Time(ticking=0.2)
-    running = set_up(config, clock=slow.clock(), environment={}, log=SILENT)
-    judged, turns, longest = [], 0, 0
-    running.daemon._observer = lambda evaluation, _: judged.append(evaluation)
+    judged: list[Evaluation | None] = []
+    turns = longest = 0
+    running = set_up(
+        config, clock=slow.clock(), environment={}, log=SILENT, observer=lambda evaluation, _: judged.append(evaluation)
+    )
     try:
         while not running.daemon.finished:
             before = len(judged)
@@ -93,7 +96,7 @@ def evaluations_of(config: Config, clock: Time) -> list[int]:
 
 
 def test_a_stop_in_the_middle_of_a_backlog_is_saved_and_gone_on_with(tmp_path: Path) -> None:
-    config = make(tmp_path, rows(2_000))
+    config = file_config(tmp_path, plain_rows(2_000))
     wanted = evaluations_of(config.model_copy(update={"state": config.state.model_copy(
         update={"dir": tmp_path / "other"})}), Time())  # fmt: skip
     judged: list[int] = []
@@ -116,7 +119,7 @@ def test_a_stop_in_the_middle_of_a_backlog_is_saved_and_gone_on_with(tmp_path: P
 
 @pytest.fixture
 def running(tmp_path: Path) -> Any:
-    config = make(tmp_path, rows(400))
+    config = file_config(tmp_path, plain_rows(400))
     service = set_up(config, clock=system_clock(), environment={}, log=SILENT)
     yield service, config
     service.close()
@@ -124,7 +127,7 @@ def running(tmp_path: Path) -> Any:
 
 def turn_until_reloaded(service: Service) -> None:
     deadline = time.monotonic() + 30
-    while service._loading is not None:
+    while service.reloading:
         assert time.monotonic() < deadline
         service.turn()
     service.turn()
@@ -197,4 +200,5 @@ def test_an_address_that_is_taken_leaves_the_old_server_and_its_health_in_place(
     service.turn()
     # The server that answers is the one whose progress the loop marks.
     assert urllib.request.urlopen(f"http://127.0.0.1:{before.port}/healthz", timeout=5).status == 200
-    assert service._liveness.progress_timestamp is not None
+    page = urllib.request.urlopen(f"http://127.0.0.1:{before.port}/metrics", timeout=5).read().decode()
+    assert "leeway_progress_timestamp_seconds " in page

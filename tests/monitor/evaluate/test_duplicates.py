@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import structlog
 
-from monitor.backtest.replay import replayed, run_backtest
-from monitor.checks.load import parse_config
-from monitor.common.clock import system_clock
 from monitor.common.durations import DAY
+from tests.support.replays import replay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,33 +30,11 @@ def findings(folder: Path, *, labelled: bool, again: float, columns: dict[str, A
         for row in rows
         for copy in ([row] * 2 if BEGIN + DAY <= row["t"] < BEGIN + 2 * DAY and dice.random() < again else [row])
     ]
-    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, told)))
-    (folder / "reference.jsonl").write_text("\n".join(json.dumps({**row, "y": row["p"]}) for row in rows))
-    (folder / "labels.jsonl").write_text("\n".join(json.dumps({"id": r["id"], "t": r["t"], "y": 1}) for r in rows))
-    config = parse_config(
-        {
-            "state": {"dir": str(folder / "state")},
-            "file": {"predictions": ["log.jsonl"]},
-            "models": [
-                {
-                    "name": "m", "task": "binary", "reference": "reference.jsonl", "windows": ["1d"], "pane": "1h",
-                    "columns": {"timestamp": "t", "prediction": "p", "label": "y", "features": ["x"]} | columns,
-                }
-            ],
-        },
-        folder,
-    )  # fmt: skip
-    lines: list[bytes] = []
-    clock = system_clock()
-    run_backtest(
-        replayed(config, [folder / "log.jsonl"], None, [folder / "labels.jsonl"] if labelled else None),
-        now=clock.wall(),
-        monotonic=clock.monotonic,
-        log=structlog.wrap_logger(structlog.PrintLogger(io.StringIO())),
-        write=lines.append,
-        progress=lambda *_: None,
-    )
-    evaluations = [parsed for line in lines if (parsed := json.loads(line))["type"] == "evaluation"]
+    reference = [{**row, "y": row["p"]} for row in rows]
+    truths = [{"id": row["id"], "t": row["t"], "y": 1} for row in rows] if labelled else None
+    named = {"timestamp": "t", "prediction": "p", "label": "y", "features": ["x"]} | columns
+    lines = replay(folder, told, reference, truths, windows=["1d"], pane="1h", columns=named)
+    evaluations = [line for line in lines if line["type"] == "evaluation"]
     days = [evaluation for evaluation in evaluations if str(evaluation["end"]).endswith("T00:00:00Z")]
     found = [part for day in days for part in day["findings"] if part["statistic"] == "duplicate_rate"]
     assert all(part["subject"] == "quality" for part in found)

@@ -3,51 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 import monitor.backtest.replay
-from monitor.backtest.replay import replayed, run_backtest
-from monitor.checks.load import parse_config
 from monitor.rows.records import Partition
-from tests.monitor.daemon.test_restarts import SILENT, FakeTime, ScriptedSource
-from tests.support.crashes import told_through_crashes
-from tests.support.replays import alerts, evaluations, finding, replay
+from tests.support.config import make_config
+from tests.support.crashes import report_through_crashes
+from tests.support.feeds import A_MINUTE, SHAPE, records, reference, without
+from tests.support.replays import alerts, evaluations, finding, replay, write_rows
+from tests.support.sources import ScriptedSource
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from monitor.config.schema import Config
     from tests.support.replays import Row
-
-START, MINUTE = 1_767_484_800_000, 60_000
-A_MINUTE = 30
-COLUMNS = {"timestamp": "t", "prediction": "p", "features_at": "in", "features": ["x", "y"]}
-SHAPE: dict[str, Any] = {"pane": "1m", "windows": ["10m"], "lateness": "1m", "columns": COLUMNS}
-
-
-def reference() -> list[Row]:
-    dice = np.random.default_rng(1)
-    values = dice.normal(size=(3_000, 2)).round(3).tolist()
-    return [{"t": START - row * 1000, "p": row % 2, "x": x, "y": y} for row, (x, y) in enumerate(values)]
-
-
-def records(minutes: int, first: int = 0, seed: int = 2) -> list[Row]:
-    dice = np.random.default_rng(seed)
-    values = dice.normal(size=(minutes * A_MINUTE, 2)).round(3).tolist()
-    step = MINUTE // A_MINUTE
-    return [
-        {"t": START + first * MINUTE + row * step, "p": row % 2, "in": {"x": x, "y": y}}
-        for row, (x, y) in enumerate(values)
-    ]
-
-
-def without(rows: list[Row], inner: object = None) -> list[Row]:
-    """The same records without features, or with something else in their place."""
-    return [{name: value for name, value in row.items() if name != "in"} | ({} if inner is None else {"in": inner})
-            for row in rows]  # fmt: skip
 
 
 def shown(folder: Path, rows: list[Row], **more: object) -> list[Row]:
@@ -103,21 +75,8 @@ QUALITY = {"name": "quality", "when": "breached", "subject": "quality*", "notify
 
 
 def replay_with_rules(folder: Path, rows: list[Row]) -> list[Row]:
-    for name, held in (("log", rows), ("reference", reference())):
-        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, held)))
-    raw = {
-        "file": {"predictions": ["log.jsonl"]},
-        "models": [{"name": "m", "task": "binary", "reference": "reference.jsonl", **SHAPE}],
-        "rules": [DRIFT, QUALITY],
-        "receivers": [RETRAIN, {"name": "pager", "type": "webhook", "url": "http://127.0.0.1:9/p"}],
-    }
-    lines: list[bytes] = []
-    clock = FakeTime(now=2e9).clock()
-    run_backtest(
-        replayed(parse_config(raw, folder), [folder / "log.jsonl"], None),
-        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda *_: None,
-    )  # fmt: skip
-    return [json.loads(line) for line in lines]
+    pager = {"name": "pager", "type": "webhook", "url": "http://127.0.0.1:9/p"}
+    return replay(folder, rows, reference(), rules=[DRIFT, QUALITY], receivers=[RETRAIN, pager], **SHAPE)
 
 
 def receivers(lines: list[Row]) -> list[str]:
@@ -173,18 +132,15 @@ PARTS = (Partition("p", 0), Partition("p", 1))
 
 
 def crashing(folder: Path) -> tuple[Config, dict[Partition, list[bytes]]]:
-    (folder / "reference.jsonl").write_text("\n".join(map(json.dumps, reference())))
-    raw = {
-        "state": {"dir": str(folder / "state")},
-        "kafka": {"bootstrap_servers": ["never:9"], "predictions": ["p"]},
-        "models": [{"name": "m", "task": "binary", "reference": "reference.jsonl", **SHAPE}],
-    }
+    write_rows(folder / "reference.jsonl", reference())
+    kafka = {"bootstrap_servers": ["never:9"], "predictions": ["p"]}
+    settings = make_config(folder, {"reference": "reference.jsonl", **SHAPE}, kafka=kafka)
     one = without(records(2, seed=3)) + records(40, 2, seed=3)
     two = without(records(30, seed=4)) + records(5, 30, seed=4) + without(records(7, 35, seed=4))
     for place in range(0, len(one), 9):
         one[place]["t"] = "never"
     logs = dict(zip(PARTS, ([json.dumps(row).encode() for row in rows] for rows in (one, two)), strict=True))
-    return parse_config(raw, folder), logs
+    return settings, logs
 
 
 @pytest.mark.parametrize("size", [13, 97])
@@ -200,7 +156,7 @@ def test_crashes_and_batches_change_nothing_of_what_is_a_row(tmp_path: Path, siz
         ) -> ScriptedSource:
             return ScriptedSource(logs, fail_at, first_size=first, larger_by=17)
 
-        lines.append(told_through_crashes(settings, source, fails)[0])
+        lines.append(report_through_crashes(settings, source, fails).evaluations)
     assert lines[0] == lines[1]
     last = json.loads(lines[0][-1])
     assert finding(last, "quality", "featureless")["value"] > 0.3

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.backtest.replay import replayed, run_backtest
-from monitor.checks.load import parse_config
 from monitor.common.durations import DAY, HOUR
 from monitor.config.model import ModelSection
 from monitor.decode.json import JsonDecoder
 from monitor.decode.unknown_fields import MOST_NAMES, UnknownFields, sampled
 from monitor.evaluate.schema_changes import LEARN_MS, LEARN_RECORDS, NEWS_MS, SchemaChanges
 from monitor.rows.records import Messages
-from tests.monitor.daemon.test_restarts import PARTS, SILENT, FakeTime, ScriptedSource
-from tests.support.crashes import told_through_crashes
+from tests.support.config import make_config
+from tests.support.crashes import report_through_crashes
+from tests.support.machine import PARTS
+from tests.support.replays import run_files
+from tests.support.sources import ScriptedSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,19 +54,7 @@ def config(folder: Path, **columns: object) -> Config:
     known = pd.DataFrame(records()[: 2 * 24 * AN_HOUR])[["x", "age", "p", "t", "secret"]]
     known.to_parquet(folder / "reference.parquet")
     named = {"timestamp": "t", "prediction": "p", "features": ["x", "age"], "exclude": ["secret"]} | columns
-    return parse_config(
-        {
-            "state": {"dir": str(folder / "state")},
-            "kafka": {"bootstrap_servers": ["never:9092"], "predictions": ["predictions"]},
-            "models": [
-                {
-                    "name": "m", "task": "binary", "reference": "reference.parquet", "windows": ["6h"], "pane": "1h",
-                    "columns": named,
-                }
-            ],
-        },
-        folder,
-    )  # fmt: skip
+    return make_config(folder, {"windows": ["6h"], "pane": "1h", "columns": named})
 
 
 def halves(rows: list[dict[str, Any]]) -> dict[Any, list[bytes]]:
@@ -73,17 +62,8 @@ def halves(rows: list[dict[str, Any]]) -> dict[Any, list[bytes]]:
 
 
 def replay(folder: Path, settings: Config, files: list[str]) -> list[bytes]:
-    lines: list[bytes] = []
-    clock = FakeTime(now=2e9).clock()
-    run_backtest(
-        replayed(settings, [folder / name for name in files], None),
-        now=clock.wall(),
-        monotonic=clock.monotonic,
-        log=SILENT,
-        write=lambda line: lines.append(line) if line.startswith(b'{"type":"evaluation"') else None,
-        progress=lambda *_: None,
-    )
-    return lines
+    _, lines = run_files(settings, [folder / name for name in files])
+    return [line for line in lines if line.startswith(b'{"type":"evaluation"')]
 
 
 def told(lines: list[bytes], statistic: str) -> dict[str, dict[str, Any]]:
@@ -128,7 +108,9 @@ def test_a_feature_that_is_gone_is_told(told_lines: tuple[Path, list[bytes]]) ->
 
 def test_batches_and_restarts_change_nothing(told_lines: tuple[Path, list[bytes]], tmp_path: Path) -> None:
     logs = halves(records())
-    live, _ = told_through_crashes(config(tmp_path), lambda fail_at: ScriptedSource(logs, fail_at), [9, 20, 30])
+    live = report_through_crashes(
+        config(tmp_path), lambda fail_at: ScriptedSource(logs, fail_at), [9, 20, 30]
+    ).evaluations
     assert [told([line], "features_new") for line in live] == [told([line], "features_new") for line in told_lines[1]]
     assert [told([line], "features_gone") for line in live] == [told([line], "features_gone") for line in told_lines[1]]
 

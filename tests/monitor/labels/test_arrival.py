@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.bounds import binomial_bounds
-from monitor.backtest.replay import replayed, run_backtest
-from monitor.checks.load import parse_config
-from monitor.common.clock import system_clock
 from monitor.common.durations import DAY, HOUR
 from monitor.labels.arrival import BINS, LEAST_DAYS, Delays, counted, in_words, median_seconds, share_finding
 from monitor.labels.maturity import MatureWindow
 from monitor.windows.geometry import Window
+from tests.support.replays import Row, replay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,7 +116,7 @@ def test_delays_read_well() -> None:
     assert [in_words(seconds) for seconds in (45, 720, 19_800, 2_592_000)] == ["45 s", "12 min", "5.5 h", "30 d"]
 
 
-def replay(folder: Path, share_of_day: list[float], hours_of_day: list[float]) -> list[dict[str, object]]:
+def arrivals(folder: Path, share_of_day: list[float], hours_of_day: list[float]) -> list[Row]:
     """Findings on labels of every judged day; so large a share of each day's predictions gets a label, so late."""
     dice = np.random.default_rng(1)
     predictions, labels, reference = [], [], []
@@ -135,39 +130,14 @@ def replay(folder: Path, share_of_day: list[float], hours_of_day: list[float]) -
             if dice.random() < share:
                 known = time + int(hours * HOUR)
                 labels.append((known, {"id": record["id"], "t": known, "y": truth}))
-    for name, rows in (("log", predictions), ("labels", labels)):
-        lines = [json.dumps(record) for _, record in sorted(rows, key=lambda row: row[0])]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines))
-    (folder / "reference.jsonl").write_text("\n".join(map(json.dumps, reference)))
-    config = parse_config(
-        {
-            "state": {"dir": str(folder / "state")},
-            "file": {"predictions": ["log.jsonl"]},
-            "models": [
-                {
-                    "name": "m", "task": "binary", "reference": "reference.jsonl", "windows": ["1d"], "pane": "1h",
-                    "columns": {"timestamp": "t", "id": "id", "prediction": "p", "label": "y", "features": ["x"]},
-                    "labels": {"max_delay": "3d"},
-                }
-            ],
-        },
-        folder,
-    )  # fmt: skip
-    found: list[bytes] = []
-    clock = system_clock()
-    run_backtest(
-        replayed(config, [folder / "log.jsonl"], None, [folder / "labels.jsonl"]),
-        now=clock.wall(),
-        monotonic=clock.monotonic,
-        log=structlog.wrap_logger(structlog.PrintLogger(io.StringIO())),
-        write=found.append,
-        progress=lambda *_: None,
-    )
-    return [json.loads(line) for line in found]
+    log, truths = ([row for _, row in sorted(rows, key=lambda timed: timed[0])] for rows in (predictions, labels))
+    columns = {"timestamp": "t", "id": "id", "prediction": "p", "label": "y", "features": ["x"]}
+    options = {"windows": ["1d"], "pane": "1h", "columns": columns, "labels": {"max_delay": "3d"}}
+    return replay(folder, log, reference, truths, **options)
 
 
 def test_labels_that_stop_alert_when_their_window_is_judged(tmp_path: Path) -> None:
-    lines = replay(tmp_path, [0.9] * 10 + [0.1] * 4, [2.0] * 14)
+    lines = arrivals(tmp_path, [0.9] * 10 + [0.1] * 4, [2.0] * 14)
     fired = [line for line in lines if line["type"] == "alert" and line["rule"] == "labels"]
     told = next(line for line in fired if line["state"] == "firing")
     assert "of the predictions have a label" in str(told["summary"])
@@ -176,19 +146,19 @@ def test_labels_that_stop_alert_when_their_window_is_judged(tmp_path: Path) -> N
 
 
 def test_labels_that_come_later_than_ever_alert(tmp_path: Path) -> None:
-    lines = replay(tmp_path, [0.9] * 16, [2.0] * 12 + [20.0] * 4)
+    lines = arrivals(tmp_path, [0.9] * 16, [2.0] * 12 + [20.0] * 4)
     fired = [line for line in lines if line["type"] == "alert" and line["rule"] == "labels"]
     told = next(line for line in fired if line["state"] == "firing")
     assert "labels took" in str(told["summary"])
 
 
 def test_labels_that_come_as_ever_alert_nobody(tmp_path: Path) -> None:
-    lines = replay(tmp_path, [0.9, 0.8] * 7, [2.0, 3.0] * 7)
+    lines = arrivals(tmp_path, [0.9, 0.8] * 7, [2.0, 3.0] * 7)
     told = [
         finding
         for line in lines
         if line["type"] == "evaluation"
-        for finding in line["findings"]  # type: ignore[attr-defined]  # a list of objects
+        for finding in line["findings"]
         if finding["subject"] == "labels"
     ]
     assert {finding["statistic"] for finding in told} == {"share", "median_delay_seconds"}

@@ -2,70 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from sklearn import metrics
 
-from monitor.backtest.replay import replayed, run_backtest
-from monitor.checks.load import parse_config
-from monitor.common.durations import DAY
-from tests.monitor.daemon.test_restarts import SILENT, FakeTime
+from tests.support.labelled import A_DAY, DAYS, binary, logged
+from tests.support.replays import Row, replay
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-BEGIN = 20_000 * DAY
-A_DAY, DAYS = 400, 3
-Row = dict[str, Any]
 
-
-def replay(folder: Path, task: str, rows: list[Row], labels: list[Row], reference: list[Row], **more: Any) -> list[Row]:
+def performance(
+    folder: Path, task: str, rows: list[Row], labels: list[Row], reference: list[Row], **more: Any
+) -> list[Row]:
     """Evaluations of realised performance, windows of a day."""
-    for name, held in (("log", rows), ("labels", labels), ("reference", reference)):
-        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, held)))
-    columns = {
-        "timestamp": "t",
-        "id": "id",
-        "prediction": "p",
-        "label": "y",
-        "features": ["x"],
-        **more.pop("columns", {}),
-    }
-    model = {
-        "name": "m", "task": task, "reference": "reference.jsonl", "windows": ["1d"], "pane": "1h", "columns": columns,
-        "labels": {"max_delay": "1d", "maturity": 1.0}, **more,
-    }  # fmt: skip
-    raw = {"state": {"dir": str(folder / "state")}, "file": {"predictions": ["log.jsonl"]}, "models": [model]}
-    config = parse_config(raw, folder)
-    lines: list[bytes] = []
-    clock = FakeTime(now=2e9).clock()
-    run_backtest(
-        replayed(config, [folder / "log.jsonl"], None, [folder / "labels.jsonl"]),
-        now=clock.wall(), monotonic=clock.monotonic, log=SILENT, write=lines.append, progress=lambda *_: None,
-    )  # fmt: skip
-    evaluations = [parsed for line in lines if (parsed := json.loads(line))["type"] == "evaluation"]
-    return [found for found in evaluations if any(part["subject"] == "performance" for part in found["findings"])]
+    columns = {"timestamp": "t", "id": "id", "prediction": "p", "label": "y", "features": ["x"]}
+    options = {"windows": ["1d"], "pane": "1h", "labels": {"max_delay": "1d", "maturity": 1.0}, **more}
+    options["columns"] = columns | more.get("columns", {})
+    lines = replay(folder, rows, reference, labels, task=task, **options)
+    found = [line for line in lines if line["type"] == "evaluation"]
+    return [line for line in found if any(part["subject"] == "performance" for part in line["findings"])]
 
 
 def values(evaluation: Row, subject: str = "performance") -> dict[str, float]:
     return {part["statistic"]: part["value"] for part in evaluation["findings"] if part["subject"] == subject}
-
-
-def logged(predictions: list[Any], truth: list[Any], **further: list[Any]) -> tuple[list[Row], list[Row], list[Row]]:
-    """Log, labels two hours later, and a reference of the same rows."""
-    dice = np.random.default_rng(1)
-    rows, labels, reference = [], [], []
-    for number, (said, true) in enumerate(zip(predictions, truth, strict=True)):
-        time = BEGIN + number * DAY // A_DAY
-        row = {"id": number, "t": time, "x": float(dice.normal()), "p": said}
-        row |= {name: column[number] for name, column in further.items()}
-        rows.append(row)
-        labels.append({"id": number, "t": time + DAY // 12, "y": true})
-        reference.append({**row, "y": true})
-    return rows, labels, reference
 
 
 def the_day(evaluations: list[Row], day: int) -> tuple[Row, slice]:
@@ -86,7 +49,7 @@ def test_multiclass(tmp_path: Path) -> None:
     columns = {f"s_{name}": scores[:, place].tolist() for place, name in enumerate(names)}
     log = logged(names[said].tolist(), names[truth].tolist(), **columns)
     score = {name: f"s_{name}" for name in names.tolist()}
-    found, day = the_day(replay(tmp_path, "multiclass", *log, columns={"score": score}), 1)
+    found, day = the_day(performance(tmp_path, "multiclass", *log, columns={"score": score}), 1)
     told, true, guess = values(found), truth[day], said[day]
     assert told["accuracy"] == pytest.approx(metrics.accuracy_score(true, guess), abs=1e-9)
     assert told["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(true, guess), abs=1e-9)
@@ -106,7 +69,7 @@ def test_regression(tmp_path: Path) -> None:
     said = (truth * dice.normal(1.0, 0.2, truth.size)).clip(1).round(3)
     low, high = (said * 0.8).round(3), (said * 1.2).round(3)
     log = logged(said.tolist(), truth.tolist(), low=low.tolist(), high=high.tolist())
-    found, day = the_day(replay(tmp_path, "regression", *log, columns={"lower": "low", "upper": "high"}), 1)
+    found, day = the_day(performance(tmp_path, "regression", *log, columns={"lower": "low", "upper": "high"}), 1)
     told, true, guess = values(found), truth[day], said[day]
     assert told["mae"] == pytest.approx(metrics.mean_absolute_error(true, guess), rel=1e-9)
     assert told["rmse"] == pytest.approx(metrics.root_mean_squared_error(true, guess), rel=1e-9)
@@ -123,7 +86,7 @@ def test_ranking(tmp_path: Path) -> None:
     said = [dice.permutation(items)[:10].tolist() for _ in range(DAYS * A_DAY)]
     truth = [dice.choice(items, dice.integers(1, 5), replace=False).tolist() for _ in said]
     log = logged(said, truth)
-    found, day = the_day(replay(tmp_path, "ranking", *log, performance={"k": 5}), 1)
+    found, day = the_day(performance(tmp_path, "ranking", *log, performance={"k": 5}), 1)
     told = values(found)
     hits = [[item in relevant for item in ranked[:5]] for ranked, relevant in zip(said[day], truth[day], strict=True)]
     assert told["hit_rate"] == pytest.approx(np.mean([any(row) for row in hits]), abs=1e-9)
@@ -140,12 +103,6 @@ def test_ranking(tmp_path: Path) -> None:
     assert told["ndcg"] == pytest.approx(np.mean(gains), abs=1e-9)
 
 
-def binary(wrong: float, size: int, seed: int) -> tuple[list[int], list[int]]:
-    dice = np.random.default_rng(seed)
-    truth = (dice.random(size) < 0.5).astype(int)
-    return np.where(dice.random(size) < wrong, 1 - truth, truth).tolist(), truth.tolist()
-
-
 def test_a_worse_version_a_worse_segment_and_an_unfair_model_are_told(tmp_path: Path) -> None:
     dice = np.random.default_rng(5)
     size = DAYS * A_DAY
@@ -158,7 +115,7 @@ def test_a_worse_version_a_worse_segment_and_an_unfair_model_are_told(tmp_path: 
             said[row] = 1
     log = logged(said, truth, v=version.tolist(), sex=sex.tolist())
     settings = {"protected": ["sex"], "champion": "1", "min_labels": 50}
-    told = replay(
+    told = performance(
         tmp_path, "binary", *log, columns={"version": "v"}, segments=["sex"], performance=settings,
     )  # fmt: skip
     last = {(found["version"], found["segment"]): found for found in told if found["end"] == "2024-10-06T00:00:00Z"}
@@ -187,7 +144,7 @@ def test_one_class_alone_and_an_empty_column_crash_nothing(tmp_path: Path) -> No
     rows, labels, reference = logged(said, truth)
     for row, label in zip(rows, labels, strict=True):
         row["x"], label["y"], row["p"] = None, 1, 1
-    found, _ = the_day(replay(tmp_path, "binary", rows, labels, reference), 1)
+    found, _ = the_day(performance(tmp_path, "binary", rows, labels, reference), 1)
     told = values(found)
     assert told["accuracy"] == 1.0
     assert told["matthews_corrcoef"] in (0.0, None)
@@ -197,7 +154,7 @@ def test_labels_that_never_come_are_no_performance(tmp_path: Path) -> None:
     said, truth = binary(0.1, DAYS * A_DAY, 8)
     rows, _, reference = logged(said, truth)
     others = [{"id": f"other-{number}", "t": row["t"], "y": 1} for number, row in enumerate(rows)]
-    told = replay(tmp_path, "binary", rows, others, reference)
+    told = performance(tmp_path, "binary", rows, others, reference)
     assert told
     assert {part["status"] for found in told for part in found["findings"] if part["subject"] == "performance"} <= {
         "insufficient", "ok",
@@ -210,7 +167,7 @@ def test_versions_and_segments_beyond_the_cap_count_as_rows_alone(tmp_path: Path
     version = [str(number % 4) for number in range(len(said))]
     zips = [f"z{number % 50}" for number in range(len(said))]
     log = logged(said, truth, v=version, zip=zips)
-    told = replay(tmp_path, "binary", *log, columns={"version": "v"}, segments=["zip"], max_series=3)
+    told = performance(tmp_path, "binary", *log, columns={"version": "v"}, segments=["zip"], max_series=3)
     assert len({(found["version"], found["segment"]) for found in told}) <= 3
     assert "overflow" not in {found["version"] for found in told}
     whole = [found for found in told if found["segment"] == "all" and found["end"] == "2024-10-06T00:00:00Z"]

@@ -56,7 +56,7 @@ def said(notice: Notice) -> AlertText:
 def send(sink: Sink, notice: Notice) -> tuple[OutboxEntry, object]:
     payload = sink.render(notice, said(notice)).decode()
     entry = OutboxEntry(notice.id, "r", notice.kind, notice.dedup_key, payload, 0)
-    return entry, Courier({"r": sink}, TRANSPORT, lambda: 0.0)._attempt(entry)
+    return entry, Courier({"r": sink}, TRANSPORT, lambda: 0.0).attempt(entry)
 
 
 SHARED: list[Receiver] = []

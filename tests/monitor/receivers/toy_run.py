@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import TYPE_CHECKING, Any
-
-import structlog
 
 from alerts.delivery import Courier
 from alerts.http import HttpResponse
@@ -16,6 +13,7 @@ from monitor.alerting.outbox import RESULTS
 from monitor.alerting.receivers import make_alerting_setup
 from monitor.checks.load import parse_config
 from monitor.common.errors import ConfigError
+from tests.support.logs import SILENT
 from tests.support.snapshots import evaluation
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from alerts.outbox import OutboxEntry
 
 ENVIRONMENT = {"BELL_CODE": "4711", "LETTERS": "abc"}
-LOG = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
+LOG = SILENT
 NOW = 1_800_000_000_000
 MINUTE = 60_000
 
@@ -49,7 +47,7 @@ class AtOnce:
         self._courier, self._reports = courier, list[Report]()
 
     def submit(self, entry: OutboxEntry) -> None:
-        self._reports.append(Report(entry, self._courier._attempt(entry)))
+        self._reports.append(Report(entry, self._courier.attempt(entry)))
 
     def reports(self) -> list[Report]:
         done, self._reports = self._reports, []

@@ -21,8 +21,9 @@ from monitor.daemon.saved_documents import read_document
 from monitor.state.store import Store
 from tests.data.state_v2.make import HOUR
 from tests.support.state_runs import Site, files, totals
-from tests.monitor.daemon.test_restarts import SILENT
-from tests.monitor.state.test_untouched import toml
+from tests.support.databases import opened_databases
+from tests.support.logs import SILENT
+from tests.support.config import toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +69,6 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             daemon.checkpoint()
     image = site.home / "image"
     shutil.copytree(site.state, image)
-    site.courier.close(1.0)
     daemon.abandon()
     assert (image / "leewayd.db-wal").stat().st_size > 50_000
     return image
@@ -172,9 +172,8 @@ def test_damage_is_a_finding_in_the_windows_that_reach_back_and_in_no_later_one(
     site = Site(tmp_path)
     shutil.copytree(stopped, site.state)
     (site.state / "leewayd.db").write_bytes(b"")
-    daemon = site.start()
     seen: list[tuple[int, bool]] = []
-    daemon._observer = lambda evaluation, _: (
+    site.observer = lambda evaluation, _: (
         seen.append((evaluation.end, any(found.statistic == "state_damaged" for found in evaluation.findings)))
         if evaluation is not None
         and evaluation.model == "m"
@@ -182,12 +181,12 @@ def test_damage_is_a_finding_in_the_windows_that_reach_back_and_in_no_later_one(
         and (not evaluation.realised)
         else None
     )
+    daemon = site.start()
     site.source.until = 13 * HOUR
     while not site.source.read:
         daemon.turn(0.0)
         if len(seen) == 3:
             daemon.checkpoint()
-    site.courier.close(1.0)
     daemon.close()
     seen.sort()
     # Windows of an hour that slide by ten minutes: the first one, and the five that begin before its end.
@@ -204,12 +203,11 @@ def test_nothing_is_left_but_what_the_broker_holds(stopped: Path, tmp_path: Path
     daemon = site.start()
     assert site.source.at == dict.fromkeys(site.source.at, 0)
     assert site.source.everything
-    assert daemon._store.damaged["database"] == daemon._store.damaged["backup"] == 1
+    assert site.store.damaged["database"] == site.store.damaged["backup"] == 1
     assert "state lost" in site.text.getvalue()
     # What the lost databases named is kept: it may be all that is left.
     (aside,) = site.state.glob("labels.damaged-*")
     assert list(aside.glob("m/predictions-*.rows"))
-    site.courier.close(1.0)
     daemon.abandon()
     site.run()
     whole = Site(tmp_path / "whole")
@@ -326,7 +324,7 @@ def test_a_start_on_a_full_disk_destroys_nothing(stopped: Path, small_disk: Path
     assert broken or key_of(saved) == key_of(current)
 
 
-def images(store: Store, target: Path, work: Callable[[], object], every: int, patch: pytest.MonkeyPatch) -> list[Path]:
+def images(store: Store, database: sqlite3.Connection, target: Path, work: Callable[[], object], every: int, patch: pytest.MonkeyPatch) -> list[Path]:
     """Copies of the state directory as a killed process would leave it, at many moments of some work."""
     made: list[Path] = []
 
@@ -346,13 +344,12 @@ def images(store: Store, target: Path, work: Callable[[], object], every: int, p
 
         return taken
 
-    assert store._database is not None
     patch.setattr("os.fsync", taking(os.fsync))
     for name in ("replace", "rename", "unlink"):
         patch.setattr(Path, name, taking(getattr(Path, name)))
-    store._database.set_progress_handler(take, every)
+    database.set_progress_handler(take, every)
     work()
-    store._database.set_progress_handler(None, 0)
+    database.set_progress_handler(None, 0)
     patch.undo()
     take()
     return made
@@ -362,9 +359,11 @@ def images(store: Store, target: Path, work: Callable[[], object], every: int, p
 def test_a_kill_at_any_write_leaves_one_checkpoint_or_the_other(
     tmp_path: Path, work: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    opened = opened_databases(monkeypatch)
     site = Site(tmp_path / "site")
     site.run(7 * HOUR)
     daemon = site.start()
+    database = opened[-1]
     site.source.until = 9 * HOUR
     for _ in range(6):
         daemon.turn(0.0)
@@ -372,13 +371,12 @@ def test_a_kill_at_any_write_leaves_one_checkpoint_or_the_other(
     if work != "checkpoint":
         daemon.checkpoint()
     steps = {
-        "checkpoint": daemon.checkpoint, "back_up": daemon.checkpointer.back_up,
+        "checkpoint": daemon.checkpoint, "back_up": daemon.back_up,
         "scrub": lambda: site.store.forget({"learned/gone"}),
     }  # fmt: skip
     with monkeypatch.context() as patch:
-        made = images(site.store, tmp_path / "images", steps[work], 40, patch)
+        made = images(site.store, database, tmp_path / "images", steps[work], 40, patch)
     after, _ = load(shutil.copytree(site.state, tmp_path / "after"))
-    site.courier.close(1.0)
     daemon.abandon()
     assert key_of(before) != key_of(after)
     found = []
@@ -441,13 +439,15 @@ def test_a_document_that_is_whole_and_cannot_be_read_is_a_fault_and_nothing_is_c
     assert files(folder) == before
 
 
-def test_a_backup_is_never_replaced_by_a_damaged_copy(stopped: Path, tmp_path: Path) -> None:
+def test_a_backup_is_never_replaced_by_a_damaged_copy(
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = opened_databases(monkeypatch)
     folder = shutil.copytree(stopped, tmp_path / "state")
     backup = (folder / "leewayd.previous.db").read_bytes()
     store = Store(folder, SILENT)
     store.load("now")
-    assert store._database is not None
-    store._database.execute("UPDATE documents SET document = x'00' WHERE name = 'alerts'")
+    opened[-1].execute("UPDATE documents SET document = x'00' WHERE name = 'alerts'")
     with pytest.raises(RetryableError, match="damaged"):
         store.back_up()
     store.close()

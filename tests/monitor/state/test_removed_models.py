@@ -12,16 +12,18 @@ from typer.testing import CliRunner
 from monitor.cli.main import app
 from monitor.common.errors import ConfigError
 from monitor.daemon.learner import ReferenceLearner
+from monitor.rows.records import Partition
 from monitor.state.model_files import labels_folder, learned_path
 from monitor.state.removed import Removed
 from monitor.daemon.drop_state import drop_state
 from tests.data.state_v2.make import HOUR, raw_config
 from tests.support.state_runs import Site, files, holds_raw_rows, totals
-from tests.monitor.state.test_untouched import toml
+from tests.support.config import toml
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+LEARNED = Partition("learned", 0)
 ALL = frozenset({"m", "learned", "learning"})
 DAY = 86_400
 
@@ -85,8 +87,6 @@ def test_a_configuration_that_was_tried_and_not_kept_costs_no_waiting_prediction
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Site, "settings", lambda _: tried)
         daemon = site.start()
-        assert daemon.models.monitored["m"].labels_begun_anew
-        site.courier.close(1.0)
         daemon.abandon()
     assert list((site.state / "labels").glob("m.aside-*/predictions-*.rows"))
     daemon = site.start()
@@ -94,7 +94,6 @@ def test_a_configuration_that_was_tried_and_not_kept_costs_no_waiting_prediction
     assert labels is not None
     assert not labels.lost
     assert not list((site.state / "labels").glob("m.aside-*"))
-    site.courier.close(1.0)
     daemon.close()
     again = Site(tmp_path)
     again.run()
@@ -126,8 +125,7 @@ def test_it_goes_while_the_daemon_runs(tmp_path: Path) -> None:
     daemon = site.start()
     daemon.checkpoint()
     site.wall += 8 * DAY
-    daemon.checkpointer.back_up()
-    site.courier.close(1.0)
+    daemon.back_up()
     daemon.close()
     assert not kept_of(site, "learned")
     assert not kept_of(site, "learning")
@@ -151,10 +149,10 @@ def test_rows_go_from_every_file_as_soon_as_the_reference_is_learned(tmp_path: P
     daemon = site.start()
     site.source.until = 14 * HOUR
     turns = 0
-    while "learned" in daemon.models.learners:
+    while "reference learned" not in site.text.getvalue():
         if turns == 10:
             daemon.checkpoint()
-            daemon.checkpointer.back_up()
+            daemon.back_up()
             assert {"leewayd.db", "leewayd.previous.db"} <= set(holds_raw_rows(site.state, "learned")) | {"leewayd.db"}
             assert holds_raw_rows(site.state, "learned")
         # Without a tick: what was learned does not wait for one.
@@ -163,9 +161,7 @@ def test_rows_go_from_every_file_as_soon_as_the_reference_is_learned(tmp_path: P
     # A crash right now: the process is gone, its lock with it.
     assert holds_raw_rows(site.state, "learned") == []
     assert learned_path(site.state, "learned").exists()
-    os.close(site.store._lock)
-    site.courier.close(1.0)
-    again = Site(tmp_path)
+    again = site.lose_power(tmp_path / "again")
     again.run()
     fresh = Site(tmp_path / "fresh")
     fresh.run()
@@ -187,20 +183,18 @@ def test_a_crash_while_a_reference_is_adopted_counts_every_row_once(
 
     site = Site(tmp_path)
     daemon = site.start()
-    while daemon.models.learners["learned"].needed > 60:
+    while site.source.at[LEARNED] < 950:
         daemon.turn(0.0)
-        if daemon.models.learners["learned"].needed == 500:
+        if site.source.at[LEARNED] == 500:
             daemon.checkpoint()
-            daemon.checkpointer.back_up()
+            daemon.back_up()
     target = {"commit": "monitor.state.store.Store.commit", "write": "monitor.state.learned.write_private"}
     with monkeypatch.context() as patch:
         patch.setattr(target.get(place, "monitor.state.store.Store.forget"), kill)
         while armed[0]:
             with suppress(KilledError):
                 daemon.turn(0.0)
-    os.close(site.store._lock)
-    site.courier.close(1.0)
-    again = Site(tmp_path)
+    again = site.lose_power(tmp_path / "again")
     again.run()
     fresh = Site(tmp_path / "fresh")
     fresh.run()
@@ -221,9 +215,8 @@ def test_a_damaged_learned_reference_is_written_again(tmp_path: Path) -> None:
         harmed[place] ^= 1
         path.write_bytes(harmed)
         daemon = site.start()
-        assert daemon._store.damaged["learned_reference"] == 1
+        assert site.store.damaged["learned_reference"] == 1
         assert path.read_bytes() == whole
-        site.courier.close(1.0)
         daemon.close()
     assert len(list(path.parent.glob("*.damaged-*"))) == 2
 
@@ -233,9 +226,8 @@ def test_a_learned_reference_that_was_deleted_is_learned_again(tmp_path: Path) -
     site.run()
     learned_path(site.state, "learned").unlink()
     daemon = site.start()
-    assert isinstance(daemon.models.learners["learned"], ReferenceLearner)
-    assert daemon.models.learners["learned"].needed == 1_000
-    site.courier.close(1.0)
+    assert "learned" not in {model.name for model in daemon.snapshot.models}
+    assert daemon.snapshot.learned_rows == 0
     daemon.close()
 
 
@@ -278,7 +270,6 @@ def test_state_drop_is_refused_while_a_daemon_runs(stopped: Site) -> None:
     result = CliRunner().invoke(app, ["state", "drop", "m"])
     assert "another leewayd is using this state directory; stop it first" in str(result.exception)
     assert files(stopped.state) == before
-    stopped.courier.close(1.0)
     daemon.abandon()
 
 

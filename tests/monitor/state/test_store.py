@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.support.databases import opened_databases
+from tests.support.logs import log_into
 from tests.support.paths import DATA
 
 import io
@@ -56,7 +58,7 @@ def checkpoint(panes: list[Pane], offset: int = 1) -> Checkpoint:
 class Logged:
     def __init__(self) -> None:
         self.text = io.StringIO()
-        self.log = structlog.wrap_logger(structlog.PrintLogger(self.text))
+        self.log = log_into(self.text)
 
 
 def open_store(folder: Path, logged: Logged | None = None) -> Store:
@@ -140,12 +142,14 @@ def test_a_checkpoint_that_fails_half_way_leaves_the_previous_one(tmp_path: Path
     assert {start: rows for start, (rows, _) in kept(saved).items()} == {0: 3}
 
 
-def test_a_full_disk_is_told_and_the_daemon_goes_on_when_there_is_room_again(tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_the_daemon_goes_on_when_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = opened_databases(monkeypatch)
     store = open_store(tmp_path)
     store.load("now")
     store.commit(checkpoint([pane(0, 3)]))
-    database = store._database
-    assert database is not None
+    database = opened[-1]
     pages = database.execute("PRAGMA page_count").fetchone()[0]
     database.execute(f"PRAGMA max_page_count = {pages}")
     dice = np.random.default_rng(1)

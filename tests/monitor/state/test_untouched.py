@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from monitor.cli.main import app
 from tests.data.state_v2.make import raw_config
 from tests.data.state_v2.make import HOUR
+from tests.support.config import toml
 from tests.support.state_runs import LOGS, Site
-from tests.monitor.cli.test_main import leewayd
+from tests.support.process import leewayd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,13 +29,6 @@ ROOT = Path(__file__).resolve().parents[2]
 CHANGES_STATE = {"run", "state drop"}
 DEMO = "demo"
 """Takes no configuration and keeps its state in a folder of its own: it has a test of its own."""
-
-
-def toml(value: Any) -> str:
-    """A value as TOML writes it inline."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {toml(part)}" for key, part in value.items()) + "}"
-    return "[" + ", ".join(map(toml, value)) + "]" if isinstance(value, list) else json.dumps(value)
 
 
 def seen(folder: Path) -> dict[str, tuple[object, ...]]:
@@ -90,7 +84,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     site.source.until = 14 * HOUR
     turns(daemon, site)
     assert daemon.checkpoint()
-    site.courier.close(1.0)
     daemon.close()
     assert "lost" not in site.text.getvalue()
 
@@ -200,5 +193,4 @@ def test_a_daemon_finds_its_waiting_predictions_after_a_backtest(
     assert labels is not None
     assert not labels.lost
     assert "lost" not in site.text.getvalue()
-    site.courier.close(1.0)
     daemon.abandon()

@@ -11,18 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alerts.delivery import Courier
-from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_alerting_setup
 from monitor.backtest.lines import evaluation_line
-from monitor.checks.load import parse_config
-from monitor.checks.references import load_all_references
 from monitor.common.durations import MINUTE
-from monitor.daemon.loop import Daemon
 from monitor.rows.records import Loss, Messages, Partition, Poll, Position
-from monitor.state.store import Store
 from monitor.windows.gaps import Gaps
-from tests.monitor.daemon.test_restarts import SILENT, FakeTime, Network
+from tests.support.clock import FakeTime
+from tests.support.config import make_config
+from tests.support.daemons import make_daemon
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,19 +134,8 @@ def test_the_windows_that_lack_messages_are_marked_whatever_restart_comes_betwee
     reference.to_parquet(tmp_path / "reference.parquet")
     begin = 1_700_000_000_000 // MINUTE * MINUTE
     values = [json.dumps({"age": 30.0, "p": 1, "t": begin + place * 1_000}).encode() for place in range(1_800)]
-    config = parse_config(
-        {
-            "state": {"dir": str(tmp_path / "state")},
-            "kafka": {"bootstrap_servers": ["never:9092"], "predictions": ["p"]},
-            "models": [
-                {
-                    "name": "m", "task": "binary", "reference": str(tmp_path / "reference.parquet"), "pane": "1m",
-                    "windows": ["2m", "10m"], "lateness": "0s", "columns": {"timestamp": "t", "prediction": "p"},
-                }
-            ],
-        },
-        tmp_path,
-    )  # fmt: skip
+    model = {"pane": "1m", "windows": ["2m", "10m"], "lateness": "0s"}
+    config = make_config(tmp_path, model, kafka={"bootstrap_servers": ["never:9092"], "predictions": ["p"]})
     seen: dict[tuple[str, int], Evaluation] = {}
 
     def observe(evaluation: Evaluation | None, outcome: Outcome) -> None:
@@ -159,19 +143,8 @@ def test_the_windows_that_lack_messages_are_marked_whatever_restart_comes_betwee
             seen[evaluation.window, (evaluation.end - begin) // MINUTE] = evaluation
 
     for upto in [*([] if restart_at is None else [restart_at]), 1_800]:
-        time = FakeTime(now=1_700_010_000.0)
-        routing, store = make_alerting_setup(config, {}, SILENT), Store(config.state.dir, SILENT)
         source = Scripted(values, upto, (600, 900))
-        daemon = Daemon(
-            config,
-            load_all_references(config),
-            source=source,
-            store=store,
-            alerting=Alerting(routing, Courier(routing.sinks, Network(), time.clock().wall), SILENT, lambda: 0.0),
-            clock=time.clock(),
-            log=SILENT,
-            observer=observe,
-        )
+        daemon = make_daemon(config, source, clock=FakeTime(now=1_700_010_000.0).clock(), observer=observe)
         daemon.start()
         for _ in range(60):
             daemon.turn(0.0)

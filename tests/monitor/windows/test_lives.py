@@ -12,23 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.delivery import Courier
-from monitor.alerting.alerting import Alerting
-from monitor.alerting.receivers import make_alerting_setup
-from monitor.backtest.lines import alert_line, evaluation_line
-from monitor.checks.load import parse_config
-from monitor.checks.references import load_all_references
 from monitor.common.durations import HOUR, MINUTE
-from monitor.daemon.loop import Daemon
-from monitor.daemon.schedule import Tick
 from monitor.rows.records import Partition
-from monitor.state.store import Store
 from monitor.windows.lives import Life, Lifetimes
-from tests.monitor.daemon.test_restarts import SILENT, AbortedError, FakeTime, Network, ScriptedSource
+from tests.support.config import make_config
+from tests.support.crashes import report_through_crashes
+from tests.support.sources import ScriptedSource
 
 if TYPE_CHECKING:
-    from alerts.evaluation import Evaluation
-    from monitor.alerting.alerting import Outcome
     from monitor.config.schema import Config
 
 BEGIN = 1_704_067_200_000
@@ -55,23 +46,17 @@ def test_lives_do_not_depend_on_the_order_of_panes(starts: list[int], dice: Any)
     assert list(lives) == expected
 
 
-def make_config(folder: Path) -> Config:
-    return parse_config(
-        {
-            "state": {"dir": str(folder / "state")},
-            "kafka": {"bootstrap_servers": ["never:9092"], "predictions": ["predictions"]},
-            "models": [
-                {
-                    "name": "m", "task": "binary", "reference": str(folder.parent / "reference.parquet"), "pane": "10m",
-                    "windows": ["30m", "1h"], "lateness": "10m",
-                    "columns": {"timestamp": "t", "prediction": "p", "version": "v"},
-                    "drift": {"multivariate": False, "sequential": False},
-                }
-            ],
-            "rules": [{"name": "drift", "when": "drifted", "notify": ["hook"]}],
-            "receivers": [{"name": "hook", "type": "webhook", "url": "http://receiver.test/hook"}],
-        },
+def lives_config(folder: Path) -> Config:
+    return make_config(
         folder,
+        {
+            "reference": str(folder.parent / "reference.parquet"), "pane": "10m",
+            "windows": ["30m", "1h"], "lateness": "10m",
+            "columns": {"timestamp": "t", "prediction": "p", "version": "v"},
+            "drift": {"multivariate": False, "sequential": False},
+        },
+        rules=[{"name": "drift", "when": "drifted", "notify": ["hook"]}],
+        receivers=[{"name": "hook", "type": "webhook", "url": "http://receiver.test/hook"}],
     )  # fmt: skip
 
 
@@ -106,36 +91,12 @@ def reported(
     folder: Path, log: list[bytes], size: int, every: int, fails: list[int]
 ) -> tuple[list[bytes], list[bytes]]:
     """Evaluations and alerts in the order in which they were first reported."""
-    config = make_config(folder)
-    evaluations: dict[Any, bytes] = {}
-    alerts: dict[bytes, None] = {}
 
-    def observe(evaluation: Evaluation | None, outcome: Outcome) -> None:
-        if evaluation is not None:
-            key = (evaluation.version, evaluation.segment, evaluation.window, evaluation.end)
-            assert evaluations.setdefault(key, evaluation_line(evaluation)) == evaluation_line(evaluation)
-        alerts.update(dict.fromkeys(alert_line(change, change.reason) for change in outcome.transitions))
+    def source(fail_at: int | None) -> ScriptedSource:
+        return ScriptedSource({PART: log}, fail_at, first_size=size)
 
-    references = load_all_references(config)
-    for fail_at in [*fails, None]:
-        time, routing = FakeTime(now=2e9), make_alerting_setup(config, {}, SILENT)
-        store = Store(config.state.dir, SILENT)
-        daemon = Daemon(
-            config, references, source=ScriptedSource({PART: log}, fail_at, first_size=size), store=store,
-            alerting=Alerting(routing, Courier(routing.sinks, Network(), time.clock().wall), SILENT, lambda: 0.0),
-            clock=time.clock(), log=SILENT, observer=observe,
-        )  # fmt: skip
-        daemon.start()
-        turns = 0
-        try:
-            while not daemon.finished:
-                turns += 1
-                daemon.turn(0.0, frozenset({Tick.CHECKPOINT} if turns % every == 0 else ()))
-        except AbortedError:
-            store.close()
-            continue
-        daemon.close()
-    return list(evaluations.values()), list(alerts)
+    found = report_through_crashes(lives_config(folder), source, fails, every)
+    return found.evaluations, found.alerts
 
 
 STORY = [

@@ -1,0 +1,21 @@
+"""The databases that the state store opens, in the hands of a test."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def opened_databases(patch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """Every connection that is opened from now on, the latest last."""
+    connect, opened = sqlite3.connect, []
+
+    def connected(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
+
+    patch.setattr(sqlite3, "connect", connected)
+    return opened
