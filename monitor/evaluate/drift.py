@@ -42,7 +42,6 @@ class Evaluator:
         schema: names that records carry and the reference does not know.
         faults: records that cannot be used.
         labelled: labels are read.
-        alone: as for `Judging`.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class Evaluator:
         faults: RecordFaults,
         *,
         labelled: bool = False,
-        alone: bool = False,
     ) -> None:
         self._model, self._section, self._references = model.name, model, references
         self._schema, self._faults = schema, faults
@@ -106,7 +104,7 @@ class Evaluator:
             shared(budget / 2, decisions=rates, steps_ms=steps), model.drift.min_missing, model.drift.min_rows
         )
         budgets = Budgets(self.settings, self._quality, joint, estimated, duplicates_of(model, labelled=labelled))
-        self.judging = Judging(model, references, self.baseline, budgets, alone=alone)
+        self.judging = Judging(model, references, self.baseline, budgets)
         # Of each series and window length: the judgement, the other findings, encoded, and all of them.
         self._last: dict[tuple[SeriesKey, str], tuple[Judged, bytes, tuple[Finding, ...]]] = {}
         # Event time after which rows are lacking because a replayed log has ended; None while it goes on.
