@@ -36,7 +36,6 @@ class Evaluator:
         schema: names that records carry and the reference does not know.
         faults: records that cannot be used.
         labelled: labels are read.
-        alone: as for `Judging`.
     """
 
     def __init__(
@@ -48,7 +47,6 @@ class Evaluator:
         faults: RecordFaults,
         *,
         labelled: bool = False,
-        alone: bool = False,
     ) -> None:
         self._model, self._section, self._references = model.name, model, references
         self._schema, self._faults = schema, faults
@@ -56,7 +54,7 @@ class Evaluator:
         steps = [window.step for window in windows.windows]
         budgets = budgets_of(model, references.profiles[0], steps, labelled=labelled)
         self._quality, self._shortest = budgets.quality, windows.windows[0]
-        self.judging = Judging(model, references, self.baseline, budgets, alone=alone)
+        self.judging = Judging(model, references, self.baseline, budgets)
         self.sequences: dict[int, ChangePoints] = {
             index: ChangePoints(
                 profile.streams,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from alerts.outbox import OutboxEntry
 from monitor.labels.panes import LabelledChange
-from monitor.windows.panes import Pane
 from monitor.rows.records import Partition, Position
+from monitor.windows.panes import Pane
 
 
 @dataclass(frozen=True, slots=True)

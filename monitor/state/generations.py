@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.common.errors import StateError
 from monitor.common.durable_files import FILE_MODE, fault_of, set_aside, tighten
+from monitor.common.errors import StateError
 from monitor.state.format import header_fault, written_formats
 from monitor.state.tables import FORMAT, StoreDamagedError
 

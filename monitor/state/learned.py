@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from monitor.state.model_files import learned_path
-from monitor.reference.build import load_reference
-from monitor.common.durable_files import fault_of, set_aside, write_private
 from monitor.common.codec import decode, encode
+from monitor.common.durable_files import fault_of, set_aside, write_private
+from monitor.reference.build import load_reference
+from monitor.state.model_files import learned_path
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -132,6 +132,7 @@ class LearnedReferences:
             except OSError as error:
                 raise fault_of(path, error) from error
         return replaced
+
     def _keep(self, name: str, kept: LearnedReference, raw_rows: bool) -> None:
         self._kept[name] = LearnedReference(True, kept.profile)
         if not kept.written:

@@ -10,10 +10,10 @@ import numpy as np
 
 from alerts.outbox import OutboxEntry
 from detectors.layout import COLUMNS
-from monitor.windows.panes import Pane
 from monitor.rows.records import Partition, Position
-from monitor.state.checkpoint import LoadedState, LoadedModel, LoadedSeries
+from monitor.state.checkpoint import LoadedModel, LoadedSeries, LoadedState
 from monitor.state.tables import StoreDamagedError, every_row, model_of, unsealed
+from monitor.windows.panes import Pane
 
 if TYPE_CHECKING:
     import sqlite3

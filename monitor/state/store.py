@@ -15,8 +15,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from monitor.common.errors import RetryableError, StateError
 from monitor.common.durable_files import FILE_MODE, claim, fault_of, sync_folder
+from monitor.common.errors import RetryableError, StateError
 from monitor.state.generations import Generations
 from monitor.state.read import check_documents, read_labelled, read_state
 from monitor.state.tables import (

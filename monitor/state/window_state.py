@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from monitor.common.durations import DAY
+from monitor.state.checkpoint import LoadedModel, LoadedSeries, ModelDelta
 from monitor.windows.lives import Life
-from monitor.state.checkpoint import ModelDelta, LoadedModel, LoadedSeries
 from monitor.windows.series import SeriesKey
 
 if TYPE_CHECKING:
-    from monitor.rows.records import Partition
     from monitor.reference.by_version import ReferencesByVersion
     from monitor.windows.windows import ModelWindows
 

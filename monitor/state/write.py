@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import sqlite3
 
     from monitor.labels.panes import LabelledChange
+    from monitor.state.checkpoint import Checkpoint, LoadedModel, ModelDelta
     from monitor.windows.panes import Pane
-    from monitor.state.checkpoint import Checkpoint, ModelDelta, LoadedModel
 
 
 def write_checkpoint(database: sqlite3.Connection, checkpoint: Checkpoint, places: int) -> int:

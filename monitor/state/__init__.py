@@ -1,0 +1,1 @@
+"""The durable state: one SQLite database, its generations, checksums and formats."""
