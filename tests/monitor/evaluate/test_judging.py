@@ -125,8 +125,8 @@ def test_lines_do_not_depend_on_what_was_judged_together_or_before(
             monkeypatch.setattr(queue, "_MOST_TICKS", 1)
         crashes = sorted(dice.integers(2, 12, 2).tolist()) if name == "together" else []
         source = partial(ScriptedSource, read, first_size=int(dice.integers(5, 40)), larger_by=11)
-        lines, _ = report_through_crashes(config, lambda fail_at, source=source: source(fail_at=fail_at), crashes, 2)  # type: ignore[misc]
-        told[name] = [json.loads(line) for line in lines]
+        made = report_through_crashes(config, lambda fail_at, source=source: source(fail_at=fail_at), crashes, 2)  # type: ignore[misc]
+        told[name] = [json.loads(line) for line in (*made.evaluations, *made.alerts)]
     assert len(told["together"]) > 200
     assert len(told["together"]) == len(told["alone"])
     for left, right in zip(told["together"], told["alone"], strict=True):
