@@ -14,11 +14,10 @@ from monitor.checks.references import load_all_references
 from monitor.checks.rule_problems import metric_problems, rule_name_problems, subject_problems
 from monitor.common.errors import ConfigError, LeewayError
 from monitor.config.model import ModelSection
-from monitor.config.schema import Config, FileSection, RuleSection, StateSection
+from monitor.config.schema import Config, FileSection, Receiver, RuleSection, StateSection
 from monitor.reference.by_version import ReferencesByVersion
 from monitor.sources.input_files import file_problems
 from monitor.sources.kafka_options import client_options
-from tests.servers.receiver import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
