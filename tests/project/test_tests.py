@@ -32,6 +32,13 @@ def test_no_module_imports_a_test_module() -> None:
     assert {name: modules for name, modules in found.items() if modules} == {}
 
 
+def test_what_is_installed_imports_no_test() -> None:
+    for package in ("alerts", "detectors", "monitor"):
+        for path in (ROOT / package).rglob("*.py"):
+            found = set(imports(ast.parse(path.read_text())))
+            assert not {module for module in found if module.partition(".")[0] == "tests"}, path
+
+
 def privates(tree: ast.AST) -> Iterator[str]:
     """Private attributes that are asked of anything but the object itself."""
     for node in ast.walk(tree):

@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from monitor.cli.main import app
 from tests.data.state_v2.make import HOUR, raw_config
 from tests.support.config import toml
+from tests.support.paths import ROOT
+from tests.support.state_runs import LOGS, Site
 from tests.support.process import leewayd
 from tests.support.state_runs import LOGS, Site
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from monitor.daemon.loop import Daemon
 
-ROOT = Path(__file__).resolve().parents[2]
+
 CHANGES_STATE = {"run", "state drop"}
 DEMO = "demo"
 """Takes no configuration and keeps its state in a folder of its own: it has a test of its own."""
