@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,7 @@ error_quantile and interval_coverage, which has a level to meet."""
 _LABEL = re.compile(r":.*|(_ovr|_ovo)?_(macro|micro|weighted)|_[0-9][0-9.e-]*", re.DOTALL)
 
 
+@lru_cache(maxsize=4096)
 def higher_is_better(name: str) -> bool | None:
     """Whether higher is better for a metric by its name; None if it has no direction or is not known.
 

@@ -37,12 +37,17 @@ def findings_of(
         held_back: why nothing may be concluded; empty when it may.
     """
     findings = []
-    value, lower, upper = judgement.value.tolist(), judgement.lower.tolist(), judgement.upper.tolist()
-    debiased = judgement.debiased.tolist()
-    status, threshold = judgement.status.tolist(), judgement.threshold.tolist()
-    for place, subject in enumerate(reference.layout.subjects):
-        for number, statistic in enumerate(statistics):
-            verdict: Status = _STATUS.get(status[number][place], "ok")
+    # A cell of an array costs more than one of a list, and there are thousands.
+    cells = zip(
+        *(part.T.tolist() for part in (judgement.value, judgement.lower, judgement.upper, judgement.debiased)),
+        judgement.status.T.tolist(), strict=True,
+    )  # fmt: skip
+    threshold = judgement.threshold.tolist()
+    for place, (subject, columns) in enumerate(zip(reference.layout.subjects, cells, strict=True)):
+        for statistic, limit, value, lower, upper, debiased, status in zip(
+            statistics, threshold, *columns, strict=True
+        ):
+            verdict: Status = _STATUS.get(status, "ok")
             detail = ""
             if held_back:
                 verdict, detail = "insufficient", held_back
@@ -54,17 +59,5 @@ def findings_of(
                     statistic,
                     lambda column, subject=subject: profile.category(subject, column),  # type: ignore[misc]  # bound now
                 )
-            findings.append(
-                Finding(
-                    subject,
-                    statistic,
-                    value[number][place],
-                    lower[number][place],
-                    upper[number][place],
-                    threshold[number],
-                    verdict,
-                    detail,
-                    debiased[number][place],
-                )
-            )
+            findings.append(Finding(subject, statistic, value, lower, upper, limit, verdict, detail, debiased))
     return tuple(findings)

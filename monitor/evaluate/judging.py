@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from alerts.evaluation import Finding
-from detectors.drift.judge import Judgement, judge
+from detectors.drift.judge import DRIFTED, Judgement, Settings, judge
 from detectors.layout import COLUMNS, MISSING, Counts
 from detectors.quality.rates import Quality, judge_quality
 from monitor.evaluate.drift_findings import findings_of
@@ -238,7 +238,7 @@ class Judging:
         reference, held_back = choice.reference, choice.held_back
         statistics = self._budgets.drift.statistics
         findings = findings_of(choice.profile, reference, counts, judgement, statistics, held_back)
-        drifted = any(finding.status == "drifted" for finding in findings)
+        drifted = not held_back and bool((judgement.status == DRIFTED).any())
         findings += attribution_finding(reference, judgement, findings)
         findings += quality_findings(reference, counts, quality, held_back)
         if estimated is not None:

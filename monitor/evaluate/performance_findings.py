@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -103,7 +104,7 @@ class MetricLimits:
     def threshold(self, metric: str) -> float:
         """Where a judged metric is bad; NaN if it is not judged or the reference does not tell."""
         value, up = self.reference.get(metric, _NAN), higher_is_better(metric)
-        if metric not in self.judged or up is None or np.isnan(value):
+        if metric not in self.judged or up is None or math.isnan(value):
             return _NAN
         loss = self.max_loss * abs(value)
         return value - loss if up else value + loss
@@ -140,9 +141,9 @@ def _finding(subject: str, name: str, estimate: Estimate, stick: MetricLimits, h
     detail = ""
     if held_back:
         status, detail = "insufficient", held_back
-    elif np.isnan(value):
+    elif math.isnan(value):
         status, detail = "insufficient", f"{name} cannot be computed on these rows"
-    elif not np.isnan(threshold) and (upper < threshold if higher_is_better(name) else lower > threshold):
+    elif not math.isnan(threshold) and (upper < threshold if higher_is_better(name) else lower > threshold):
         status = "breached"
         detail = f"{name} fell to {value:.4g}" if higher_is_better(name) else f"{name} rose to {value:.4g}"
         detail += f"; it was {reference:.4g} on the reference"
