@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from alerts.evaluation import Finding
-from detectors.drift.judge import DRIFTED, Judgement, Settings, judge
+from detectors.drift.judge import DRIFTED, Judgement, judge
 from detectors.layout import COLUMNS, MISSING, Counts
 from detectors.quality.rates import Quality, judge_quality
 from monitor.evaluate.drift_findings import findings_of

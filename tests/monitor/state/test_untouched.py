@@ -17,7 +17,6 @@ from monitor.cli.main import app
 from tests.data.state_v2.make import HOUR, raw_config
 from tests.support.config import toml
 from tests.support.paths import ROOT
-from tests.support.state_runs import LOGS, Site
 from tests.support.process import leewayd
 from tests.support.state_runs import LOGS, Site
 
