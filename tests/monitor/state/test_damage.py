@@ -20,10 +20,10 @@ from monitor.common.errors import RetryableError, StateError
 from monitor.daemon.saved_documents import read_document
 from monitor.state.store import Store
 from tests.data.state_v2.make import HOUR
-from tests.support.state_runs import Site, files, totals
-from tests.support.databases import opened_databases
-from tests.support.logs import SILENT
 from tests.support.config import toml
+from tests.support.databases import is_open, opened_databases
+from tests.support.logs import SILENT
+from tests.support.state_runs import Site, files, totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -324,7 +324,14 @@ def test_a_start_on_a_full_disk_destroys_nothing(stopped: Path, small_disk: Path
     assert broken or key_of(saved) == key_of(current)
 
 
-def images(store: Store, database: sqlite3.Connection, target: Path, work: Callable[[], object], every: int, patch: pytest.MonkeyPatch) -> list[Path]:
+def images(
+    store: Store,
+    database: sqlite3.Connection,
+    target: Path,
+    work: Callable[[], object],
+    every: int,
+    patch: pytest.MonkeyPatch,
+) -> list[Path]:
     """Copies of the state directory as a killed process would leave it, at many moments of some work."""
     made: list[Path] = []
 
@@ -363,7 +370,7 @@ def test_a_kill_at_any_write_leaves_one_checkpoint_or_the_other(
     site = Site(tmp_path / "site")
     site.run(7 * HOUR)
     daemon = site.start()
-    database = opened[-1]
+    (database,) = filter(is_open, opened)
     site.source.until = 9 * HOUR
     for _ in range(6):
         daemon.turn(0.0)

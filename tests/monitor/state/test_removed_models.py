@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,13 @@ from typer.testing import CliRunner
 
 from monitor.cli.main import app
 from monitor.common.errors import ConfigError
-from monitor.daemon.learner import ReferenceLearner
+from monitor.daemon.drop_state import drop_state
 from monitor.rows.records import Partition
 from monitor.state.model_files import labels_folder, learned_path
 from monitor.state.removed import Removed
-from monitor.daemon.drop_state import drop_state
 from tests.data.state_v2.make import HOUR, raw_config
-from tests.support.state_runs import Site, files, holds_raw_rows, totals
 from tests.support.config import toml
+from tests.support.state_runs import Site, files, holds_raw_rows, totals
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.databases import opened_databases
-from tests.support.logs import log_into
-from tests.support.paths import DATA
-
 import io
 import sqlite3
 import zipfile
@@ -15,15 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import structlog
 
 from alerts.outbox import OutboxEntry
 from detectors.layout import COLUMNS
 from monitor.common.errors import StateError
-from monitor.windows.panes import Pane
 from monitor.rows.records import Partition, Position
-from monitor.state.checkpoint import Checkpoint, ModelDelta, LoadedState, LoadedModel, LoadedSeries
+from monitor.state.checkpoint import Checkpoint, LoadedModel, LoadedSeries, LoadedState, ModelDelta
 from monitor.state.store import Store
+from monitor.windows.panes import Pane
+from tests.support.databases import opened_databases
+from tests.support.logs import log_into
+from tests.support.paths import DATA
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

@@ -8,18 +8,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
 
 from monitor.cli.main import app
-from tests.data.state_v2.make import raw_config
-from tests.data.state_v2.make import HOUR
+from tests.data.state_v2.make import HOUR, raw_config
 from tests.support.config import toml
 from tests.support.paths import ROOT
-from tests.support.state_runs import LOGS, Site
 from tests.support.process import leewayd
+from tests.support.state_runs import LOGS, Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
