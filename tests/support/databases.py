@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     import pytest
 
 
+def is_open(database: sqlite3.Connection) -> bool:
+    """Whether a connection has not been closed."""
+    try:
+        database.execute("SELECT 1")
+    except sqlite3.ProgrammingError:
+        return False
+    return True
+
+
 def opened_databases(patch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
     """Every connection that is opened from now on, the latest last."""
     connect, opened = sqlite3.connect, []

@@ -21,7 +21,7 @@ from monitor.daemon.saved_documents import read_document
 from monitor.state.store import Store
 from tests.data.state_v2.make import HOUR
 from tests.support.config import toml
-from tests.support.databases import opened_databases
+from tests.support.databases import is_open, opened_databases
 from tests.support.logs import SILENT
 from tests.support.state_runs import Site, files, totals
 
@@ -370,7 +370,7 @@ def test_a_kill_at_any_write_leaves_one_checkpoint_or_the_other(
     site = Site(tmp_path / "site")
     site.run(7 * HOUR)
     daemon = site.start()
-    database = opened[-1]
+    (database,) = filter(is_open, opened)
     site.source.until = 9 * HOUR
     for _ in range(6):
         daemon.turn(0.0)
