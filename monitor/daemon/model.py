@@ -145,12 +145,16 @@ class MonitoredModel:
         if rows.bare is not None:
             panes, on_time = self.windows.on_time(rows.times, clocks)
             self._faults.take_bare(panes[rows.bare & on_time])
-        if self.performance is not None:
-            fresh = self.performance.add(rows)
-            if not fresh.all():
-                again, kept = np.flatnonzero(~fresh), np.flatnonzero(fresh)
-                self.windows.repeat(rows.take(again), clocks[again])
-                rows, clocks, offsets = rows.take(kept), clocks[kept], offsets[kept]
+        fresh = np.ones(len(rows.index), dtype=np.bool_) if self.performance is None else self.performance.add(rows)
+        if fresh.all():
+            self._count(rows, clocks, offsets, partition)
+            return
+        again, kept = np.flatnonzero(~fresh), np.flatnonzero(fresh)
+        self._count(rows.take(kept), clocks[kept], offsets[kept], partition)
+        # Only now is there a series, if its first row comes in this very batch.
+        self.windows.repeat(rows.take(again), clocks[again])
+
+    def _count(self, rows: ModelRows, clocks: Integers, offsets: Integers, partition: Partition) -> None:
         if len(rows.index):
             if rows.unknown:
                 self._take_unknown(rows, clocks)

@@ -216,7 +216,7 @@ def test_repeated_ids_without_labels_are_reported(home: Path) -> None:
     rows, _ = log_and_labels(int)
     found, _ = history(home, [*rows[:600], *rows[500:]])
     assert "100 repeated the id of another row, and were counted again" in text(found)
-    assert "100 came again" in unescape(render_report(found, "c", ["log"]))
+    assert "100 repeated the id of another row" in unescape(render_report(found, "c", ["log"]))
     labelled, _ = history(home, [*rows[:600], *rows[500:]], log_and_labels(int)[1])
     assert "100 repeated the id of another row, and were not counted again" in text(labelled)
 

@@ -169,7 +169,7 @@ def test_what_cannot_be_used_leaves_the_old_configuration_in_force(
     service.reload(read)
     turn_until_reloaded(service)
     assert service.daemon is before
-    assert service.daemon.process.reload_failed
+    assert service.daemon.display.process.reload_failed
 
 
 def test_a_configuration_that_cannot_be_started_with_gives_way_to_the_old_one(
@@ -180,7 +180,7 @@ def test_a_configuration_that_cannot_be_started_with_gives_way_to_the_old_one(
     gone = config.file.model_copy(update={"predictions": [tmp_path / "gone.jsonl"]})
     service.reload(lambda: config.model_copy(update={"file": gone}))
     turn_until_reloaded(service)
-    assert service.daemon.process.reload_failed
+    assert service.daemon.display.process.reload_failed
     while not service.daemon.finished:
         service.turn()
     assert sum(service.daemon.snapshot.models[0].rows.values()) == 400
@@ -195,7 +195,7 @@ def test_an_address_that_is_taken_leaves_the_old_server_and_its_health_in_place(
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         service.reload(lambda: config.model_copy(update={"http": config.http.model_copy(update={"listen": listen})}))
         turn_until_reloaded(service)
-    assert service.daemon.process.reload_failed
+    assert service.daemon.display.process.reload_failed
     assert service.server is before
     service.turn()
     # The server that answers is the one whose progress the loop marks.

@@ -123,7 +123,7 @@ def test_profiles_of_another_version_or_damaged_are_refused(tmp_path: Path) -> N
         with pytest.raises(ReferenceDataError):
             load_profile(path)
     path.write_text('{"format":"leewayd-profile"')
-    with pytest.raises(ReferenceDataError, match="damaged"):
+    with pytest.raises(ReferenceDataError, match="corrupt"):
         load_profile(path)
 
 

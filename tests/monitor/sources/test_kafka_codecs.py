@@ -97,7 +97,7 @@ def test_the_process_that_meets_a_bomb_stays_small(name: str) -> None:
     # tracemalloc does not see what the codecs take for themselves; the kernel does.
     script = f"""
 import resource
-from tests.monitor import test_kafka_codecs as own
+from tests.monitor.sources import test_kafka_codecs as own
 data = own.{ {"gunzip": "gzip", "unlz4": "lz4", "unzstd": "zstd"}[name] }_bomb(2 * own.BOMB)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

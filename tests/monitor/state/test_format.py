@@ -58,4 +58,4 @@ def test_a_flipped_bit_in_a_fixed_field_is_a_fault(tmp_path: Path, place: int) -
     raw = bytearray(path.read_bytes())
     raw[place] ^= 8
     path.write_bytes(raw)
-    assert header_fault(path) == "the header is damaged"
+    assert header_fault(path) == "the header is corrupt"
