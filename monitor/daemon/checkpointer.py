@@ -1,4 +1,4 @@
-"""What is saved of a running daemon, when, and how it goes on from there. Part of the loop, and of no other thread."""
+"""Saves the state of a running daemon and restores it. Only the loop's thread uses it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Checkpointer:
         return self._parts.alerting.urgent or self.learned.urgent
 
     def load(self) -> tuple[LoadedState, dict[str, Profile]]:
-        """What was saved, and learned references that are to be used instead of those that were loaded.
+        """The saved state, and learned references that replace the loaded ones.
 
         Raises:
             LeewayError: if the state cannot be used.
@@ -87,10 +87,10 @@ class Checkpointer:
         return saved, self.learned.settle(learning, self._parts.models.keys(), saved.documents, self._stamp)
 
     def restore(self, saved: LoadedState) -> None:
-        """Puts what was saved into models and learners, and reports what was lost."""
+        """Restores models and learners, and reports losses."""
         for name, model in self._parts.models.items():
             if lacking := model.windows_taken_as_independent():
-                self._log.warning("rows taken for independent", model=name, windows=lacking)
+                self._log.warning("assuming independent rows", model=name, windows=lacking)
             if name in saved.models:
                 if saved.models[name].rows and f"seen/{name}" not in saved.documents:
                     model.seen.assume(saved.positions)  # saved by a version that did not know it
@@ -109,21 +109,21 @@ class Checkpointer:
                 learner.seen.restore(saved.documents[f"seen/{name}"])
 
     def _report_damage(self, model: MonitoredModel, saved: LoadedState) -> None:
-        told = []
+        notices = []
         if saved.lost:
-            told.append(
+            notices.append(
                 "the saved state was damaged, and so was its backup: windows fill again from what the source has"
             )
         elif saved.damage:
-            told.append("the saved state was damaged: the backup was loaded, and what came since is read again")
+            notices.append("the saved state was damaged: the backup was loaded, and what came since is read again")
         losses = {} if model.performance is None else model.performance.totals().lost
         for reason, rows in losses.items():
             self._log.error("waiting predictions lost", model=model.name, reason=reason, rows=rows)
             self._store.damaged["label_block" if reason == "block_damaged" else "label_file"] += 1
         if rows := sum(losses.values()):
-            told.append(f"{rows:,} rows of the predictions that wait for labels were lost to damage")
-        if told:
-            model.damage.report("; ".join(told))
+            notices.append(f"{rows:,} rows of the predictions that wait for labels were lost to damage")
+        if notices:
+            model.damage.report("; ".join(notices))
 
     def _look_at_models(self, saved: LoadedState) -> None:
         """Finds the models that the configuration no longer names, and drops what has been kept of them long enough."""

@@ -1,4 +1,4 @@
-"""What the daemon shows of itself, gathered: the latest evaluations, and the snapshot that holds everything."""
+"""Gathers the latest evaluations and makes the snapshots that the daemon publishes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Display:
 
     Attributes:
         snapshot: the latest.
-        process: what the process says of itself.
+        process: status of the process.
     """
 
     def __init__(

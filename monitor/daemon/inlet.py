@@ -37,7 +37,7 @@ class Inlet:
         config: validated.
         intake: takes decoded rows.
         models: those that are watched, not those that still learn their reference.
-        clock: time, for telling rows from the future.
+        clock: time, to recognise rows from the future.
         seen: model → whether a record that it can use has come.
         reject: hands a rejected message over for the dead-letter topic.
         log: past-tense events.
@@ -93,12 +93,12 @@ class Inlet:
 
     @property
     def limited(self) -> bool:
-        """Whether a step takes in no more than so many rows."""
+        """Whether a step is limited to a number of rows."""
         return self._ration.caution.limit is not None
 
     @property
     def attempt(self) -> Attempt:
-        """What was taken in since the last checkpoint, or since the step began."""
+        """The rows taken in since the last checkpoint, or since the step began."""
         return self._ration.attempt(self._intake.counted, self._intake.last)
 
     def be_careful(self, caution: Caution) -> None:
@@ -114,7 +114,7 @@ class Inlet:
         read = {p for p in poll.partitions if p.topic in self.label_topics and poll.lag.get(p) == 0}
         waited_for = poll.partitions - poll.idle
         self._intake.active = waited_for - read or waited_for
-        # What a topic that was made again has lost came after all that was read of it; any other gap, after this poll.
+        # Losses of a recreated topic come after everything that was read of it; other losses come after this poll.
         models = self._models.values()
         self._losses.take((loss for loss in poll.losses if loss.reason in OLD_TOPIC), models)
         for partition, position in poll.assigned.items():

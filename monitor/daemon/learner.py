@@ -130,7 +130,7 @@ class ReferenceLearner:
         return build_profile(table_of(named), self.model)
 
     def document(self) -> bytes:
-        """What a checkpoint saves."""
+        """The state, encoded."""
         return encode(LearnedRows(self.columns, self.values, self.times))
 
     def restore(self, document: bytes) -> None:

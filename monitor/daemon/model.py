@@ -1,4 +1,4 @@
-"""One model that is watched: its windows, what they are compared with, and what is saved and shown of it."""
+"""One monitored model: its windows, their evaluation, its saved state and its status."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Cost:
-    """What judging a model has cost."""
+    """The cost of judging a model."""
 
     evaluations: int = 0
     seconds: float = 0.0
@@ -67,7 +67,7 @@ class MonitoredModel:
     Args:
         section: its configuration.
         references: what it is compared with.
-        labelled: labels are read, so that realised performance can be told.
+        labelled: labels are read, so performance can be measured.
         folder: the state directory.
         reader: of saved panes.
         clock: for the cost of judging.
@@ -110,7 +110,7 @@ class MonitoredModel:
         self._labels_read = 0
         # Where labels are read, repeated predictions are known one by one and are not counted again.
         self._repeats = RepeatedIds() if section.columns.id is not None and not labelled else None
-        # What was saved before cannot be used and is to be dropped.
+        # The saved windows cannot be used and must be dropped.
         self.fresh = True
         self.labels_begun_anew = False
         self._documents = Documents(section.name, self._stateful())
@@ -127,7 +127,7 @@ class MonitoredModel:
             parts["errors"] = self._judge_labels
         return parts
 
-    # What `monitor.daemon.ordering` needs: rows come in, and windows fall due as time goes on.
+    # The side that `monitor.daemon.ordering` uses.
 
     def horizon(self, floor: int) -> int:
         """As `monitor.windows.windows.ModelWindows.horizon`."""
@@ -230,7 +230,7 @@ class MonitoredModel:
             yield from map(self._step, self.performance.finish(latest))
 
     def windows_taken_as_independent(self) -> list[str]:
-        """Windows whose rows are taken for independent, because neither reference nor burn-in tells otherwise."""
+        """Windows that assume independent rows, because neither the reference nor burn-in measures their dependence."""
         if self.section.drift.burn_in is not None:
             return []
         lacking = [
@@ -263,22 +263,22 @@ class MonitoredModel:
         return tuple(self._marked(evaluation) for evaluation in evaluations)
 
     def _marked(self, evaluation: Evaluation) -> Evaluation:
-        """Says of an evaluation that messages of its window were lost, or the state damaged, if they were."""
+        """Adds findings to an evaluation whose window lost messages or reaches back to damaged state."""
         whole = evaluation.segment == ALL and evaluation.version != OVERFLOW and not evaluation.realised
         found = self.gaps.findings(evaluation.start, evaluation.end, alarm=whole)
         found += self.damage.findings(evaluation.start, evaluation.end) if whole else ()
         return replace(evaluation, findings=evaluation.findings + found) if found else evaluation
 
     def counts(self, evaluation: Evaluation) -> Counts:
-        """What the window of an evaluation held; only while it is the latest."""
+        """The counts of an evaluation's window; only while it is the latest."""
         return self.evaluator.judging.counts(SeriesKey(evaluation.version, evaluation.segment), evaluation.window)
 
     def changes(self) -> ModelDelta:
-        """What the next checkpoint must save."""
+        """Changes of the windows that the next checkpoint must save."""
         return changes(self.windows, self.references, fresh=self.fresh)
 
     def labelled(self) -> tuple[LabelledChange, bytes] | None:
-        """What the next checkpoint must save of labels: panes, and a document.
+        """Panes and document of the labels that the next checkpoint must save.
 
         Raises:
             StateError: if the files of waiting predictions cannot be written.
@@ -301,7 +301,7 @@ class MonitoredModel:
             self.performance.mark_saved()
 
     def status(self) -> ModelStatus:
-        """What the daemon shows of the model."""
+        """The published status of the model."""
         windows = self.windows
         unseen: Counter[str] = Counter()
         invalid: Counter[str] = Counter()

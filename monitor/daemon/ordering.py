@@ -117,7 +117,7 @@ class EventTimeBuffer:
         self._waiting.setdefault(partition, deque()).append(_Waiting(decoded, clocks, cursor))
 
     def allow(self, room: int | None) -> None:
-        """Begins a new count of rows taken in, of which there may be so many."""
+        """Starts a new count of rows taken in; at most ``room`` are allowed."""
         self.room, self.counted, self.last = room, 0, None
 
     def crowded(self) -> frozenset[Partition]:
@@ -135,7 +135,7 @@ class EventTimeBuffer:
         )
 
     def forget(self, partition: Partition) -> None:
-        """Drops what waits of a partition and its clock: the topic was made anew."""
+        """Drops waiting rows and clock of a partition whose topic was recreated."""
         self._waiting.pop(partition, None)
         self._ahead.pop(partition, None)
         self.positions.pop(partition, None)
@@ -168,7 +168,7 @@ class EventTimeBuffer:
             yield "", None
 
     def flush(self) -> Iterator[tuple[str, Step]]:
-        """At the end of a replay: judges what the log still tells; no time is made up after it."""
+        """The steps at the end of a replay; time does not move past the log."""
         latest = self.latest(self.positions)
         if latest is None:
             return
@@ -199,7 +199,7 @@ class EventTimeBuffer:
             position = self.positions.get(partition)
             if position is None or (position.clock is None and not queue):
                 if partition in self._ahead:
-                    continue  # only rejects so far: it tells no time, so nobody waits for it
+                    continue  # only rejects so far: no event time yet; does not hold back the watermark
                 return None
             bounds.append(_NEVER if position.clock is None else position.clock)
         if not bounds:

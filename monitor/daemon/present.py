@@ -1,4 +1,4 @@
-"""The present, for telling rows from the future: the wall clock, which may be wrong, checked against other clocks.
+"""The present, to recognise rows from the future: the wall clock, which may be wrong, checked against other clocks.
 
 A wall clock that steps back must not make a reject of every row that is written now. So the present is the greatest of
 

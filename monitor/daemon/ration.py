@@ -40,7 +40,7 @@ class Ration:
         return frozenset(partition for partition, queue in self._waiting.items() if queue)
 
     def attempt(self, rows: int, last: RowPlace | None) -> Attempt:
-        """What was being taken in: the chunk that is being decoded, or else the rows that were counted."""
+        """The rows being taken in: the chunk in the decoder, or else the counted rows."""
         return self._decoding or Attempt(rows, last)
 
     def forget(self, partition: Partition) -> None:
@@ -48,7 +48,7 @@ class Ration:
         self._waiting.pop(partition, None)
 
     def take(self, chunks: tuple[Chunk, ...], full: frozenset[Partition]) -> Iterator[Chunk]:
-        """What is to be decoded now, without what is already waiting to be counted (``full``)."""
+        """The chunks to decode now; partitions in ``full`` already have rows waiting."""
         for chunk in chunks:
             self._waiting.setdefault(chunk.partition, deque()).append(chunk)
         for partition, queue in self._waiting.items():

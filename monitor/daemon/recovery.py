@@ -1,6 +1,6 @@
-"""What to do after a turn has failed: repeat it, halve its batch, set aside the row that fails by itself, or stop.
+"""Decides after a failed turn: repeat it, halve its batch, set aside the row that fails by itself, or stop.
 
-A failure is one that leewayd does not know: a fault of its own, or of a library. What is in memory can then not be
+A failure is an unknown error, of leewayd or of a library. What is in memory can then not be
 trusted, so the daemon starts again from its last checkpoint, and the turn is repeated. If it fails again, every step
 takes in half as many rows as the one that failed, and is saved by itself, until one row is left. That row is to blame
 only if the step succeeds without it, its event time given: else it is set aside for a fault that is not its own.
@@ -41,7 +41,7 @@ class Caution:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What had been taken in since the last checkpoint when a turn failed: how many rows, and the last of them."""
+    """The rows taken in since the last checkpoint when a turn failed: their number, and the last one."""
 
     rows: int
     last: RowPlace | None

@@ -65,7 +65,7 @@ def make_source(config: Config, clock: Clock, environment: Mapping[str, str], lo
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a daemon is made of, checked and loaded: it can be made again from it without reading any file again."""
+    """The checked and loaded parts of a daemon; it can be made again from them without reading a file."""
 
     config: Config
     routing: AlertingSetup

@@ -1,4 +1,4 @@
-"""Learns from live traffic how much windows differ from one another, where the reference cannot tell.
+"""Learns from live traffic how much windows differ from one another, where the reference has no event times.
 
 A reference without event times, or with too few windows in it, says nothing of how correlated rows are. During the
 burn-in that the configuration declares, windows are not judged; those that do not overlap are kept as blocks, and their
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from detectors.layout import Counts
 
 MOST_BLOCKS = 512
-"""Blocks kept of each window length: more would tell little that these do not."""
+"""Blocks kept of each window length; more add little information."""
 
 
 class _Block(msgspec.Struct, array_like=True):
@@ -33,7 +33,7 @@ class _Block(msgspec.Struct, array_like=True):
 
 
 class BurnInBlocks(msgspec.Struct):
-    """What is saved; ``BurnIn`` itself holds more, and what depends on the configuration."""
+    """The saved part of a `BurnIn`."""
 
     began: int | None
     subjects: int
@@ -42,7 +42,7 @@ class BurnInBlocks(msgspec.Struct):
 
 @dataclass(slots=True)
 class BurnIn:
-    """What one reference of a model is still to learn.
+    """The burn-in of one reference of a model.
 
     Attributes:
         duration: of the burn-in, ms of event time.
@@ -84,7 +84,7 @@ class BurnIn:
         return True
 
     def dispersion(self, length: int) -> Dispersion:
-        """What was learned of windows of a length, or of the nearest length that taught anything."""
+        """The dispersion learned for a window length, or for the nearest length that has one."""
         if self._learned is None:
             measured = {known: self._measure(blocks) for known, blocks in self.blocks.items() if blocks}
             self._learned = {known: found for known, found in measured.items() if found.blocks >= MIN_BLOCKS}
@@ -101,7 +101,7 @@ class BurnIn:
         return measure_dispersion(rows, np.stack(bins), np.stack(moments))
 
     def document(self) -> bytes:
-        """What a checkpoint saves."""
+        """The state, encoded."""
         return encode(BurnInBlocks(self.began, self.subjects, self.blocks))
 
     def restore(self, document: bytes) -> None:

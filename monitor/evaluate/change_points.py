@@ -51,7 +51,7 @@ class ChangePoints:
 
     Attributes:
         streams: of the reference.
-        min_effect: shifts up to so many reference standard deviations are nobody's concern.
+        min_effect: smaller shifts are ignored, in reference standard deviations.
         keep: for how long a change point stays a finding, ms.
         arl_panes: panes between false alarms of one detector on one stream.
     """
@@ -129,7 +129,7 @@ class ChangePoints:
         )
 
     def findings(self, version: str, at: int, held_back: str, bad: Status = "drifted") -> tuple[Finding, ...]:
-        """What the detectors say of a version now; ``bad`` is the status of what they have found."""
+        """The findings of the detectors for a version; ``bad`` is the status of a change."""
         state = self.states.get(version)
         if state is None:
             return ()
@@ -165,7 +165,7 @@ class ChangePoints:
         self.states.pop(version, None)
 
     def document(self) -> bytes:
-        """What a checkpoint saves."""
+        """The state, encoded."""
         return encode(self.states)
 
     def restore(self, document: bytes) -> None:

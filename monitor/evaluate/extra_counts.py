@@ -1,4 +1,4 @@
-"""What is counted of every row beside its subjects, pane by pane: estimated performance, features together, ids."""
+"""Counts beside the subjects, pane by pane: estimated performance, features together, repeated ids."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Duplicates:
     """Rows that come again under the id of another one.
 
     Attributes:
-        known: the predictions that wait for labels tell which rows these are, and they are left out of the windows;
+        known: the predictions that wait for labels identify these rows, which are left out of the windows;
             otherwise ids are counted by hash.
     """
 
@@ -70,7 +70,7 @@ class Duplicates:
 
 
 def make_count_spec(model: ModelSection, profile: Profile, *, labelled: bool = False) -> CountSpec:
-    """What is counted of rows that were encoded with one of a model's references.
+    """The counts of rows that were encoded with one of a model's references.
 
     Args:
         model: its configuration.
@@ -83,7 +83,7 @@ def make_count_spec(model: ModelSection, profile: Profile, *, labelled: bool = F
     fingerprint += "".join(f"/{joint.fingerprint()}" for joint in profile.joints)
     again = duplicates_of(model, labelled=labelled)
     fingerprint += f"/again{again.width}" if again else ""
-    # What is watched together is watched in the whole alone: segments have too few rows for it, and it is large.
+    # Features together are counted for all rows only: segments have too few rows, and the counts are large.
     whole = (*estimated, *profile.joints, *((again,) if again else ()))
     return CountSpec(len(profile.layout.subjects), whole, estimated, fingerprint)
 

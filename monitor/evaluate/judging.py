@@ -1,8 +1,8 @@
-"""What a window's counts say: judged together with other windows, and not again while the window holds the same rows.
+"""Judges windows together, and does not judge a window again while its rows stay unchanged.
 
 Most of the cost of one judgement is that of calling numpy, whatever the size of the arrays. So the windows that have
 ended together (`monitor.windows.windows.ModelWindows.ahead`) are judged as one stack. Where traffic is sparse, most
-windows hold the very rows of the one before them: their findings stand. Both are invisible in what is found, since a
+windows hold the rows of their predecessor: its findings stand. Both are invisible in what is found, since a
 judgement depends on nothing but the counts and what they are compared with; the `Evaluator` adds what depends on time.
 """
 
@@ -70,7 +70,7 @@ class Judged:
     repeated: tuple[Finding, ...]
 
     def stands(self, marks: bytes, choice: Choice) -> bool:
-        """Whether it would be found again: the same counts, compared with the same."""
+        """Whether the judgement still holds: equal counts and an unchanged reference."""
         own = self.choice
         return (
             marks == self.marks
@@ -163,7 +163,7 @@ class Judging:
         self._foreseen = {name: known for name, known in self._foreseen.items() if name[0] != key}
 
     def counts(self, key: SeriesKey, window: str) -> Counts:
-        """What the window of a series that was judged last held."""
+        """The counts of the last judged window of a series."""
         return self._latest[key, window].counts
 
     def _stack(self, windows: ModelWindows, wanted: Sequence[_Wanted]) -> list[Judged]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _NAN = float("nan")
 UNESTIMATED = frozenset({"ece"})
-"""Metrics that an estimate cannot tell: it takes the calibrated scores for the truth."""
+"""Metrics that cannot be estimated: an estimate takes the calibrated scores for the truth."""
 
 
 Metrics = Mapping[str, Estimate]
@@ -83,7 +83,7 @@ def each(metrics: Metrics, size: int) -> list[dict[str, Estimate]]:
 
 @dataclass(frozen=True, slots=True)
 class MetricLimits:
-    """What performance is held against.
+    """The limits that performance is compared with.
 
     Attributes:
         alpha: error probability of each bound.
@@ -102,7 +102,7 @@ class MetricLimits:
     min_labels: int
 
     def threshold(self, metric: str) -> float:
-        """Where a judged metric is bad; NaN if it is not judged or the reference does not tell."""
+        """Where a judged metric is bad; NaN if it is not judged or unknown on the reference."""
         value, up = self.reference.get(metric, _NAN), higher_is_better(metric)
         if metric not in self.judged or up is None or math.isnan(value):
             return _NAN
@@ -111,12 +111,12 @@ class MetricLimits:
 
 
 def judged_metrics(model: ModelSection) -> tuple[str, ...]:
-    """Metrics that are held against the reference."""
+    """Metrics that are compared with the reference."""
     return tuple(model.performance.metrics) or DEFAULT_METRICS[model.task]
 
 
 def metric_limits(model: ModelSection, profile: PerformanceProfile, window_ms: int, alpha: float) -> MetricLimits:
-    """What windows of a length are held against."""
+    """The limits for windows of a length."""
     settings = model.performance
     reference = {}
     if profile.counts is not None:
@@ -172,7 +172,7 @@ def estimated_findings(metrics: Mapping[str, Estimate], stick: MetricLimits, hel
 def version_findings(
     own: LabelledWindow, champion: LabelledWindow, name: str, stick: MetricLimits
 ) -> tuple[Finding, ...]:
-    """How a version differs from the champion on the same window; breached when it is surely worse."""
+    """How a version differs from the champion on the same window; breached when it is significantly worse."""
     few = min(own.labelled, champion.labelled) < stick.min_labels or own.young
     ours, theirs = own.realised, champion.realised
     found = []

@@ -60,7 +60,7 @@ def gone_finding(
     rows = int(counts.rows)
     held = reference.counts.bins
     usual = np.minimum((held[:, MISSING] + 1) / (float(reference.counts.rows) + 1), 1.0)
-    # Rows that resemble each other are worth fewer.
+    # Dependent rows count as fewer independent rows.
     surprising = rows / reference.dispersion.missing * np.log(usual) < np.log(settings.alpha)
     gone = (counts.bins[:, MISSING] == rows) & (held[:, MISSING] < reference.counts.rows) & surprising
     subjects = reference.layout.subjects

@@ -54,7 +54,7 @@ class PerformanceEvaluator:
 
     Args:
         model: its configuration.
-        references: what its versions are held against.
+        references: its versions are compared with them.
         performance: the model's counts.
     """
 
@@ -85,7 +85,7 @@ class PerformanceEvaluator:
         self.changed = False
 
     def stick(self, place: int, length: int) -> MetricLimits:
-        """What windows of a length are held against, by the place of the profile."""
+        """The limits for windows of a length, by the index of the profile."""
         if (place, length) not in self._sticks:
             profile = self._references.profiles[place].performance
             self._sticks[place, length] = metric_limits(self._model, profile, length, self.alpha)
@@ -97,7 +97,7 @@ class PerformanceEvaluator:
         Args:
             due: the window.
             lateness: of the model, ms.
-            held_back: why its labels do not tell performance; empty if they do.
+            held_back: why its labels cannot measure performance; empty if they can.
         """
         held = self._held(due)
         whole = {key.version: found for key, found in held.items() if key.segment == ALL}
@@ -154,7 +154,7 @@ class PerformanceEvaluator:
         return share, performance.recent_delays.finding(due.at, least)
 
     def _follow(self, due: MatureWindow, *, usable: bool) -> None:
-        """Follows the error over what has become mature since the last window of this length, if labels tell it."""
+        """Follows the error over the panes that became mature since the last window, if their labels are usable."""
         start = due.end - due.window.step if self._fed is None else self._fed
         self._fed, self.changed = due.end, True
         panes = self._performance.panes
@@ -170,7 +170,7 @@ class PerformanceEvaluator:
             sequences.take_sums(key.version, start, *(np.array([part]) for part in sums))
 
     def document(self) -> bytes:
-        """What a checkpoint saves."""
+        """The state, encoded."""
         states = {str(place): sequences.document() for place, sequences in self.sequences.items()}
         return encode(ErrorsFollowed(self._fed, states))
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 MAX_SHARE = 0.05
-"""A larger share of a window's records is worth a page."""
+"""A larger share of a window's records is a breach."""
 _TIMED = frozenset({"no_features", "no_label", "bad_label"})
 """Reasons that are found after the event time was read."""
 _BEFORE_ALL = -(2**61)
@@ -73,7 +73,7 @@ def rejects_by_model(decoded: Decoded, first: int, stop: int, clocks: Integers) 
 
 
 class FaultCounts(msgspec.Struct):
-    """What is known of one model.
+    """The counts of one model.
 
     Attributes:
         first_reject, first_bare, first_label: when each was first met, epoch ms.
@@ -158,7 +158,7 @@ class RecordFaults:
                 self.changed = True
 
     def findings(self, start: int, end: int, rows: int, alpha: float, min_rows: int) -> tuple[Finding, ...]:
-        """What the window [start, end) with so many rows says; nothing of what has never happened until its end.
+        """Findings of the window [start, end); a fault that has never occurred before its end has no finding.
 
         Args:
             start, end: epoch ms.
@@ -196,7 +196,7 @@ class RecordFaults:
         return ""
 
     def strange_labels(self, start: int, at: int) -> str:
-        """Why labels that came from ``start`` to ``at`` do not tell performance; empty if they do."""
+        """Why labels that came from ``start`` to ``at`` cannot measure performance; empty if they can."""
         if self._counts.first_label is None or self._counts.first_label > at:
             return ""
         usable, _, strange = self._count_labels(start, at)
@@ -216,8 +216,8 @@ class RecordFaults:
         return usable, rejected, strange
 
     def document(self) -> bytes:
-        """What a checkpoint saves."""
-        # In order, so that the same log leaves the same bytes whatever the batches.
+        """The state, encoded."""
+        # In order, so that a log leaves equal bytes whatever the batches.
         rejects = {start: dict(sorted(counts.items())) for start, counts in sorted(self._counts.rejects.items())}
         bare, labels = dict(sorted(self._counts.bare.items())), dict(sorted(self._counts.labels.items()))
         return encode(replace(self._counts, rejects=rejects, bare=bare, labels=labels))

@@ -1,4 +1,4 @@
-"""What a window is compared with: the given reference, its same hours, the last days, or one still being learned."""
+"""Chooses the reference of a window: the given one, its hours of the day or week, the last days, or a learned one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MIN_ROLLING_ROWS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What one window is compared with.
+    """The reference of one window.
 
     Attributes:
         profile, reference: what it is compared with.
@@ -84,7 +84,7 @@ class ReferenceChooser:
         )
 
     def choose(self, key: SeriesKey, series: Series, due: DueWindow, counts: Counts | None) -> Choice:
-        """What the window of a series is compared with.
+        """The reference of a series' window.
 
         Args:
             key, series, due: the window.
@@ -153,12 +153,12 @@ class ReferenceChooser:
         if burn_in.over(due.end):
             return ""
         if key.segment == ALL and burn_in.add(due.window.length, due.start, counts):
-            # What was prepared so far knew less of how windows differ.
+            # References prepared earlier were based on fewer windows.
             self._static.clear()
         return f"burn-in until {rfc3339(burn_in.until())}: learning how much windows vary"
 
     def _learns(self, place: int, due: DueWindow) -> bool:
-        """Whether the reference itself does not tell how windows of a length differ."""
+        """Whether the reference lacks the dispersion of windows of a length."""
         return self._references.profiles[place].dispersion(due.window.length).blocks < MIN_BLOCKS
 
     def _last_days(self, key: SeriesKey, series: Series, due: DueWindow, profile: Profile) -> Reference | None:

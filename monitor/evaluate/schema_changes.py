@@ -26,7 +26,7 @@ LEARN_RECORDS = 100
 """Records of the sample that are looked at before any name is news."""
 NEWS_MS = 7 * DAY
 _MOST_NAMES = 200
-"""More names than a schema has: keys that are data, such as ids. Of those nothing is told."""
+"""More names than a schema has: keys that are data, such as ids. Such names are not reported."""
 _TOLD = 5
 _NAN = float("nan")
 
@@ -92,7 +92,7 @@ class SchemaChanges:
             if looked_at >= LEARN_RECORDS:
                 self._names.learned, self.changed = end, True
                 self._names.records.clear()
-        # What comes before learning is over will be known by definition.
+        # Names that appear while learning count as known.
         until = end if self._names.learned is None else oldest
         for pane in [pane for pane in self._names.seen if pane < until]:
             del self._names.seen[pane]
@@ -120,8 +120,8 @@ class SchemaChanges:
         return Finding("quality", "features_new", float(len(names)), _NAN, _NAN, 0.0, status, detail)
 
     def document(self) -> bytes:
-        """What a checkpoint saves."""
-        # Sets in order, so that the same log leaves the same bytes.
+        """The state, encoded."""
+        # Sets in order, so that a log leaves equal bytes.
         seen = {pane: {key: sorted(names) for key, names in held.items()} for pane, held in self._names.seen.items()}
         return encode(asdict(self._names) | {"seen": seen})
 

@@ -12,14 +12,14 @@ _NAN = float("nan")
 
 
 class Damage(msgspec.Struct):
-    """What was damaged, and when the first window that was judged afterwards ended (epoch ms)."""
+    """The damage, and the end of the first window that was judged afterwards (epoch ms)."""
 
     text: str
     first: int | None
 
 
 class DamageNotice:
-    """What happened to the state of one model, until no window reaches back so far.
+    """The damage to one model's state, until no window reaches back so far.
 
     Args:
         longest: of its windows, ms.
@@ -48,7 +48,7 @@ class DamageNotice:
         return ()
 
     def document(self) -> bytes:
-        """What a checkpoint saves."""
+        """The state, encoded."""
         return encode(self._damage)
 
     def restore(self, document: bytes) -> None:

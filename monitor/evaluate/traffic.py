@@ -16,7 +16,7 @@ _WEEK = 7 * DAY
 
 
 class TrafficSoFar(msgspec.Struct):
-    """What is known of the traffic, the rows of the piece that has begun, and the last whole piece."""
+    """The usual traffic, the rows of the current hour, and the last whole hour."""
 
     piece: int | None
     rows: float
@@ -28,7 +28,7 @@ class Traffic:
     """Follows one model's traffic.
 
     Args:
-        step: by how much its shortest window slides, ms: rows are told in such steps.
+        step: by how much its shortest window slides, ms: rows are reported in such steps.
         alpha: error probability of one piece, to either side.
     """
 
@@ -80,7 +80,7 @@ class Traffic:
         return Finding("quality", "traffic_ratio", last.ratio, lower, upper, 1.0, status, last.detail)
 
     def document(self) -> bytes:
-        """What a checkpoint saves."""
+        """The state, encoded."""
         return encode(self._now)
 
     def restore(self, document: bytes) -> None:

@@ -1,6 +1,6 @@
 """Rows → mergeable counts, many groups at once.
 
-Moments are kept as integers (fixed point), so that sums are exact: panes add up to the same number in any order and
+Moments are kept as integers (fixed point), so that sums are exact: panes add up to one number in any order and
 batch size, and a daemon that was killed ends with the very counts of one that was not.
 """
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from monitor.rows.records import Loss, Partition
 
 _MOST = 1_000
-_TOLD = 3
+_MOST_NAMED = 3
 _NAN = float("nan")
 _EVER = -(2**62)
 _WORDS = {
@@ -32,7 +32,7 @@ _WORDS = {
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """What was lost of one partition between two event times, epoch ms.
+    """A loss in one partition between two event times, epoch ms.
 
     Attributes:
         end: None while nothing has come after.
@@ -67,7 +67,7 @@ class Gaps:
         # Nothing ever comes after what is gone; what was lost had been written by now.
         end = max(_EVER if latest is None else latest, begin) if loss.reason == "gone" else None
         gap = Gap(loss.partition.topic, loss.partition.partition, loss.reason, loss.messages, begin, end, loss.resumes)
-        # A restart before the position was saved meets the same loss again.
+        # A restart before the position was saved reports the loss again.
         name = (gap.topic, gap.partition, gap.reason, gap.begin)
         kept = [known for known in self._gaps if (known.topic, known.partition, known.reason, known.begin) != name]
         self._gaps = [*kept, gap][-_MOST:]
@@ -100,14 +100,14 @@ class Gaps:
             return ()
         known = all(gap.messages for gap in inside)
         count = float(sum(gap.messages for gap in inside)) if known else _NAN
-        told = [_told(gap) for gap in inside[:_TOLD]]
-        more = f", and {len(inside) - _TOLD} more losses" if len(inside) > _TOLD else ""
+        losses = [_words(gap) for gap in inside[:_MOST_NAMED]]
+        more = f", and {len(inside) - _MOST_NAMED} more losses" if len(inside) > _MOST_NAMED else ""
         status: Status = "breached" if alarm else "ok"
-        detail = f"the window is incomplete: {', '.join(told)}{more}"
+        detail = f"the window is incomplete: {', '.join(losses)}{more}"
         return (Finding("quality", LOST, count, _NAN, _NAN, 0.0, status, detail),)
 
     def document(self) -> bytes:
-        """What a checkpoint saves."""
+        """The state, encoded."""
         return encode(self._gaps)
 
     def restore(self, document: bytes) -> None:
@@ -115,6 +115,6 @@ class Gaps:
         self._gaps = decode(document, list[Gap])
 
 
-def _told(gap: Gap) -> str:
+def _words(gap: Gap) -> str:
     count = f"{gap.messages:,} messages" if gap.messages else "an unknown number of messages"
     return f"{count} of {gap.topic} partition {gap.partition} were lost ({_WORDS.get(gap.reason, gap.reason)})"

@@ -50,7 +50,7 @@ class PaneRing:
         self.extremes = np.empty((capacity, subjects, 2))
         self.extra = np.zeros((capacity, extra), dtype=np.int64)
         self.dirty = np.zeros(capacity, dtype=bool)
-        # A new number with every change of a pane: panes of the same numbers hold the same counts.
+        # Each change of a pane gets a new number: equal numbers mean equal counts.
         self.marks = np.zeros(capacity, dtype=np.int64)
         self._changes = 0
         self._blank(np.arange(capacity))
@@ -88,7 +88,7 @@ class PaneRing:
         return self._sum(np.flatnonzero((self.starts >= start) & (self.starts < end)))
 
     def mark(self, start: int, end: int) -> bytes:
-        """The marks of the panes in [start, end): two windows of equal length and marks hold the same counts."""
+        """The marks of the panes in [start, end): windows of equal length and marks have equal counts."""
         marks: bytes = self.marks[(self.starts >= start) & (self.starts < end)].tobytes()
         return marks
 

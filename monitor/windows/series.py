@@ -1,4 +1,4 @@
-"""The series of a model, what is counted for each, and what happens to them as event time goes on."""
+"""The series of a model, what is counted for each, and the events of event time."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class ExtraCount(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CountSpec:
-    """What is counted of rows that were encoded with one reference.
+    """The counts of rows that were encoded with one reference.
 
     Attributes:
         subjects: S.
         whole: counted beside them in the series of all rows.
         part: counted beside them in segments.
-        fingerprint: changes whenever what is counted does.
+        fingerprint: changes whenever the counts change their meaning.
     """
 
     subjects: int
@@ -94,7 +94,7 @@ class Series:
     Attributes:
         rings: by pane length.
         lives: from when to when it has rows; the first is the present one.
-        profile: which reference its counts are made by.
+        profile: index of the reference that encodes its rows.
         flagged: starts of days in which a window was found drifted; kept for rolling references.
         touched: something but its rings has changed since it was saved.
     """
@@ -135,13 +135,13 @@ class SeriesEnd:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of rows.
+    """Totals of rows.
 
     Attributes:
         rows: version → rows counted, since the state began; so are ``late`` and ``overflow``.
         late: rows whose pane had closed.
         overflow: rows counted in the overflow series.
-        columns: for each reference int64[S, COLUMNS], what the values of all rows were, since the process began.
+        columns: for each reference int64[S, COLUMNS], counts of the values of all rows since the process started.
     """
 
     columns: list[NDArray[np.int64]]

@@ -47,7 +47,7 @@ class ModelWindows:
 
     Args:
         model: its configuration.
-        specs: what is counted, for each of the model's references.
+        specs: the counts, for each of the model's references.
     """
 
     def __init__(self, model: ModelSection, specs: Sequence[CountSpec]) -> None:
@@ -211,7 +211,7 @@ class ModelWindows:
         self._retire()
 
     def _passed(self, target: int) -> list[DueWindow | SeriesEnd]:
-        """What ends up to an event time and is not dealt with yet, in order."""
+        """Windows and series that end up to an event time, in order."""
         found: list[DueWindow | SeriesEnd] = [
             SeriesEnd(key, end)
             for key, series in sorted(self.series.items())
