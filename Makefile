@@ -16,7 +16,7 @@ demo: $(VENV)/installed
 
 # What needs neither servers nor a process of its own: under two minutes on two cores.
 unit: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not (kafka or prometheus or process or pipeline or slow)" -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not (kafka or prometheus or process or pipeline or slow)" $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 # The same, and the share of lines and branches that it runs.
 cover: $(VENV)/installed-dev
