@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from monitor.common.durations import DAY
 
-SLACK_PANES = 64
+SLACK_PANES = 16
 """How many base panes a partition may be ahead of the slowest one; further rows wait (`monitor.daemon.ordering`)."""
 
 
