@@ -6,6 +6,7 @@ import itertools
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.servers.found import missing_for_kafka, missing_for_prometheus
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.servers.kafka import KafkaBroker
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 # A file that imports one of these starts processes, or runs the whole pipeline.
 _MEANS = {

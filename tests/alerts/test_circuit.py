@@ -89,6 +89,7 @@ FAILURES = st.one_of(
 # One alert that a receiver never takes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
 @pytest.mark.parametrize(
     "failure",
@@ -143,6 +144,7 @@ def test_known_poison_never_opens_the_circuit_again() -> None:
 # A receiver that takes nothing
 
 
+@pytest.mark.long
 @settings(max_examples=20, deadline=None)
 @given(FAILURES, st.integers(2, 50), st.floats(0.1, 1))
 def test_a_receiver_that_is_down_gets_single_probes_with_back_off(
@@ -265,6 +267,7 @@ def test_an_answer_about_the_message_shows_that_the_receiver_works() -> None:
 # A week
 
 
+@pytest.mark.long
 def test_what_waits_behind_a_receiver_that_refuses_for_more_than_a_week_is_dropped() -> None:
     world = Simulation(lambda *_: Refused("HTTP 404"), [entry(f"key-{number}") for number in range(300)])
     world.run(NOW + MAX_AGE_MS + HOUR)

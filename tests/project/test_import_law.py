@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def sources(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
+@cache
 def imports(path: Path, *, typing_only: bool = True) -> set[str]:
     """Names of the modules that a file imports, and of what it takes from them; without those under
     ``if TYPE_CHECKING`` if so asked."""

@@ -50,6 +50,7 @@ def test_parts_of_a_change_add_up_to_its_psi() -> None:
     assert {signs[column] for column in signs if column > 55} == {1.0}
 
 
+@pytest.mark.long
 def test_the_features_that_changed_are_named_and_few_others() -> None:
     generator = np.random.default_rng(4)
     wrong, named, right = 0, 0, 0

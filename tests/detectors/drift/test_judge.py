@@ -50,6 +50,7 @@ def found_drifted(judgement: Judgement, statistic: int) -> NDArray[np.bool_]:
 # False alarms.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept", [50_000, 2_000])
 @pytest.mark.parametrize("rows", [100, 500, 1_000, 5_000, 50_000])
 def test_without_drift_alarms_stay_within_the_budget(kept: int, rows: int) -> None:
@@ -66,6 +67,7 @@ def test_without_drift_alarms_stay_within_the_budget(kept: int, rows: int) -> No
     assert (alarms <= most_by_chance(decisions, ALPHA)).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [100, 1_000, 10_000])
 def test_a_less_sure_decision_errs_no_more_often_than_it_says(rows: int) -> None:
     # At an alpha as large as this, a simulation as small as this would see a rule that is too eager. Each reference
@@ -80,6 +82,7 @@ def test_a_less_sure_decision_errs_no_more_often_than_it_says(rows: int) -> None
     assert (alarms <= most_by_chance(references * many * len(KINDS), 0.05)).all()
 
 
+@pytest.mark.long
 def test_categories_ranked_by_a_small_reference_raise_no_alarm_for_having_been_lucky() -> None:
     # Which of two equally frequent categories comes first is the luck of the reference; another sample has other luck.
     # The share of each reference's luck is common to its windows, so many references are needed to see it.
@@ -156,6 +159,7 @@ def test_a_change_too_small_to_matter_is_no_drift_however_sure() -> None:
 # Power.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("shift", "spread", "rows", "min_effect"),
     [
@@ -252,6 +256,7 @@ def test_where_windows_scatter_by_themselves_a_far_mean_is_still_found() -> None
 # Bounds.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("shift", "spread"), [(0.3, 1.0), (0.0, 1.3), (1.0, 0.7)])
 @pytest.mark.parametrize("rows", [200, 2_000, 20_000])
 def test_the_lower_bound_lies_below_the_true_psi_as_often_as_it_says(shift: float, spread: float, rows: int) -> None:
@@ -267,6 +272,7 @@ def test_the_lower_bound_lies_below_the_true_psi_as_often_as_it_says(shift: floa
     assert above <= most_by_chance(runs, 0.05)
 
 
+@pytest.mark.long
 def test_on_few_categories_the_bounds_enclose_the_true_effect_as_often_as_they_say() -> None:
     # Four frequent categories are never pooled, so both bounds are held against the whole truth.
     generator = np.random.default_rng(31)

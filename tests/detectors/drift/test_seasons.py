@@ -92,6 +92,7 @@ def judged(reference: Reference, columns: dict[str, np.ndarray]) -> bool:
     return bool((found.status == DRIFTED).any())
 
 
+@pytest.mark.long
 def test_a_daily_cycle_is_drift_to_a_static_reference_and_none_to_a_seasonal_one() -> None:
     generator = np.random.default_rng(5)
     static = seasonal = moved = 0

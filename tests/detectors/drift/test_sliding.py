@@ -20,6 +20,8 @@ from tests.support.counts import count, layout_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.long  # simulations
+
 
 @pytest.fixture(autouse=True)
 def _warnings_are_errors() -> Iterator[None]:

@@ -81,6 +81,7 @@ def oracle(scores, predicted, true) -> dict[str, float]:
     return found
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @given(samples())
 def test_metrics_are_those_of_scikit_learn_when_every_score_has_a_bin(sample):

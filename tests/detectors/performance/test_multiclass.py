@@ -71,6 +71,7 @@ def oracle(scores, predicted, true, classes) -> dict[str, float]:
     return found
 
 
+@pytest.mark.long
 @settings(max_examples=50, deadline=None)
 @given(samples())
 def test_metrics_are_those_of_scikit_learn_when_every_score_has_a_bin(sample):

@@ -65,6 +65,7 @@ lists = st.lists(
 )
 
 
+@pytest.mark.long
 @given(lists, st.integers(1, 7))
 @settings(max_examples=300, deadline=None)
 def test_metrics_are_those_worked_out_by_hand(rows, k):

@@ -80,6 +80,7 @@ def test_metrics_come_in_the_order_of_their_names():
     assert counts_of(task, [1.0], [2.0]).shape == (1, task.width)
 
 
+@pytest.mark.long
 @given(
     st.lists(
         st.tuples(*(st.floats(allow_nan=True, allow_infinity=True) for _ in range(3)), st.integers(0, 2)), max_size=30
@@ -169,6 +170,7 @@ def test_perfect_predictions_have_r2_of_one_and_no_error():
     assert found["mae"] == found["rmse"] == found["mape"] == found["error_quantile_0.9"] == 0.0
 
 
+@pytest.mark.long
 @given(
     st.lists(
         st.floats(-8000, 8000) | st.floats(-1, 1) | st.floats(-1e-3, 1e-3) | st.sampled_from([0.0, 1.0, LEAST, -LEAST]),

@@ -177,6 +177,7 @@ def test_rows_that_resemble_each_other_count_for_fewer() -> None:
     assert status(judge_quality(together, counts, SETTINGS), "nonfinite_rate", AGE) == OK
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [500, 5_000])
 def test_sound_windows_are_flagged_no_more_often_than_stated(rows: int) -> None:
     """References anew for a number of windows each, without any allowance: the bounds alone must hold."""

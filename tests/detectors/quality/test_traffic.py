@@ -42,6 +42,7 @@ def follow(state: TrafficState, rows: np.ndarray, alpha: float, least: float) ->
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("spread", [1.0, 6.0])
 def test_usual_weeks_raise_no_more_alarms_than_stated(spread: float) -> None:
     """Without the demand for a halving (``min_change`` 1): the interval alone, at an α that twenty weeks can show."""

@@ -291,6 +291,7 @@ def _inline(value: Any, draw: Any) -> str:
     return str(value)
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_every_key_and_element_of_a_document_has_its_line(data: st.DataObject) -> None:

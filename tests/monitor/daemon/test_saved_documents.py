@@ -91,6 +91,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     return st.fixed_dictionaries(fields).map(lambda given: kind(**given))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", KINDS)
 @settings(MANY_PARTS, max_examples=30)
 @given(st.data())
@@ -164,6 +165,7 @@ def test_any_profile_comes_back(task: str, seed: int, rows: int, more: dict[str,
     assert back.performance.fingerprint() == profile.performance.fingerprint()
 
 
+@pytest.mark.long
 @settings(MANY_PARTS, max_examples=30)
 @given(values(JointModel), values(Streams), values(Dispersion))
 def test_parts_of_profiles_come_back(joint: JointModel, streams: Streams, dispersion: Dispersion) -> None:

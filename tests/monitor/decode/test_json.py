@@ -142,7 +142,9 @@ def test_both_passes_read_what_the_standard_library_reads(values: list[Any]) -> 
 
 
 def same(found: Any, wanted: Any) -> bool:
-    # The typed pass may make a time of a text, or a float of an integer.
+    # The typed pass may make a time of a text, or of an integer the nearest float.
+    if isinstance(found, float) and isinstance(wanted, int) and abs(wanted) < 10**300:
+        return found == float(wanted)
     return found == wanted or (hasattr(found, "isoformat") and isinstance(wanted, str))
 
 

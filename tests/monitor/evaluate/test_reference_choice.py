@@ -9,16 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitor.backtest.replay import replayed, run_backtest
 from monitor.checks.load import parse_config
 from monitor.common.durations import DAY, HOUR, MINUTE
 from monitor.common.errors import ConfigError, LeewayError
-from monitor.config.log import make_log
-from monitor.config.schema import Config, LogSection
+from monitor.config.schema import Config
 from monitor.reference.profile import decode_profile, encode_profile, load_profile
+from tests.support.replays import run_files
 
 START = 1_700_006_400_000 // DAY * DAY
-SILENT = make_log(LogSection(level="error", format="json"))
 
 
 def rows(start: int, hours: int, an_hour: int, seed: int, *, cycle: float = 0.0, shift: float = 0.0) -> pd.DataFrame:
@@ -65,11 +63,7 @@ def replay(settings: Config, folder: Path, *logs: pd.DataFrame) -> list[dict[str
     """The evaluations of a log, as `leewayd backtest --json` writes them."""
     log = folder / "log.jsonl"
     pd.concat(logs).to_json(log, orient="records", lines=True)
-    lines: list[bytes] = []
-    run_backtest(
-        replayed(settings, [log], None), now=1.8e9, monotonic=lambda: 0.0, log=SILENT, write=lines.append,
-        progress=lambda *_: None,
-    )  # fmt: skip
+    _, lines = run_files(settings, [log])
     return [found for line in lines if (found := json.loads(line))["type"] == "evaluation"]
 
 

@@ -191,6 +191,7 @@ class Driver:
         return [pair for _, pairs in self._results for pair in pairs]
 
 
+@pytest.mark.long
 @settings(max_examples=250, deadline=None)
 @given(events=EVENTS, data=st.data())
 def test_any_order_batches_restarts_and_merges_agree_with_a_dictionary(

@@ -69,6 +69,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @settings(max_examples=250, deadline=None)
 @given(steps=STEPS, since=st.integers(0, 100))
 def test_any_layout_agrees_with_a_dictionary(steps: list[tuple[str, object]], since: int) -> None:
@@ -261,6 +262,7 @@ def test_a_bit_that_flips_in_a_header_costs_nothing_and_the_file_is_written_agai
     assert len(_found(_loaded(tmp_path, manifest, tiers=None), list(range(100)))) == 100
 
 
+@pytest.mark.long
 def test_a_bit_that_flips_among_the_rows_costs_one_block(tmp_path: Path) -> None:
     rows = 5 * BLOCK + 100
     manifest, path = _large(tmp_path, rows)

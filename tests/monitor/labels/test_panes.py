@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,6 +118,7 @@ def test_sums_over_days_are_what_was_added(script: list[tuple[object, ...]], coa
     assert (starts[1:] >= ends[:-1]).all()
 
 
+@pytest.mark.long
 def test_panes_get_as_coarse_as_they_are_old() -> None:
     disk = Disk()
     held = panes(disk)

@@ -111,7 +111,7 @@ def test_a_profile_is_read_as_it_was_written_and_holds_no_row(tmp_path: Path) ->
     assert "row-17" not in path.read_text()
 
 
-def test_profiles_of_another_version_or_damaged_are_refused(tmp_path: Path) -> None:
+def test_profiles_of_another_version_or_corrupt_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.profile.json"
     save_profile(load_reference(section(written(tmp_path))), path)
     good = json.loads(path.read_text())

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import io
 import subprocess
 import sys
 import tracemalloc
-import zlib
 from typing import TYPE_CHECKING
 
 import lz4.frame
@@ -22,6 +20,7 @@ from kafka.record.memory_records import MemoryRecords
 
 from monitor.sources.kafka_client import bound_batches
 from monitor.sources.kafka_codecs import OversizedError, gunzip, unlz4, unsnap, unzstd
+from tests.support.bombs import BOMB, ZEROS, gzip_bomb, lz4_bomb, many_members, snappy_bomb, xerial_bomb, zstd_bomb
 from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
@@ -30,46 +29,6 @@ if TYPE_CHECKING:
     Codec = Callable[[bytes, int], bytearray]
 
 LIMIT = 8 * 1_048_576
-BOMB = 200 * 1_048_576
-ZEROS = bytes(1_048_576)
-
-
-def gzip_bomb(size: int) -> bytes:
-    pack = zlib.compressobj(wbits=31)
-    return b"".join(pack.compress(ZEROS) for _ in range(size // len(ZEROS))) + pack.flush()
-
-
-def many_members(size: int) -> bytes:
-    return gzip.compress(ZEROS, mtime=0) * (size // len(ZEROS))
-
-
-def lz4_bomb(size: int) -> bytes:
-    pack = lz4.frame.LZ4FrameCompressor()
-    return pack.begin() + b"".join(pack.compress(ZEROS) for _ in range(size // len(ZEROS))) + pack.flush()
-
-
-def zstd_bomb(size: int) -> bytes:
-    out = io.BytesIO()
-    with zstandard.ZstdCompressor().stream_writer(out, closefd=False) as pack:
-        for _ in range(size // len(ZEROS)):
-            pack.write(ZEROS)
-    return out.getvalue()
-
-
-def snappy_bomb(size: int) -> bytes:
-    """A block that says it will be this long; more than its bytes could ever hold."""
-    head = bytearray()
-    while size >= 0x80:
-        head.append(size & 0x7F | 0x80)
-        size >>= 7
-    return bytes(head) + bytes([size]) + snappy.compress(ZEROS)[3:]
-
-
-def xerial_bomb(size: int) -> bytes:
-    header, block = snappy_encode(b"")[:16], snappy.compress(ZEROS)
-    return bytes(header) + (len(block).to_bytes(4, "big") + block) * (size // len(ZEROS))
-
-
 BOMBS = [
     pytest.param(gunzip, gzip_bomb, id="gzip"),
     pytest.param(gunzip, many_members, id="gzip of many members"),
@@ -92,17 +51,19 @@ def test_a_bomb_is_refused_at_its_limit(codec: Codec, make: Callable[[int], byte
     assert peak < 3 * LIMIT + len(data)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["gunzip", "unlz4", "unzstd"])
 def test_the_process_that_meets_a_bomb_stays_small(name: str) -> None:
     # tracemalloc does not see what the codecs take for themselves; the kernel does.
     script = f"""
 import resource
-from tests.monitor.sources import test_kafka_codecs as own
-data = own.{ {"gunzip": "gzip", "unlz4": "lz4", "unzstd": "zstd"}[name] }_bomb(2 * own.BOMB)
+from monitor.sources import kafka_codecs
+from tests.support import bombs
+data = bombs.{ {"gunzip": "gzip", "unlz4": "lz4", "unzstd": "zstd"}[name] }_bomb(2 * bombs.BOMB)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    own.{name}(data, own.LIMIT)
-except own.OversizedError:
+    kafka_codecs.{name}(data, {LIMIT})
+except kafka_codecs.OversizedError:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

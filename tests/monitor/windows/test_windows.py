@@ -173,6 +173,7 @@ def roughly_in_order(rows: list[Row], jitter: int) -> list[Row]:
     return [row for _, row in sorted(enumerate(rows), key=lambda item: item[1].time // jitter)]
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(rows_strategy, rows_strategy, st.sampled_from([1, 5, 60]), st.randoms(use_true_random=False))
 def test_windows_hold_exactly_the_rows_that_came_in_time(
@@ -275,6 +276,7 @@ def test_a_series_without_rows_for_its_longest_window_ends_and_memory_is_given_b
     assert rig.windows.nbytes == before
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_rows_or_time() -> None:
     rig = Rig(model(windows=("10m", "24h")))
     rig.intake.active = frozenset([Partition("t", 0)])
