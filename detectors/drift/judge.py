@@ -91,7 +91,10 @@ def judge(reference: Reference, window: Counts, settings: Settings) -> Judgement
     Returns:
         The judgement, with the leading dimensions of ``window``.
     """
-    seen = window.bins[..., np.arange(len(reference.layout.subjects))[:, None], reference.order].astype(np.float64)
+    # In C order: indexing puts the windows last in memory, and sums over columns would then be rounded in another order
+    # in a stack than for one window.
+    subjects = np.arange(len(reference.layout.subjects))[:, None]
+    seen = np.ascontiguousarray(window.bins[..., subjects, reference.order], dtype=np.float64)
     n, m = seen.sum(axis=-1), reference.held.sum(axis=-1)
     phi = reference.dispersion.values
     # Effective sizes: the number of independent rows with as much information as the correlated rows.
